@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <variant>
+#include <vector>
+
+#include "base/ip.hpp"
+#include "net/expr.hpp"
+
+// What a kernel holds, as plain comparable values. `State` is what is ours: desired states are made of
+// it, and what is read from the kernel decodes to it. `Host` is what is not ours and only looked at.
+namespace egw::net {
+
+// How our things are told from those of others. All of it can be configured.
+struct Ownership {
+  std::string table = "egw";        // nftables tables of this name in ip, ip6 and arp
+  std::uint8_t route_protocol = 187; // rtm_protocol, FRA_PROTOCOL and IFA_PROTO (rt_protos lists none at 187)
+  std::string device = "egw0";      // the tunnel; a link of this name without our alias is another's
+  std::string alias = "egw tunnel"; // IFLA_IFALIAS
+  bool operator==(const Ownership&) const = default;
+};
+
+// --- rtnetlink ---------------------------------------------------------------------------------
+
+struct Vxlan {
+  Mac mac;
+  std::uint32_t vni = 0;
+  std::uint16_t port = 0;   // UDP, host order
+  Address local;            // underlay address of this node
+  std::uint32_t parent = 0; // ifindex
+  std::uint32_t mtu = 0;    // bytes; 0 in a desired state: what the kernel derives from the parent
+  bool operator==(const Vxlan&) const = default;
+};
+
+struct AddressKey {
+  std::string link; // interface name
+  Prefix prefix;
+  auto operator<=>(const AddressKey&) const = default;
+};
+// An address of ours. On the tunnel: as given. An EIP (on the parent): scope link (IPv4),
+// preferred_lft 0 so that it is never chosen as a source, nodad and noprefixroute.
+struct AddressValue {
+  bool eip = false;
+  auto operator<=>(const AddressValue&) const = default;
+};
+
+enum class RouteType : std::uint8_t { Unicast, Blackhole, Throw };
+struct RouteKey {
+  std::uint32_t table = 0;
+  Prefix destination;
+  std::uint32_t metric = 0; // IPv6 reads 0 as 1024
+  auto operator<=>(const RouteKey&) const = default;
+};
+struct RouteValue {
+  RouteType type = RouteType::Unicast;
+  std::string link;           // Unicast only
+  std::optional<Address> via; // Unicast only; always onlink
+  auto operator<=>(const RouteValue&) const = default;
+};
+
+enum class RuleAction : std::uint8_t { Lookup, Goto, Nop };
+struct RoutingRule {
+  Family family = Family::V4;
+  std::uint32_t priority = 0;
+  std::uint32_t mark = 0, mask = 0; // mask 0: no mark is looked at
+  RuleAction action = RuleAction::Lookup;
+  std::uint32_t target = 0; // table of Lookup, priority of Goto
+  auto operator<=>(const RoutingRule&) const = default;
+};
+
+struct NeighbourKey { // permanent, on the tunnel
+  Address address;
+  auto operator<=>(const NeighbourKey&) const = default;
+};
+
+// --- nftables ----------------------------------------------------------------------------------
+
+enum class NftFamily : std::uint8_t { Ip, Ip6, Arp };
+enum class KeyType : std::uint8_t { Ipv4, Ipv6, Mark, NfProto, Ipv4Ether, Ipv6Ether, Ifname };
+enum class DataType : std::uint8_t { None, Verdict, Mark, Ipv4, Ipv6 };
+
+struct ElementKey {
+  Bytes first; // the whole key, each part of a concatenation padded to four bytes
+  Bytes last;  // interval sets: the last key that belongs to it; else empty
+  auto operator<=>(const ElementKey&) const = default;
+};
+using ElementData = std::variant<std::monostate, Verdict, Bytes>;
+
+struct Set { // or map, when data is not None
+  KeyType key = KeyType::Ipv4;
+  DataType data = DataType::None;
+  bool interval = false;
+  bool timeout = false;  // elements come and go by themselves (the lease): never read, compared or pruned
+  std::map<ElementKey, ElementData> elements;
+  bool operator==(const Set&) const = default;
+};
+
+enum class Hook : std::uint8_t { Prerouting, Input, Forward, Output, Postrouting };
+struct BaseChain {
+  std::string type; // "filter" or "nat"
+  Hook hook = Hook::Prerouting;
+  std::int32_t priority = 0;
+  bool operator==(const BaseChain&) const = default;
+};
+struct Chain {
+  std::optional<BaseChain> base; // policy is always accept
+  std::vector<Rule> rules;
+  bool operator==(const Chain&) const = default;
+};
+
+struct Table {
+  std::map<std::string, Set> sets;
+  std::map<std::string, Chain> chains;
+  bool operator==(const Table&) const = default;
+};
+
+// --- all that is ours -----------------------------------------------------------------------------
+
+struct State {
+  std::optional<Vxlan> tunnel;
+  std::map<AddressKey, AddressValue> addresses;
+  std::map<RouteKey, RouteValue> routes;
+  std::set<RoutingRule> rules;
+  std::map<NeighbourKey, Mac> neighbours;
+  std::map<Mac, Address> fdb; // MAC -> underlay address of the peer
+  std::map<NftFamily, Table> tables;
+  // Families in which iptables-nft's FORWARD chain holds our two accepts (-i and -o the tunnel).
+  std::set<Family> forward_accepts;
+  bool operator==(const State&) const = default;
+};
+
+// --- what is not ours -----------------------------------------------------------------------------
+
+struct HostLink {
+  std::uint32_t index = 0;
+  std::string name;
+  Mac mac;
+  std::uint32_t mtu = 0; // bytes
+  bool up = false;
+  bool operator==(const HostLink&) const = default;
+};
+
+struct Host {
+  std::map<std::string, HostLink> links;                // by name, ours included
+  std::map<std::string, std::vector<Prefix>> addresses; // by link name, ours left out
+  // Link of the main table's default route with the lowest metric, and its source-side gateway.
+  std::map<Family, std::string> default_link;
+  std::set<Family> forward_policy_drop; // iptables-nft's filter FORWARD chain drops by policy
+  bool operator==(const Host&) const = default;
+};
+
+struct Observation {
+  State state;
+  Host host;
+};
+
+} // namespace egw::net
