@@ -58,14 +58,12 @@ struct EgressGatewaySpec {
   std::optional<LabelSelector> scope_namespace_selector;
   WhenNoGateway when_no_gateway = WhenNoGateway::Drop;
   UnservedFamily unserved_family = UnservedFamily::Drop;
-  bool connection_sync = true;
   bool operator==(const EgressGatewaySpec&) const = default;
 };
 
 struct EipEntry {
   std::int32_t id = 0;     // 1..32767, unique in the cluster, kept while the EIP is allocated
   std::string ipv4, ipv6;  // both empty: a useNodeIP entry
-  std::string moving_to;   // node of a planned move
   std::vector<PolicyKey> policies; // for people: at most 100 names a gateway; agents do not read it
   bool operator==(const EipEntry&) const = default;
 };

@@ -40,7 +40,6 @@ template <> const Resource& resource<EgressGateway>();
 template <> const Resource& resource<EgressNode>();
 template <> const Resource& resource<EgressClusterInfo>();
 
-// Policies take their kind from "kind".
 template <class T>
 [[nodiscard]] Result<T> decode(const rapidjson::Value& object);
 template <> Result<Node> decode<Node>(const rapidjson::Value&);
@@ -49,7 +48,7 @@ template <> Result<Namespace> decode<Namespace>(const rapidjson::Value&);
 template <> Result<EndpointSlice> decode<EndpointSlice>(const rapidjson::Value&);
 template <> Result<Lease> decode<Lease>(const rapidjson::Value&);
 template <> Result<EgressGateway> decode<EgressGateway>(const rapidjson::Value&);
-template <> Result<EgressPolicy> decode<EgressPolicy>(const rapidjson::Value&);
+template <> Result<EgressPolicy> decode<EgressPolicy>(const rapidjson::Value&); // kind from "kind"
 template <> Result<EgressNode> decode<EgressNode>(const rapidjson::Value&);
 template <> Result<EgressEndpointSlice> decode<EgressEndpointSlice>(const rapidjson::Value&);
 template <> Result<EgressClusterInfo> decode<EgressClusterInfo>(const rapidjson::Value&);
