@@ -33,10 +33,12 @@ class Kernel {
   // reply form) or unsolicited Neighbor Advertisement with override (RFC 4861 section 7.2.6) on `link`.
   [[nodiscard]] Result<void> announce(const std::string& link, const std::vector<Address>& addresses);
 
-  // Deletes the connection tracking entries of these original sources, or whose mark & mask equals the
-  // mark. Returns how many were deleted. The dump is filtered by the kernel where it can.
-  [[nodiscard]] Result<std::size_t> forget_connections_from(const std::vector<Address>& sources);
-  [[nodiscard]] Result<std::size_t> forget_connections_marked(std::uint32_t mark, std::uint32_t mask);
+  // Connection tracking entries whose original source is one of `sources`, or whose mark & mask equals
+  // `mark`; both families. The dump is filtered by the kernel where it can.
+  [[nodiscard]] Result<std::vector<Connection>> connections_from(const std::vector<Address>& sources);
+  [[nodiscard]] Result<std::vector<Connection>> connections_marked(std::uint32_t mark, std::uint32_t mask);
+  // Deletes exactly these entries (by original tuple and, where the kernel has it, id). Gone already is success.
+  [[nodiscard]] Result<void> forget(const std::vector<Connection>& connections);
 
   // Readable when something changed in the kernel (links, addresses, rules, routes, neighbours, nftables).
   [[nodiscard]] int event_fd() const;

@@ -161,4 +161,17 @@ struct Observation {
   Host host;
 };
 
+// A connection tracking entry (nf_conntrack). Ports are 0 where the protocol has none.
+struct Tuple {
+  Address source, destination;
+  std::uint16_t source_port = 0, destination_port = 0; // host order
+  auto operator<=>(const Tuple&) const = default;
+};
+struct Connection {
+  std::uint8_t protocol = 0; // IPPROTO_*
+  Tuple original, reply;     // reply.source is the real destination, behind any DNAT
+  std::uint32_t mark = 0, id = 0;
+  bool operator==(const Connection&) const = default;
+};
+
 } // namespace egw::net
