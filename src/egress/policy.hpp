@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "api/core.hpp"
+#include "api/egress.hpp"
+#include "base/interval_set.hpp"
+
+// Which policies hold for a pod, and in which order. Controller and agents use the same functions, so
+// that they can't disagree.
+namespace egw::egress {
+
+// Condition types and reasons that code reads back (others are for people alone).
+inline constexpr const char* kEnforced = "Enforced"; // on policies: True from the first acceptance on,
+                                                     // for as long as the policy exists: agents divert
+                                                     // or drop; until then they ignore the policy
+inline constexpr const char* kAccepted = "Accepted";
+inline constexpr const char* kAllocated = "Allocated";
+inline constexpr const char* kReady = "Ready";
+inline constexpr const char* kDatapathReady = "DatapathReady"; // on EgressNodes, the agent's
+
+inline constexpr std::int32_t kDefaultPriority = 1000;
+inline constexpr std::int32_t kDefaultClusterPriority = 32768;
+
+// A policy with its text parsed. What can't be parsed closes: destinations that are not understood
+// mean everything outside the cluster, a pod selector that is not understood selects nothing (the
+// controller never accepts such a policy; an accepted one can't get there past the schema).
+struct CompiledPolicy {
+  api::PolicyKey key;
+  std::string uid;
+  std::string gateway;
+  std::optional<api::LabelSelector> pod_selector, namespace_selector;
+  std::vector<Prefix> pod_subnets;
+  bool everything_outside = true; // no destSubnet: all that is outside the cluster
+  IntervalSet destinations;       // else these; never with excludedSubnet's
+  IntervalSet excluded;           // carved out of either
+  bool enforced = false;
+  std::int32_t eip_id = 0;        // 0: none, closed
+  bool has_v4 = false, has_v6 = false; // families in which the policy got an EIP
+
+  // Position among the policies of one pod: the first whose destinations hold the packet decides.
+  // Priority, namespaced before cluster-wide, older first, then kind, namespace, name.
+  std::int32_t priority = kDefaultPriority;
+  WallTime created{};
+};
+
+[[nodiscard]] CompiledPolicy compile(const api::EgressPolicy& policy);
+[[nodiscard]] bool before(const CompiledPolicy& a, const CompiledPolicy& b);
+
+// Whether the policy holds for the pod: namespace, selector or subnet. Host-network pods, ended pods
+// and pods without an address never. `ns` are the labels of the pod's namespace; nullptr: not known
+// yet, and a policy with a namespaceSelector that is not empty does not select.
+[[nodiscard]] bool selects(const CompiledPolicy& policy, const api::Pod& pod, const api::Labels* ns);
+// The same but for the address: a pod that is starting will be selected (unknownPods of api.md).
+[[nodiscard]] bool will_select(const CompiledPolicy& policy, const api::Pod& pod, const api::Labels* ns);
+
+} // namespace egw::egress
