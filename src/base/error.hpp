@@ -10,12 +10,12 @@
 
 // Two ways to fail, never mixed:
 //  - a system call that must not fail throws std::system_error, with what was being done;
-//  - bad input and refusals (by the API server, by the kernel for one object) are values: Result<T>.
+//  - bad input and refusals (by the API server, by the kernel for one object) are Result<T>.
 namespace egw {
 
 struct Error {
-  std::string message; // a full sentence for people: what, which value, and the remedy if there is one
-  int code = 0;        // errno of the kernel or HTTP status of the API server; 0 where there is none
+  std::string message; // a full sentence for people: what, which value, and the remedy if any
+  int code = 0;        // errno of the kernel or HTTP status of the API server; 0 where none
   bool operator==(const Error&) const = default;
 };
 
@@ -23,8 +23,8 @@ struct Error {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : v_(std::in_place_index<0>, std::move(value)) {}       // NOLINT: implicit
-  Result(Error error) : v_(std::in_place_index<1>, std::move(error)) {}   // NOLINT: implicit
+  Result(T value) : v_(std::in_place_index<0>, std::move(value)) {}     // NOLINT: implicit
+  Result(Error error) : v_(std::in_place_index<1>, std::move(error)) {} // NOLINT: implicit
 
   [[nodiscard]] bool ok() const { return v_.index() == 0; }
   explicit operator bool() const { return ok(); }

@@ -15,8 +15,9 @@ namespace egw {
 
 enum class Family : std::uint8_t { V4 = 4, V6 = 6 };
 
-// An IPv4 or IPv6 address in network byte order. Ordered by family, then by value. An IPv4-mapped IPv6
-// address is refused by parse(): Kubernetes, the kernel and people would each read it differently.
+// An IPv4 or IPv6 address in network byte order. Ordered by family, then by value. An IPv4-mapped
+// IPv6 address is refused by parse(): Kubernetes, the kernel and people would each read it
+// differently.
 struct Address {
   Family family = Family::V4;
   std::array<std::uint8_t, 16> bytes{}; // IPv4 uses the first four, the others stay zero
@@ -25,13 +26,15 @@ struct Address {
 
   [[nodiscard]] static Result<Address> parse(std::string_view text);
   [[nodiscard]] static Address v4(std::uint32_t host_order);
-  [[nodiscard]] static Address v6(const std::array<std::uint8_t, 16>& bytes) { return {Family::V6, bytes}; }
+  [[nodiscard]] static Address v6(const std::array<std::uint8_t, 16>& bytes) {
+    return {Family::V6, bytes};
+  }
   [[nodiscard]] static Address zero(Family family) { return {family, {}}; }
   [[nodiscard]] static Address max(Family family);
 
   [[nodiscard]] std::size_t size() const { return family == Family::V4 ? 4 : 16; } // bytes
   [[nodiscard]] unsigned bits() const { return family == Family::V4 ? 32 : 128; }
-  [[nodiscard]] std::uint32_t v4_host_order() const; // IPv4 only
+  [[nodiscard]] std::uint32_t v4_host_order() const; // IPv4 only, else throws std::logic_error
   [[nodiscard]] std::string to_string() const;       // RFC 5952 for IPv6
   [[nodiscard]] std::optional<Address> next() const; // nothing after the last of the family
   [[nodiscard]] std::optional<Address> prev() const;
@@ -52,7 +55,9 @@ struct Prefix {
 
   [[nodiscard]] static Result<Prefix> parse(std::string_view text);
   [[nodiscard]] static Result<Prefix> parse_strict(std::string_view text);
-  [[nodiscard]] static Prefix host(const Address& a) { return {a, static_cast<std::uint8_t>(a.bits())}; }
+  [[nodiscard]] static Prefix host(const Address& a) {
+    return {a, static_cast<std::uint8_t>(a.bits())};
+  }
   [[nodiscard]] static Prefix all(Family f) { return {Address::zero(f), 0}; }
 
   [[nodiscard]] Family family() const { return address.family; }
@@ -71,7 +76,8 @@ struct Range {
 
   auto operator<=>(const Range&) const = default;
 
-  // "10.0.0.1", "10.0.0.1-10.0.0.9" or "10.0.0.0/24" (all addresses of the CIDR).
+  // "10.0.0.1", "10.0.0.1-10.0.0.9" or "10.0.0.0/24" (all addresses of the CIDR). Host bits are
+  // refused: whoever writes 10.0.0.5/24 may mean one address, and a pool must not grow by mistake.
   [[nodiscard]] static Result<Range> parse(std::string_view text);
   [[nodiscard]] static Range of(const Prefix& p) { return {p.first(), p.last()}; }
   [[nodiscard]] static Range of(const Address& a) { return {a, a}; }

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <utility>
 
-// One line for each event on stderr: RFC 3339 time, level, component, message. Thread-safe: a line is
-// one write(2).
+// One line for each event on stderr: RFC 3339 time, level, component, message. Thread-safe: a line
+// is one write(2).
 namespace egw::log {
 
 enum class Level { Debug, Info, Warn, Error };

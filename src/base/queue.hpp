@@ -11,8 +11,8 @@
 
 namespace egw {
 
-// Many producers, one consumer. Nothing is dropped: a producer never waits, the consumer takes all at
-// once. After close() pushes are ignored and the consumer gets what is left, then nothing.
+// Many producers, one consumer. Nothing is dropped: a producer never waits, the consumer takes all
+// at once. After close() pushes are ignored and the consumer gets what is left, then nothing.
 template <class T>
 class Queue {
  public:
@@ -33,8 +33,9 @@ class Queue {
     ready_.notify_all();
   }
 
-  // Waits until there is something, the deadline has passed, or the queue is closed. Returns all that
-  // is there, in order of arrival: nothing when the deadline passed or the queue is closed and empty.
+  // Waits until there is something, the deadline has passed, or the queue is closed. Returns all
+  // that is there, in order of arrival: nothing when the deadline passed or the queue is closed and
+  // empty.
   [[nodiscard]] std::vector<T> take(std::optional<Time> deadline = std::nullopt) {
     std::unique_lock lock(mutex_);
     const auto ready = [this] { return closed_ || !items_.empty(); };
