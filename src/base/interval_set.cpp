@@ -54,7 +54,8 @@ void IntervalSet::remove(const Range& r) {
   const auto begin = std::lower_bound(ranges_.begin(), ranges_.end(), r.first, ends_before);
   const auto end = std::upper_bound(begin, ranges_.end(), r.last, begins_after);
   if (begin == end) return;
-  // Of all that overlap `r`, at most a piece before it and a piece after it stay.
+  // Of all that overlap `r`, at most a piece before it and a piece after it stay. What lies before
+  // or after another address has a neighbour there.
   std::vector<Range> rest;
   if (begin->first < r.first) rest.push_back({begin->first, r.first.prev().value()});
   if (const Address last = std::prev(end)->last; r.last < last) {

@@ -97,7 +97,7 @@ TEST_CASE("a full counter does not block the one who signals") {
   CHECK(readable(w, 0));
 }
 
-TEST_CASE("a wakeup ends a wait in another thread") {
+TEST_CASE("a wakeup ends a wait in another thread" * doctest::test_suite("threads")) {
   const Wakeup w;
   std::jthread other([&w] { w.signal(); });
   CHECK(readable(w, 10'000));

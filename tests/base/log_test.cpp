@@ -100,6 +100,9 @@ TEST_CASE("what a stranger wrote cannot make a line or move the cursor") {
       {"a\xe2\x80\xa8"
        "b"sv,
        "a\\u2028b"sv}, // LINE SEPARATOR
+      {"a\xd8\x9c"
+       "b"sv,
+       "a\\u061cb"sv}, // ARABIC LETTER MARK
       {"a\xe2\x80\xae"
        "b"sv,
        "a\\u202eb"sv}, // RIGHT-TO-LEFT OVERRIDE
@@ -127,7 +130,7 @@ TEST_CASE("what a stranger wrote cannot make a line or move the cursor") {
   CHECK(err.next().find("INFO a\\nb: x\n") != std::string::npos);
 }
 
-TEST_CASE("lines of many threads stay whole") {
+TEST_CASE("lines of many threads stay whole" * doctest::test_suite("threads")) {
   constexpr int threads = 4;
   constexpr int each = 8; // few enough for the socket to hold them all
   Capture err;

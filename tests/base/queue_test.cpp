@@ -43,7 +43,7 @@ TEST_CASE("after close the rest is delivered and pushes are ignored") {
   CHECK(q.take().empty());
 }
 
-TEST_CASE("close ends a wait without a deadline") {
+TEST_CASE("close ends a wait without a deadline" * doctest::test_suite("threads")) {
   Queue<int> q;
   std::jthread closer([&q] { q.close(); });
   CHECK(q.take().empty());
@@ -55,7 +55,8 @@ TEST_CASE("items that can only be moved") {
   CHECK(*q.take().at(0) == 5);
 }
 
-TEST_CASE("many producers: nothing is lost, and each one's order is kept") {
+TEST_CASE("many producers: nothing is lost, and each one's order is kept" *
+          doctest::test_suite("threads")) {
   constexpr int producers = 4;
   constexpr int each = 2000;
   Queue<std::pair<int, int>> q;

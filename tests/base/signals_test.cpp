@@ -52,7 +52,7 @@ Time soon() {
 
 } // namespace
 
-TEST_CASE("SIGTERM and SIGINT call on_stop") {
+TEST_CASE("SIGTERM and SIGINT call on_stop" * doctest::test_suite("threads")) {
   const Restore restore;
   block_signals();
   for (const int signal : {SIGTERM, SIGINT}) {
@@ -64,7 +64,7 @@ TEST_CASE("SIGTERM and SIGINT call on_stop") {
   }
 }
 
-TEST_CASE("a signal that came before the thread is not lost") {
+TEST_CASE("a signal that came before the thread is not lost" * doctest::test_suite("threads")) {
   const Restore restore;
   block_signals();
   REQUIRE(::kill(::getpid(), SIGTERM) == 0);
@@ -73,7 +73,7 @@ TEST_CASE("a signal that came before the thread is not lost") {
   CHECK(calls.take(soon()).size() == 1);
 }
 
-TEST_CASE("on_stop is called once, whatever comes later") {
+TEST_CASE("on_stop is called once, whatever comes later" * doctest::test_suite("threads")) {
   const Restore restore;
   block_signals();
   Queue<int> calls;
@@ -87,7 +87,8 @@ TEST_CASE("on_stop is called once, whatever comes later") {
   CHECK(Restore::take_pending() == 1);
 }
 
-TEST_CASE("the destructor ends a thread that still waits, without a call") {
+TEST_CASE("the destructor ends a thread that still waits, without a call" *
+          doctest::test_suite("threads")) {
   const Restore restore;
   block_signals();
   Queue<int> calls;
@@ -97,7 +98,8 @@ TEST_CASE("the destructor ends a thread that still waits, without a call") {
   CHECK(calls.take(now().steady).empty());
 }
 
-TEST_CASE("a write to a pipe that nobody reads is an error, not the end") {
+TEST_CASE("a write to a pipe that nobody reads is an error, not the end" *
+          doctest::test_suite("threads")) {
   const Restore restore;
   block_signals();
   std::array<int, 2> fds{};
