@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "egress/policy.hpp"
+
+#include <algorithm>
+
+#include "api/validate.hpp"
+
+namespace egw::egress {
+
+namespace {
+
+std::int32_t default_priority(api::PolicyKind kind) {
+  return kind == api::PolicyKind::EgressClusterPolicy ? kDefaultClusterPriority : kDefaultPriority;
+}
+
+IntervalSet to_set(const std::vector<Prefix>& prefixes) {
+  IntervalSet set;
+  for (const Prefix& p : prefixes) set.add(p);
+  return set;
+}
+
+bool in_namespace(const CompiledPolicy& policy, const api::Pod& pod, const api::Labels* ns) {
+  if (policy.key.kind != api::PolicyKind::EgressClusterPolicy) {
+    return policy.key.namespace_ == pod.meta.namespace_;
+  }
+  if (!policy.namespace_selector || policy.namespace_selector->empty()) return true;
+  return ns != nullptr && policy.namespace_selector->matches(*ns);
+}
+
+bool can_be_endpoint(const api::Pod& pod) { return !pod.host_network && !pod.ended(); }
+
+} // namespace
+
+CompiledPolicy compile(const api::EgressPolicy& policy) {
+  CompiledPolicy c;
+  c.key = policy.key();
+  c.uid = policy.meta.uid;
+  c.gateway = policy.spec.gateway;
+  c.pod_selector = policy.spec.pod_selector;
+  c.namespace_selector = policy.spec.namespace_selector;
+  if (auto subnets = api::parse_prefixes(policy.spec.pod_subnet, "spec.appliedTo.podSubnet")) {
+    c.pod_subnets = *std::move(subnets);
+  }
+  const auto destinations = api::parse_prefixes(policy.spec.dest_subnet, "spec.destSubnet");
+  const auto excluded = api::parse_prefixes(policy.spec.excluded_subnet, "spec.excludedSubnet");
+  if (destinations && !destinations->empty()) {
+    c.everything_outside = false;
+    c.destinations = to_set(*destinations);
+  }
+  if (excluded) {
+    c.excluded = to_set(*excluded);
+    for (const Range& r : c.excluded.ranges()) c.destinations.remove(r);
+  }
+  const api::Condition* enforced = api::find_condition(policy.status.conditions, kEnforced);
+  c.enforced = enforced != nullptr && enforced->status == "True";
+  c.eip_id = policy.status.eip_id;
+  c.has_v4 = !policy.status.eip_ipv4.empty();
+  c.has_v6 = !policy.status.eip_ipv6.empty();
+  c.priority = policy.spec.priority.value_or(default_priority(policy.kind));
+  c.created = policy.meta.created;
+  return c;
+}
+
+bool before(const CompiledPolicy& a, const CompiledPolicy& b) {
+  const bool a_wide = a.key.kind == api::PolicyKind::EgressClusterPolicy;
+  const bool b_wide = b.key.kind == api::PolicyKind::EgressClusterPolicy;
+  return std::tie(a.priority, a_wide, a.created, a.key) <
+         std::tie(b.priority, b_wide, b.created, b.key);
+}
+
+bool will_select(const CompiledPolicy& policy, const api::Pod& pod, const api::Labels* ns) {
+  if (!can_be_endpoint(pod) || !in_namespace(policy, pod, ns)) return false;
+  if (!policy.pod_subnets.empty()) {
+    return std::ranges::any_of(pod.ips, [&](const Address& ip) {
+      return std::ranges::any_of(policy.pod_subnets, [&](const Prefix& p) { return p.contains(ip); });
+    });
+  }
+  if (policy.pod_selector) return policy.pod_selector->matches(pod.meta.labels);
+  // A namespaceSelector alone selects all pods of those namespaces.
+  return policy.namespace_selector.has_value();
+}
+
+bool selects(const CompiledPolicy& policy, const api::Pod& pod, const api::Labels* ns) {
+  return !pod.ips.empty() && will_select(policy, pod, ns);
+}
+
+} // namespace egw::egress
