@@ -98,7 +98,7 @@ struct Set { // or map, when data is not None
   DataType data = DataType::None;
   bool interval = false;
   bool timeout = false;  // elements come and go by themselves (the lease): never read, compared or pruned
-  std::map<ElementKey, ElementData> elements;
+  std::map<ElementKey, ElementData> elements{};
   bool operator==(const Set&) const = default;
 };
 
