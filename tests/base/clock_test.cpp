@@ -5,7 +5,8 @@
 
 #include <random>
 
-using namespace egw;
+namespace egw {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -17,19 +18,17 @@ WallTime at(std::chrono::sys_days day, std::chrono::microseconds time) {
 } // namespace
 
 TEST_CASE("times are written as Kubernetes writes them") {
-  using namespace std::chrono;
-  const WallTime t = at(2026y / January / 2, 3h + 4min + 5s + 678'901us);
+  const WallTime t = at(2026y / 1 / 2, 3h + 4min + 5s + 678'901us);
   CHECK(rfc3339(t) == "2026-01-02T03:04:05Z");
   CHECK(rfc3339_milli(t) == "2026-01-02T03:04:05.678Z");
   CHECK(rfc3339_micro(t) == "2026-01-02T03:04:05.678901Z");
   CHECK(rfc3339_micro(WallTime{}) == "1970-01-01T00:00:00.000000Z");
   CHECK(rfc3339_micro(WallTime{} - 1us) == "1969-12-31T23:59:59.999999Z");
-  CHECK(rfc3339(at(2024y / February / 29, 23h + 59min + 59s)) == "2024-02-29T23:59:59Z");
+  CHECK(rfc3339(at(2024y / 2 / 29, 23h + 59min + 59s)) == "2024-02-29T23:59:59Z");
 }
 
 TEST_CASE("all forms of RFC 3339 are read") {
-  using namespace std::chrono;
-  const WallTime t = at(2026y / January / 2, 3h + 4min + 5s);
+  const WallTime t = at(2026y / 1 / 2, 3h + 4min + 5s);
   CHECK(parse_rfc3339("2026-01-02T03:04:05Z") == t);
   CHECK(parse_rfc3339("2026-01-02t03:04:05z") == t);
   CHECK(parse_rfc3339("2026-01-02T03:04:05.6Z") == t + 600ms);
@@ -38,8 +37,8 @@ TEST_CASE("all forms of RFC 3339 are read") {
   CHECK(parse_rfc3339("2026-01-02T03:04:05.00000000000000000000001Z") == t);
   CHECK(parse_rfc3339("2026-01-02T05:34:05+02:30") == t);
   CHECK(parse_rfc3339("2026-01-01T22:04:05.000-05:00") == t);
-  CHECK(parse_rfc3339("2016-12-31T23:59:60Z") == at(2017y / January / 1, 0us));
-  CHECK(parse_rfc3339("2024-02-29T00:00:00Z") == at(2024y / February / 29, 0us));
+  CHECK(parse_rfc3339("2016-12-31T23:59:60Z") == at(2017y / 1 / 1, 0us));
+  CHECK(parse_rfc3339("2024-02-29T00:00:00Z") == at(2024y / 2 / 29, 0us));
 }
 
 TEST_CASE("anything else is the epoch") {
@@ -89,3 +88,5 @@ TEST_CASE("now moves forward") {
   CHECK(a.steady <= b.steady);
   CHECK(a.wall > parse_rfc3339("2020-01-01T00:00:00Z"));
 }
+
+} // namespace egw

@@ -5,7 +5,7 @@
 
 #include <string>
 
-using namespace egw;
+namespace egw {
 
 TEST_CASE("SHA-256 gives the examples of FIPS 180") {
   CHECK(short_digest("") == "e3b0c44298fc1c149afb");
@@ -24,3 +24,5 @@ TEST_CASE("bytes after a NUL count") {
   using namespace std::string_view_literals;
   CHECK(short_digest("a\0b"sv) != short_digest("a\0c"sv));
 }
+
+} // namespace egw

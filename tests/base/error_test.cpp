@@ -5,7 +5,7 @@
 
 #include <memory>
 
-using namespace egw;
+namespace egw {
 
 TEST_CASE("a result is a value or an error") {
   Result<int> good = 7;
@@ -55,3 +55,5 @@ TEST_CASE("check_errno passes results on and throws errno") {
     CHECK(std::string(e.what()).find("open the file") != std::string::npos);
   }
 }
+
+} // namespace egw

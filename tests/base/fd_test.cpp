@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <thread>
 
-using namespace egw;
+namespace egw {
 
 namespace {
 
@@ -102,3 +102,5 @@ TEST_CASE("a wakeup ends a wait in another thread" * doctest::test_suite("thread
   std::jthread other([&w] { w.signal(); });
   CHECK(readable(w, 10'000));
 }
+
+} // namespace egw

@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <vector>
 
-using namespace egw;
+namespace egw {
 
 namespace {
 
@@ -141,8 +141,9 @@ TEST_CASE("one form for one content: the way to it leaves no trace") {
         forward.add(ranges.back());
       }
       CHECK(IntervalSet(ranges) == forward);
+      std::reverse(ranges.begin(), ranges.end());
       IntervalSet backward;
-      for (auto it = ranges.rbegin(); it != ranges.rend(); ++it) backward.add(*it);
+      for (const Range& r : ranges) backward.add(r);
       CHECK(backward == forward);
       for (const Range& r : ranges) backward.remove(r);
       CHECK(backward.empty());
@@ -259,3 +260,5 @@ TEST_CASE("CIDRs of every small range cover it exactly and are the fewest") {
     }
   }
 }
+
+} // namespace egw

@@ -8,7 +8,7 @@
 #include <unordered_set>
 #include <vector>
 
-using namespace egw;
+namespace egw {
 
 namespace {
 
@@ -303,3 +303,5 @@ TEST_CASE("MAC addresses") {
           "\"" + std::string(text) + "\" is not a MAC address such as 66:00:00:00:00:07");
   }
 }
+
+} // namespace egw

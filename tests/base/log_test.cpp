@@ -15,7 +15,7 @@
 #include "base/error.hpp"
 #include "base/fd.hpp"
 
-using namespace egw;
+namespace egw {
 
 namespace {
 
@@ -89,6 +89,7 @@ TEST_CASE("levels below the set one are left out") {
 
 TEST_CASE("what a stranger wrote cannot make a line or move the cursor") {
   using namespace std::string_view_literals;
+  // NOLINTBEGIN(misc-misleading-bidirectional, modernize-raw-string-literal): that is the point
   const std::vector<std::pair<std::string_view, std::string_view>> cases = {
       {"a\n2026-01-02T03:04:05.678Z INFO agent: forged"sv,
        "a\\n2026-01-02T03:04:05.678Z INFO agent: forged"sv},
@@ -120,6 +121,7 @@ TEST_CASE("what a stranger wrote cannot make a line or move the cursor") {
       {"\xe2\x80"sv, "\\xe2\\x80"sv}, // a cut one
       {"C:\\path"sv, "C:\\path"sv},
   };
+  // NOLINTEND(misc-misleading-bidirectional, modernize-raw-string-literal)
   Capture err;
   for (const auto& [text, escaped] : cases) {
     log::write(log::Level::Info, text);
@@ -137,6 +139,7 @@ TEST_CASE("lines of many threads stay whole" * doctest::test_suite("threads")) {
   const std::string text(500, 'x');
   {
     std::vector<std::jthread> all;
+    all.reserve(threads);
     for (int t = 0; t < threads; ++t) {
       all.emplace_back([&text] {
         for (int i = 0; i < each; ++i) log::info("{}", text);
@@ -155,3 +158,5 @@ TEST_CASE("logging keeps errno, also when nobody can read it") {
   log::info("lost");
   CHECK(errno == ENOENT);
 }
+
+} // namespace egw

@@ -7,7 +7,7 @@
 #include <memory>
 #include <thread>
 
-using namespace egw;
+namespace egw {
 
 TEST_CASE("take returns everything in order of arrival") {
   Queue<int> q;
@@ -64,6 +64,7 @@ TEST_CASE("many producers: nothing is lost, and each one's order is kept" *
   int seen = 0;
   {
     std::vector<std::jthread> threads;
+    threads.reserve(producers);
     for (int p = 0; p < producers; ++p) {
       threads.emplace_back([&q, p] {
         for (int i = 0; i < each; ++i) q.push({p, i});
@@ -78,3 +79,5 @@ TEST_CASE("many producers: nothing is lost, and each one's order is kept" *
   }
   CHECK(q.take(now().steady).empty());
 }
+
+} // namespace egw

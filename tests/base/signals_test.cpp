@@ -12,7 +12,7 @@
 
 #include "base/queue.hpp"
 
-using namespace egw;
+namespace egw {
 
 namespace {
 
@@ -109,3 +109,5 @@ TEST_CASE("a write to a pipe that nobody reads is an error, not the end" *
   CHECK(errno == EPIPE);
   ::close(fds[1]);
 }
+
+} // namespace egw
