@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "egress/classifier.hpp"
+
+namespace egw::egress {
+
+namespace {
+
+bool captures(const PolicyRule& policy, const Address& destination) {
+  if (policy.everything_outside) return !policy.excluded.contains(destination);
+  return policy.destinations.contains(destination);
+}
+
+} // namespace
+
+Classifier::Decision Classifier::decide(const Address& pod, const Address& destination) const {
+  if (!data || data->input.cluster.contains(destination)) return {};
+  const auto id = data->input.pods.find(pod);
+  if (id == data->input.pods.end()) return {};
+  const PodClass& pod_class = data->input.classes.at(id->second);
+  for (std::size_t i = 0; i < pod_class.policies.size(); ++i) {
+    const PolicyRule& policy = pod_class.policies[i];
+    if (!captures(policy, destination)) continue;
+    Decision d;
+    d.kind = Decision::Kind::Drop;
+    d.policy = data->keys.at(id->second)[i];
+    const bool served = destination.family == Family::V4 ? policy.has_v4 : policy.has_v6;
+    const auto place = data->input.eips.find(policy.eip_id);
+    if (policy.eip_id == 0 || !served || place == data->input.eips.end()) return d;
+    if (place->second.where == EipPlace::Where::Here) d.kind = Decision::Kind::Here;
+    if (place->second.where == EipPlace::Where::Tunnel) {
+      d.kind = Decision::Kind::Tunnel;
+      d.gateway_node = data->gateway_names.at(place->second.gateway);
+    }
+    if (d.kind != Decision::Kind::Drop) d.eip_id = policy.eip_id;
+    return d;
+  }
+  return {};
+}
+
+std::optional<std::uint32_t> Classifier::expected_mark(const Decision& d) const {
+  switch (d.kind) {
+    case Decision::Kind::Untouched: return 0;
+    case Decision::Kind::Here: return ct_mark_here(d.eip_id, data->options);
+    case Decision::Kind::Tunnel: return ct_mark_tunnelled(d.eip_id, data->options);
+    case Decision::Kind::Drop: break;
+  }
+  return std::nullopt;
+}
+
+std::vector<net::Connection> stale(const std::vector<net::Connection>& connections,
+                                   const Classifier& classifier) {
+  std::vector<net::Connection> found;
+  if (!classifier.data) return found;
+  for (const net::Connection& c : connections) {
+    // The reply's source is the real destination, behind the DNAT of a Service.
+    const auto decision = classifier.decide(c.original.source, c.reply.source);
+    const auto expected = classifier.expected_mark(decision);
+    const std::uint32_t mark = c.mark & classifier.data->options.ct_mask;
+    if (expected != mark) found.push_back(c);
+  }
+  return found;
+}
+
+} // namespace egw::egress

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "egress/ruleset.hpp"
+
+#include <bit>
+
+#include "base/digest.hpp"
+#include "egress/statements.hpp"
+
+namespace egw::egress {
+
+namespace {
+
+using namespace nft;
+using net::BaseChain;
+using net::Bytes;
+using net::Chain;
+using net::DataType;
+using net::ElementKey;
+using net::Hook;
+using net::KeyType;
+using net::NftFamily;
+using net::Set;
+using net::Table;
+
+constexpr std::uint32_t kReplyIndex = 1;
+
+Bytes bytes_of(const Address& a) {
+  return {a.bytes.begin(), a.bytes.begin() + static_cast<std::ptrdiff_t>(a.size())};
+}
+
+ElementKey key_of(const Range& r) { return {bytes_of(r.first), bytes_of(r.last)}; }
+
+// Address and MAC as one key; each part starts at a multiple of four bytes.
+ElementKey key_of(const Address& a, const Mac& mac) {
+  Bytes key = bytes_of(a);
+  key.insert(key.end(), mac.bytes.begin(), mac.bytes.end());
+  key.insert(key.end(), 2, 0);
+  return {key, {}};
+}
+
+std::uint32_t tunnelled_bit(const NodeOptions& o) { return std::bit_floor(o.ct_mask); }
+std::uint32_t id_mask(const NodeOptions& o) { return o.ct_mask & ~tunnelled_bit(o); }
+std::uint32_t id_bits(std::int32_t id, const NodeOptions& o) {
+  return (static_cast<std::uint32_t>(id) << std::countr_zero(o.ct_mask)) & id_mask(o);
+}
+
+std::string digest_of(const std::vector<Range>& ranges) {
+  std::string text;
+  for (const Range& r : ranges) text += r.to_string() + ",";
+  return short_digest(text);
+}
+
+std::string eip_chain(std::int32_t id) { return "eip_" + std::to_string(id); }
+std::string gateway_chain(std::uint32_t index) { return "gw_" + std::to_string(index); }
+
+// Builds the table of one family. A class of its own only to share what every part needs.
+class Builder {
+ public:
+  Builder(const RulesetInput& input, const NodeOptions& options, Family family)
+      : in_(input),
+        o_(options),
+        family_(family),
+        nft_(family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6),
+        device_(options.ownership.device) {}
+
+  Table build() {
+    sets();
+    classes();
+    eips();
+    if (in_.underlay == family_) underlay();
+    incoming();
+    classification();
+    forwarding();
+    translation();
+    return std::move(table_);
+  }
+
+ private:
+  const RulesetInput& in_;
+  const NodeOptions& o_;
+  const Family family_;
+  const NftFamily nft_;
+  const std::string device_;
+  Table table_;
+
+  KeyType address_key() const { return family_ == Family::V4 ? KeyType::Ipv4 : KeyType::Ipv6; }
+
+  void chain(const std::string& name, std::vector<net::Rule> rules) {
+    table_.chains[name] = {std::nullopt, std::move(rules)};
+  }
+  void hook(const std::string& name, BaseChain base, std::vector<net::Rule> rules) {
+    table_.chains[name] = {std::move(base), std::move(rules)};
+  }
+
+  // A set of ranges named by its content, so that policies with the same destinations share it.
+  std::string ranges_set(const std::string& prefix, const std::vector<Range>& ranges) {
+    const std::string name = prefix + digest_of(ranges);
+    Set& set = table_.sets[name];
+    set.key = address_key();
+    set.interval = true;
+    for (const Range& r : ranges) set.elements[key_of(r)];
+    return name;
+  }
+
+  void sets() {
+    Set cluster{.key = address_key(), .interval = true};
+    for (const Range& r : in_.cluster.ranges(family_)) cluster.elements[key_of(r)];
+    table_.sets["cluster"] = std::move(cluster);
+
+    Set eips{.key = KeyType::Mark, .data = family_ == Family::V4 ? DataType::Ipv4 : DataType::Ipv6};
+    Set addresses{.key = address_key()};
+    for (const auto& [id, place] : in_.eips) {
+      const auto& eip = family_ == Family::V4 ? place.ipv4 : place.ipv6;
+      if (place.where != EipPlace::Where::Here || !eip) continue;
+      eips.elements[{host32(id_bits(id, o_)), {}}] = bytes_of(*eip);
+      addresses.elements[{bytes_of(*eip), {}}];
+    }
+    table_.sets["eips"] = std::move(eips);
+    table_.sets["eipaddrs"] = std::move(addresses);
+    table_.sets["alive"] = {.key = KeyType::NfProto, .timeout = true};
+
+    Set pods{.key = address_key(), .data = DataType::Mark};
+    for (const auto& [address, id] : in_.pods) {
+      if (address.family == family_) pods.elements[{bytes_of(address), {}}] = host32(id);
+    }
+    table_.sets["pods"] = std::move(pods);
+
+    Set sources{.key = family_ == Family::V4 ? KeyType::Ipv4Ether : KeyType::Ipv6Ether};
+    for (const auto& [address, mac] : in_.sources) {
+      if (address.family == family_) sources.elements[key_of(address, mac)];
+    }
+    table_.sets["sources"] = std::move(sources);
+  }
+
+  Piece to_eip(const PolicyRule& policy) const {
+    const bool served = family_ == Family::V4 ? policy.has_v4 : policy.has_v6;
+    return policy.eip_id != 0 && served ? go(eip_chain(policy.eip_id)) : drop();
+  }
+
+  void classes() {
+    Set map{.key = KeyType::Mark, .data = DataType::Verdict};
+    for (const auto& [id, pod_class] : in_.classes) {
+      // Addresses inside the cluster are never captured, whatever a policy says.
+      std::vector<net::Rule> rules{rule({daddr_in(nft_, "cluster"), accept()})};
+      for (const PolicyRule& policy : pod_class.policies) add_policy(rules, policy);
+      chain(pod_class.name, std::move(rules));
+      map.elements[{host32(id), {}}] = net::Verdict{net::VerdictKind::Goto, pod_class.name};
+    }
+    table_.sets["classes"] = std::move(map);
+  }
+
+  void add_policy(std::vector<net::Rule>& rules, const PolicyRule& policy) {
+    if (!policy.everything_outside) {
+      const auto ranges = policy.destinations.ranges(family_);
+      if (!ranges.empty()) {
+        rules.push_back(rule({daddr_in(nft_, ranges_set("d_", ranges)), to_eip(policy)}));
+      }
+      return;
+    }
+    const auto excluded = policy.excluded.ranges(family_);
+    if (excluded.empty()) {
+      rules.push_back(rule({to_eip(policy)}));
+    } else {
+      rules.push_back(rule({daddr_not_in(nft_, ranges_set("x_", excluded)), to_eip(policy)}));
+    }
+  }
+
+  void eips() {
+    const std::uint32_t mask = o_.ct_mask;
+    for (const auto& [id, place] : in_.eips) {
+      std::vector<net::Rule> rules;
+      if (place.where == EipPlace::Where::Here) {
+        const std::uint32_t mark = ct_mark_here(id, o_);
+        rules = {rule({lease_over("alive"), drop()}),
+                 rule({ct_mark_is(mask, mark), accept()}),
+                 rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), accept()})};
+      } else if (place.where == EipPlace::Where::Tunnel) {
+        const std::uint32_t mark = ct_mark_tunnelled(id, o_);
+        const std::string gateway = gateway_chain(place.gateway);
+        rules = {rule({ct_mark_is(mask, mark), go(gateway)}),
+                 rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), go(gateway)})};
+        // What came by the tunnel never goes back into it: two nodes that disagree would play ping-pong.
+        chain(gateway, {rule({iifname(device_), drop()}),
+                        rule({set_mark(o_.mark_mask, mark_of(place.gateway, o_.mark_mask).value()),
+                              accept()})});
+      }
+      // A connection older than the policy, of another EIP, or invalid; or nobody holds the EIP.
+      rules.push_back(rule({drop()}));
+      chain(eip_chain(id), std::move(rules));
+    }
+  }
+
+  // Outer packets of the tunnel. Before conntrack: saves its cost, and leaves no entries behind.
+  void underlay() {
+    Set nodes{.key = address_key()};
+    for (const Address& peer : in_.peers) {
+      if (peer.family == family_) nodes.elements[{bytes_of(peer), {}}];
+    }
+    table_.sets["nodes"] = std::move(nodes);
+    hook("raw_pre", {"filter", Hook::Prerouting, -310},
+         {rule({udp_dport(o_.port), saddr_in(nft_, "nodes"), notrack(), accept()}),
+          rule({udp_dport(o_.port), daddr_is_local(), drop()})});
+    hook("raw_out", {"filter", Hook::Output, -310},
+         {rule({udp_dport(o_.port), daddr_in(nft_, "nodes"), notrack()})});
+  }
+
+  // Unsolicited packets to an EIP. After conntrack, before service DNAT.
+  void incoming() {
+    std::vector<net::Rule> rules{rule({daddr_in(nft_, "eipaddrs"), go("eip_in")})};
+    std::vector<net::Rule> in{rule({lease_over("alive"), drop()}), rule({ct_reply(), accept()}),
+                              rule({echo_request(nft_), accept()})};
+    if (family_ == Family::V6) {
+      // Asked by multicast or directly, an EIP is only answered for while the lease lasts.
+      rules.insert(rules.begin(), rule({nd_target_in("eipaddrs"), lease_over("alive"), drop()}));
+      in.push_back(rule({icmpv6_type(135), accept()}));
+      in.push_back(rule({icmpv6_type(136), accept()}));
+    }
+    in.push_back(rule({drop()}));
+    chain("eip_in", std::move(in));
+    hook("pre_eip", {"filter", Hook::Prerouting, -110}, std::move(rules));
+  }
+
+  // After service DNAT and the de-NAT of replies, before routing: policies judge the real destination.
+  void classification() {
+    hook("prerouting", {"filter", Hook::Prerouting, -95},
+         {rule({ct_reply(), go("reply")}), rule({iifname(device_), go("tunnel")}),
+          rule({classify(nft_, "pods", "classes")})});
+    chain("tunnel", {rule({saddr_mac_not_in(nft_, "sources"), drop()}),
+                     rule({classify(nft_, "pods", "classes")}), rule({drop()})});
+    chain("reply", {rule({ct_mark_is_not(o_.ct_mask, 0),
+                          set_mark(o_.mark_mask, mark_of(kReplyIndex, o_.mark_mask).value())})});
+  }
+
+  // Before mangle and filter, so that no other program sees our packet mark.
+  void forwarding() {
+    const std::uint32_t reply = mark_of(kReplyIndex, o_.mark_mask).value();
+    const std::uint32_t tunnelled = tunnelled_bit(o_);
+    std::vector<net::Rule> rules{
+        rule({oifname(device_), go("to_tunnel")}),
+        rule({mark_is(o_.mark_mask, reply), set_mark(o_.mark_mask, 0)}),
+        // Meant for a gateway, but not leaving by the tunnel: a route, rule or the device is missing.
+        rule({mark_is_not(o_.mark_mask, 0), drop()}),
+        rule({ct_mark_is(tunnelled, tunnelled), ct_original(), drop()})};
+    if (in_.underlay == family_) {
+      // A pod's own VXLAN, which the CNI's masquerade would make look like a peer's.
+      rules.push_back(rule({udp_dport(o_.port), daddr_in(nft_, "nodes"), drop()}));
+    }
+    hook("forward", {"filter", Hook::Forward, -160}, std::move(rules));
+    chain("to_tunnel", {rule({tcp_syn(), clamp_mss()}), rule({set_mark(o_.mark_mask, 0)})});
+  }
+
+  // Before every other source NAT chain. Only a binding keeps a later MASQUERADE from acting, hence
+  // the translation of a tunnelled pod to itself.
+  void translation() {
+    hook("postrouting", {"nat", Hook::Postrouting, 90},
+         {rule({oifname(device_), snat_to_saddr(nft_)}), rule({ct_mark_is(o_.ct_mask, 0), accept()}),
+          rule({snat_by_ct_mark(id_mask(o_), "eips")}), rule({drop()})});
+  }
+};
+
+Table arp_table(const RulesetInput& input) {
+  Table table;
+  Set eips{.key = KeyType::Ipv4};
+  for (const auto& [id, place] : input.eips) {
+    if (place.where == EipPlace::Where::Here && place.ipv4) {
+      eips.elements[{bytes_of(*place.ipv4), {}}];
+    }
+  }
+  table.sets["eipaddrs"] = std::move(eips);
+  table.sets["alive"] = {.key = KeyType::NfProto, .timeout = true};
+  table.chains["input"] = {BaseChain{"filter", Hook::Input, 0},
+                           {rule({arp_request_for("eipaddrs"), lease_over("alive"), drop()})}};
+  return table;
+}
+
+} // namespace
+
+std::uint32_t ct_mark_here(std::int32_t eip_id, const NodeOptions& options) {
+  return id_bits(eip_id, options);
+}
+std::uint32_t ct_mark_tunnelled(std::int32_t eip_id, const NodeOptions& options) {
+  return tunnelled_bit(options) | id_bits(eip_id, options);
+}
+
+std::map<NftFamily, Table> ruleset(const RulesetInput& input, const NodeOptions& options) {
+  return {{NftFamily::Ip, Builder(input, options, Family::V4).build()},
+          {NftFamily::Ip6, Builder(input, options, Family::V6).build()},
+          {NftFamily::Arp, arp_table(input)}};
+}
+
+} // namespace egw::egress

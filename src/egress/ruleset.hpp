@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/interval_set.hpp"
+#include "egress/node_plan.hpp"
+#include "net/state.hpp"
+
+// The nftables part of a node's plan. Few fixed rules; facts stand in sets, maps and small chains:
+//
+//   pod address -> @pods -> class id -> @classes -> c_CLASS -> eip_ID -> gw_INDEX -> mark, or SNAT here
+//
+// The names of sets and chains, and why each hook has its priority: docs/design.md.
+namespace egw::egress {
+
+// One policy of a class, as far as one address family is concerned with both.
+struct PolicyRule {
+  bool everything_outside = true;
+  IntervalSet destinations; // when not everything; both families
+  IntervalSet excluded;     // when everything
+  std::int32_t eip_id = 0;  // 0: drop
+  bool has_v4 = false, has_v6 = false;
+};
+
+struct PodClass { // an ordered list of policies that some pods share
+  std::string name; // chain
+  std::vector<PolicyRule> policies;
+};
+
+struct EipPlace {
+  enum class Where : std::uint8_t { Nowhere, Here, Tunnel } where = Where::Nowhere;
+  std::uint32_t gateway = 0; // Tunnel: index of the gateway's mark
+  std::optional<Address> ipv4, ipv6;
+};
+
+struct RulesetInput {
+  Family underlay = Family::V4;
+  IntervalSet cluster;                      // addresses inside
+  std::vector<Address> peers;               // underlay addresses of the other nodes
+  std::map<std::int32_t, EipPlace> eips;    // by id: all that the classes refer to, and all held here
+  std::map<std::uint32_t, PodClass> classes; // by class id
+  std::map<Address, std::uint32_t> pods;    // address -> class id
+  std::map<Address, Mac> sources;           // remote pods that may come by the tunnel -> MAC of their node
+};
+
+[[nodiscard]] std::map<net::NftFamily, net::Table> ruleset(const RulesetInput& input,
+                                                           const NodeOptions& options);
+
+// The ct mark of connections that use an EIP, seen from its holder and from a pod's node.
+[[nodiscard]] std::uint32_t ct_mark_here(std::int32_t eip_id, const NodeOptions& options);
+[[nodiscard]] std::uint32_t ct_mark_tunnelled(std::int32_t eip_id, const NodeOptions& options);
+
+} // namespace egw::egress

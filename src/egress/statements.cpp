@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "egress/statements.hpp"
+
+#include <netinet/in.h>
+
+#include <cstring>
+
+namespace egw::egress::nft {
+
+namespace {
+
+using namespace net::expr;
+using net::Bytes;
+using net::NftFamily;
+
+// Offsets in the network header: RFC 791 section 3.1, RFC 8200 section 3.
+struct HeaderLayout {
+  std::uint32_t saddr, daddr, len;
+};
+HeaderLayout layout(NftFamily family) {
+  return family == NftFamily::Ip6 ? HeaderLayout{8, 24, 16} : HeaderLayout{12, 16, 4};
+}
+
+Payload network(std::uint32_t offset, std::uint32_t len) {
+  return {.base = PayloadBase::Network, .offset = offset, .len = len, .dreg = 1};
+}
+Payload transport(std::uint32_t offset, std::uint32_t len) {
+  return {.base = PayloadBase::Transport, .offset = offset, .len = len, .dreg = 1};
+}
+Cmp is(Bytes data) { return {.op = CmpOp::Eq, .sreg = 1, .data = std::move(data)}; }
+Cmp is_not(Bytes data) { return {.op = CmpOp::Neq, .sreg = 1, .data = std::move(data)}; }
+Lookup in(const std::string& set) { return {.set = set, .sreg = 1}; }
+Lookup not_in(const std::string& set) { return {.set = set, .sreg = 1, .invert = true}; }
+
+Bytes zeros(std::size_t n) { return Bytes(n, 0); }
+
+// The kernel compares the whole interface name, sixteen bytes padded with zeros (IFNAMSIZ).
+Bytes ifname(const std::string& name) {
+  Bytes bytes(name.begin(), name.end());
+  bytes.resize(16, 0);
+  return bytes;
+}
+
+Piece l4proto(std::uint8_t protocol) {
+  return {MetaLoad{.key = MetaKey::L4proto}, is({protocol})};
+}
+
+Piece concat(Piece a, Piece b) {
+  a.insert(a.end(), std::make_move_iterator(b.begin()), std::make_move_iterator(b.end()));
+  return a;
+}
+
+Bitwise masked(std::uint32_t mask, std::uint32_t flip = 0) {
+  return {.sreg = 1, .dreg = 1, .mask = host32(mask), .flip = host32(flip)};
+}
+
+} // namespace
+
+net::Rule rule(std::initializer_list<Piece> pieces) {
+  net::Rule r;
+  for (const Piece& piece : pieces) r.insert(r.end(), piece.begin(), piece.end());
+  return r;
+}
+
+Bytes host32(std::uint32_t value) {
+  Bytes bytes(sizeof value);
+  std::memcpy(bytes.data(), &value, sizeof value);
+  return bytes;
+}
+
+Piece iifname(const std::string& name) {
+  return {MetaLoad{.key = MetaKey::IifName}, is(ifname(name))};
+}
+Piece oifname(const std::string& name) {
+  return {MetaLoad{.key = MetaKey::OifName}, is(ifname(name))};
+}
+Piece saddr_in(NftFamily family, const std::string& set) {
+  return {network(layout(family).saddr, layout(family).len), in(set)};
+}
+Piece daddr_in(NftFamily family, const std::string& set) {
+  return {network(layout(family).daddr, layout(family).len), in(set)};
+}
+Piece daddr_not_in(NftFamily family, const std::string& set) {
+  return {network(layout(family).daddr, layout(family).len), not_in(set)};
+}
+
+// The MAC follows the address in the next free 32-bit register: 9 after four bytes, 2 after sixteen.
+Piece saddr_mac_not_in(NftFamily family, const std::string& set) {
+  const std::uint32_t mac_register = family == NftFamily::Ip6 ? 2 : 9;
+  return {network(layout(family).saddr, layout(family).len),
+          Payload{.base = PayloadBase::Link, .offset = 6, .len = 6, .dreg = mac_register},
+          not_in(set)};
+}
+
+Piece udp_dport(std::uint16_t port) {
+  return concat(l4proto(IPPROTO_UDP),
+                {transport(2, 2), is({static_cast<std::uint8_t>(port >> 8),
+                                      static_cast<std::uint8_t>(port & 0xff)})});
+}
+Piece daddr_is_local() {
+  constexpr std::uint32_t kRtnLocal = 2; // RTN_LOCAL
+  return {FibAddrType{}, is(host32(kRtnLocal))};
+}
+Piece echo_request(NftFamily family) {
+  if (family == NftFamily::Ip6) return icmpv6_type(128);
+  return concat(l4proto(IPPROTO_ICMP), {transport(0, 1), is({8})});
+}
+Piece icmpv6_type(std::uint8_t type) {
+  return concat(l4proto(IPPROTO_ICMPV6), {transport(0, 1), is({type})});
+}
+Piece nd_target_in(const std::string& set) {
+  constexpr std::uint8_t kNeighbourSolicitation = 135; // RFC 4861 section 4.3; target at byte 8
+  return concat(icmpv6_type(kNeighbourSolicitation), {transport(8, 16), in(set)});
+}
+Piece arp_request_for(const std::string& set) {
+  // RFC 826 with Ethernet and IPv4: operation at byte 6, target address at byte 24.
+  return {network(6, 2), is({0, 1}), network(24, 4), in(set)};
+}
+Piece lease_over(const std::string& set) {
+  return {MetaLoad{.key = MetaKey::NfProto}, not_in(set)};
+}
+
+Piece ct_original() { return {CtLoad{.key = CtKey::Direction}, is({0})}; }
+Piece ct_reply() { return {CtLoad{.key = CtKey::Direction}, is({1})}; }
+Piece ct_new() {
+  constexpr std::uint32_t kStateNew = 8; // NF_CT_STATE_BIT(IP_CT_NEW)
+  return {CtLoad{.key = CtKey::State}, masked(kStateNew), is_not(zeros(4))};
+}
+Piece ct_mark_is(std::uint32_t mask, std::uint32_t value) {
+  return {CtLoad{.key = CtKey::Mark}, masked(mask), is(host32(value))};
+}
+Piece ct_mark_is_not(std::uint32_t mask, std::uint32_t value) {
+  return {CtLoad{.key = CtKey::Mark}, masked(mask), is_not(host32(value))};
+}
+Piece mark_is(std::uint32_t mask, std::uint32_t value) {
+  return {MetaLoad{.key = MetaKey::Mark}, masked(mask), is(host32(value))};
+}
+Piece mark_is_not(std::uint32_t mask, std::uint32_t value) {
+  return {MetaLoad{.key = MetaKey::Mark}, masked(mask), is_not(host32(value))};
+}
+Piece tcp_syn() {
+  constexpr std::uint8_t kSyn = 0x02, kRst = 0x04; // RFC 9293 section 3.1, byte 13
+  return concat(l4proto(IPPROTO_TCP),
+                {transport(13, 1), Bitwise{.mask = {kSyn | kRst}, .flip = {0}}, is({kSyn})});
+}
+
+Piece set_mark(std::uint32_t mask, std::uint32_t value) {
+  return {MetaLoad{.key = MetaKey::Mark}, masked(~mask, value), MetaSet{.key = MetaKey::Mark}};
+}
+Piece set_ct_mark(std::uint32_t mask, std::uint32_t value) {
+  return {CtLoad{.key = CtKey::Mark}, masked(~mask, value), CtSet{.key = CtKey::Mark}};
+}
+Piece clamp_mss() {
+  // Only ever smaller: the kernel refuses to raise the option's value.
+  return {RouteMss{}, Byteorder{}, TcpMssSet{}};
+}
+Piece notrack() { return {Notrack{}}; }
+Piece snat_to_saddr(NftFamily family) {
+  return {network(layout(family).saddr, layout(family).len), Snat{}};
+}
+Piece snat_by_ct_mark(std::uint32_t mask, const std::string& map) {
+  return {CtLoad{.key = CtKey::Mark}, masked(mask), Lookup{.set = map, .sreg = 1, .dreg = 1}, Snat{}};
+}
+Piece classify(NftFamily family, const std::string& pods, const std::string& classes) {
+  return {network(layout(family).saddr, layout(family).len),
+          Lookup{.set = pods, .sreg = 1, .dreg = 1},
+          Lookup{.set = classes, .sreg = 1, .verdict = true}};
+}
+
+Piece accept() { return {Decide{{net::VerdictKind::Accept, {}}}}; }
+Piece drop() { return {Decide{{net::VerdictKind::Drop, {}}}}; }
+Piece go(const std::string& chain) { return {Decide{{net::VerdictKind::Goto, chain}}}; }
+
+} // namespace egw::egress::nft
