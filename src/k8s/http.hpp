@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "base/fd.hpp"
+#include "k8s/config.hpp"
+
+// One kept-alive HTTP/1.1 connection to the API server: what this project needs of cpp-httplib, and the
+// only file that includes it.
+namespace egw::k8s {
+
+// The bearer token of a Config; a file is read again when it was replaced (the kubelet renews projected
+// tokens by a rename). Thread-safe.
+class TokenSource {
+ public:
+  explicit TokenSource(const Config& config) : file_(config.token_file), token_(config.token) {}
+  [[nodiscard]] Result<std::string> get();
+
+ private:
+  struct Stamp {
+    std::uint64_t device = 0, inode = 0;
+    std::int64_t seconds = 0, nanoseconds = 0, size = 0;
+    bool operator==(const Stamp&) const = default;
+  };
+  std::mutex mutex_;
+  std::string file_, token_;
+  std::optional<Stamp> stamp_;
+};
+
+struct HttpRequest {
+  const char* method = "GET";
+  std::string target; // path and query, encoded
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string content_type, body;
+};
+
+struct HttpResponse {
+  int status = 0; // 0: no answer, `failure` says why
+  std::string content_type;
+  std::optional<Duration> retry_after;
+  std::string body; // as far as no receiver took it
+  // No answer, or (status set) one that was cut off.
+  std::optional<std::string> failure;
+  bool sent = false;     // the request may have reached the server
+  bool timeout = false;  // the failure was silence
+  bool canceled = false; // by stop() or by the receiver
+};
+
+class HttpConnection {
+ public:
+  struct Options {
+    Duration connect_timeout = std::chrono::seconds(3);
+    Duration read_timeout = std::chrono::seconds(10); // silence
+    std::string user_agent = "egw";
+  };
+  HttpConnection(const Config& config, std::shared_ptr<TokenSource> token, Options options);
+  ~HttpConnection();
+  HttpConnection(const HttpConnection&) = delete;
+  HttpConnection& operator=(const HttpConnection&) = delete;
+
+  // Takes the bytes of a 2xx answer as they come; false ends the request. Bodies of other answers and
+  // answers without a receiver are collected in HttpResponse::body.
+  using Receiver = std::function<bool(const char* data, std::size_t size)>;
+  [[nodiscard]] HttpResponse send(const HttpRequest& request, const Receiver& receiver = nullptr);
+  void set_read_timeout(Duration timeout); // not during send()
+
+  // From any thread: ends a send() under way, also in connect and in the TLS handshake, and lets none
+  // begin. A look-up of a DNS name is not interrupted.
+  void stop();         // waits until send() has ended, unless called from within it
+  void request_stop(); // does not wait
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+} // namespace egw::k8s
