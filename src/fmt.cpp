@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The compiled half of {fmt}, for systems whose package has no archive of it: header-only, every file
-// that formats takes 2.4 s longer. These are the instantiations that format.h declares extern.
+// The compiled half of {fmt}, for systems whose package has no archive of it: header-only, every
+// file that formats takes 2.4 s longer. These are the instantiations that format.h declares extern.
 #include <fmt/format-inl.h>
 
 FMT_BEGIN_NAMESPACE
@@ -15,5 +15,5 @@ template auto dragonbox::to_decimal(double) noexcept -> dragonbox::decimal_fp<do
 template locale_ref::locale_ref(const std::locale&);
 template auto locale_ref::get<std::locale>() const -> std::locale;
 
-}  // namespace detail
+} // namespace detail
 FMT_END_NAMESPACE

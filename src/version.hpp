@@ -5,7 +5,7 @@
 
 namespace egw {
 
-// What `git describe` said of the tree that this binary was built from, such as "v0.1.0-3-g812a7f0-dirty".
+// What `git describe` said of the tree this was built from, such as "v0.1.0-3-g812a7f0-dirty".
 [[nodiscard]] std::string_view version();
 
-}  // namespace egw
+} // namespace egw

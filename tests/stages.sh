@@ -1,0 +1,131 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The stages of ./dev test, which sources this: each a function that fails or not, its output in a
+# log of its own, and at the end the sum of the cases that the test programs said they ran.
+
+# name, budget in seconds on two cores with nothing cached, what it is
+stages=(
+  "lint 540 clang-format, clang-tidy with clang's warnings, include directions, house rules"
+  "unit 240 doctest suites, GCC"
+  "binary 120 the shipped binary: static, hardened, small (with LTO too)"
+  "asan 300 the same doctest suites under ASan and UBSan; repeats are not counted again"
+  "tsan 240 the suite 'threads' under TSan; repeats are not counted again"
+  "kubernetes 480 the suite 'k8s_api' and tests/kubernetes against a real API server"
+  "netns 120 the suite 'netns': the kernel, in network namespaces"
+  "e2e 300 tests/e2e: all roles as processes, real packets"
+)
+
+# doctest DIR SUITE...: runs those suites of the test programs of a build folder.
+doctest() {
+  local dir=$1 suites=()
+  shift
+  ninja -C "$dir"
+  for suite; do suites+=(--suite "$suite"); done
+  [ "$(meson test -C "$dir" "${suites[@]}" --list | wc -l)" -gt 0 ] || return 0
+  meson test -C "$dir" "${suites[@]}" --no-rebuild --verbose --num-processes 2
+}
+
+# pytest FOLDER: nothing where there is no such folder yet; a folder without a test is a mistake.
+pytest() {
+  [ -d "$1" ] || return 0
+  python3 -m pytest -q -p no:cacheprovider "$1"
+}
+
+stage_lint() {
+  local sources names
+  mapfile -t names < <(git ls-files --cached --others --exclude-standard)
+  mapfile -t sources < <(printf '%s\n' "${names[@]}" | grep -E '^(src|tests)/.*\.(cpp|hpp)$')
+  clang-format --dry-run -Werror "${sources[@]}"
+  python3 tests/lint/include_directions.py src
+  python3 tests/lint/house.py . "${names[@]}"
+  pytest tests/lint
+  CC=clang CXX=clang++ setup build-clang
+  ninja -C build-clang version.cpp subprojects/cpp-httplib/split/httplib.h
+  python3 tests/lint/tidy.py build-clang "$cache/tidy"
+}
+
+stage_unit() {
+  setup build
+  doctest build unit threads
+}
+
+stage_binary() {
+  do_build
+  do_build --release
+  EGW_BIN=build/egw EGW_RELEASE_BIN=build-release/egw pytest tests/binary
+}
+
+stage_asan() {
+  setup build-asan -Db_sanitize=address,undefined -Db_lundef=false
+  doctest build-asan unit threads
+}
+
+stage_tsan() {
+  setup build-tsan -Db_sanitize=thread -Db_lundef=false
+  doctest build-tsan threads
+}
+
+stage_kubernetes() {
+  do_build
+  kubernetes
+  doctest build k8s_api
+  pytest tests/kubernetes
+}
+
+stage_netns() {
+  setup build
+  doctest build netns
+}
+
+stage_e2e() {
+  do_build
+  kubernetes
+  pytest tests/e2e
+}
+
+# Sums what the test programs themselves said in a stage's log: doctest's and pytest's last lines.
+count() {
+  sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
+    /\[doctest\] test cases:/ { gsub(/[^0-9]+/, " "); passed += $2; failed += $3 }
+    /^=*[ ]?([0-9]+ [a-z]+, )*[0-9]+ (passed|failed|errors?|skipped).* in [0-9.]+s/ {
+      for (i = 2; i <= NF; i++) {
+        if ($i ~ /^passed/) passed += $(i - 1)
+        if ($i ~ /^(failed|error)/) failed += $(i - 1)
+      }
+    }
+    END { print passed + 0, failed + 0 }'
+}
+
+run_stages() {
+  local name budget what wanted=" $* " logs=$top/build-logs
+  local started took status passed failed all_passed=0 all_failed=0
+  mkdir -p "$logs"
+  for name in "$@"; do
+    printf '%s\n' "${stages[@]}" | grep -q "^$name " ||
+      die "no stage is called '$name': ./dev test --list tells them"
+  done
+  for stage in "${stages[@]}"; do
+    read -r name budget what <<<"$stage"
+    [ "$wanted" = "  " ] || [[ $wanted == *" $name "* ]] || continue
+    say "$name: $what"
+    started=$SECONDS
+    set +e # and not `if ( ... )`, which would switch errexit off inside
+    (set -e; "stage_$name") >"$logs/$name.log" 2>&1 </dev/null
+    status=$?
+    set -e
+    read -r passed failed < <(count "$logs/$name.log")
+    if [ $status != 0 ]; then
+      tail -n 120 "$logs/$name.log"
+      echo "stage $name failed (status $status; all of it: $logs/$name.log)"
+      [ "$failed" != 0 ] || failed=1 # what broke was no test case, yet the sum must not look good
+    fi
+    took=$((SECONDS - started))
+    printf '   %-10s %4d s of %4d   %d passed, %d failed%s\n' "$name" $took "$budget" \
+      "$passed" "$failed" "$([ $took -le "$budget" ] || echo '   OVER ITS BUDGET')"
+    case $name in asan | tsan) passed=0 ;; esac
+    all_passed=$((all_passed + passed)) all_failed=$((all_failed + failed))
+  done
+  echo "$all_passed passed, $all_failed failed"
+  [ "$all_failed" = 0 ]
+}
