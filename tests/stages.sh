@@ -32,17 +32,18 @@ pytest() {
   python3 -m pytest -q -p no:cacheprovider "$1"
 }
 
-stage_lint() {
-  local sources names
+stage_lint() { # to the end, whatever fails: one run tells all
+  local sources names bad=0
   mapfile -t names < <(git ls-files --cached --others --exclude-standard)
   mapfile -t sources < <(printf '%s\n' "${names[@]}" | grep -E '^(src|tests)/.*\.(cpp|hpp)$')
-  clang-format --dry-run -Werror "${sources[@]}"
-  python3 tests/lint/include_directions.py src
-  python3 tests/lint/house.py . "${names[@]}"
-  pytest tests/lint
+  clang-format --dry-run -Werror "${sources[@]}" || bad=1
+  python3 tests/lint/include_directions.py src || bad=1
+  python3 tests/lint/house.py . "${names[@]}" || bad=1
+  pytest tests/lint || bad=1
   CC=clang CXX=clang++ setup build-clang
-  ninja -C build-clang version.cpp subprojects/cpp-httplib/split/httplib.h
-  python3 tests/lint/tidy.py build-clang "$cache/tidy"
+  ninja -C build-clang version.cpp subprojects/cpp-httplib/split/httplib.h || bad=1
+  python3 tests/lint/tidy.py build-clang "$cache/tidy" || bad=1
+  return $bad
 }
 
 stage_unit() {

@@ -72,7 +72,7 @@ def main(build: Path, cache: Path, top: Path = TOP):
         command = ["clang-tidy", "--quiet", "-p", str(build), str(item[0])]
         return item, subprocess.run(command, capture_output=True, text=True)
 
-    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("EGW_JOBS", "2"))) as pool:
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("EGW_JOBS", os.cpu_count()))) as pool:
         for (source, mark), result in pool.map(run, todo):
             if result.returncode == 0:
                 mark.touch()
