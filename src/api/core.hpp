@@ -27,7 +27,9 @@ struct Pod {
   bool host_network = false;
   PodPhase phase = PodPhase::Pending;
   std::vector<Address> ips; // status.podIPs
-  [[nodiscard]] bool ended() const { return phase == PodPhase::Succeeded || phase == PodPhase::Failed; }
+  [[nodiscard]] bool ended() const {
+    return phase == PodPhase::Succeeded || phase == PodPhase::Failed;
+  }
   bool operator==(const Pod&) const = default;
 };
 

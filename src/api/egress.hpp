@@ -11,9 +11,9 @@
 #include "api/meta.hpp"
 #include "base/ip.hpp"
 
-// Our kinds: egressgateway.spidernet.io/v1beta1. Fields, defaults and meaning: docs/reference.md and
-// the schemas in manifests/crds. User-given addresses stay text here, as the API server keeps them:
-// what cannot be parsed must become a condition, not a failed decode.
+// Our kinds: egressgateway.spidernet.io/v1beta1. Fields, defaults and meaning: docs/reference.md
+// and the schemas in manifests/crds. User-given addresses stay text here, as the API server keeps
+// them: what cannot be parsed must become a condition, not a failed decode.
 namespace egw::api {
 
 inline constexpr const char* kGroup = "egressgateway.spidernet.io";
@@ -21,14 +21,21 @@ inline constexpr const char* kVersion = "v1beta1";
 inline constexpr const char* kApiVersion = "egressgateway.spidernet.io/v1beta1";
 
 // Labels and annotations
-inline constexpr const char* kLabelPolicyName = "spidernet.io/policy-name"; // hashed past 63 characters
+inline constexpr const char* kLabelPolicyName =
+    "spidernet.io/policy-name"; // hashed past 63 characters
 inline constexpr const char* kLabelPolicyKind = "spidernet.io/policy-kind";
 inline constexpr const char* kLabelPolicyUid = "spidernet.io/policy-uid";
 inline constexpr const char* kLabelGateway = "spidernet.io/egressgateway";
-inline constexpr const char* kLabelNamespaceDefault = "spidernet.io/egressgateway-default"; // or annotation
-inline constexpr const char* kLabelGatewayNode = "spidernet.io/egress-gateway-node"; // on EgressNodes: "true"
+inline constexpr const char* kLabelNamespaceDefault =
+    "spidernet.io/egressgateway-default"; // or annotation
+inline constexpr const char* kLabelGatewayNode =
+    "spidernet.io/egress-gateway-node"; // on EgressNodes: "true"
 
-enum class PlacementPolicy : std::uint8_t { AverageSelection, MinimumNodeSelection, LimitSelection };
+enum class PlacementPolicy : std::uint8_t {
+  AverageSelection,
+  MinimumNodeSelection,
+  LimitSelection
+};
 enum class WhenNoGateway : std::uint8_t { Drop, Bypass };
 enum class UnservedFamily : std::uint8_t { Drop, Allow };
 enum class AllocatorPolicy : std::uint8_t { Default, RoundRobin }; // "default", "rr"
@@ -49,7 +56,7 @@ struct PolicyKey {
 
 struct EgressGatewaySpec {
   bool cluster_default = false;
-  std::vector<std::string> ipv4_pool, ipv6_pool; // addresses, "a-b", CIDRs
+  std::vector<std::string> ipv4_pool, ipv6_pool;  // addresses, "a-b", CIDRs
   std::string ipv4_default_eip, ipv6_default_eip; // empty: the lowest address of the pool
   LabelSelector node_selector;
   PlacementPolicy placement = PlacementPolicy::AverageSelection;
@@ -62,8 +69,8 @@ struct EgressGatewaySpec {
 };
 
 struct EipEntry {
-  std::int32_t id = 0;     // 1..32767, unique in the cluster, kept while the EIP is allocated
-  std::string ipv4, ipv6;  // both empty: a useNodeIP entry
+  std::int32_t id = 0;    // 1..32767, unique in the cluster, kept while the EIP is allocated
+  std::string ipv4, ipv6; // both empty: a useNodeIP entry
   std::vector<PolicyKey> policies; // for people: at most 100 names a gateway; agents do not read it
   bool operator==(const EipEntry&) const = default;
 };
@@ -114,7 +121,7 @@ struct PolicySpec {
 };
 struct PolicyStatus {
   std::string eip_ipv4, eip_ipv6, node;
-  std::int32_t eip_id = 0; // the entry of the gateway that serves this policy; 0: none
+  std::int32_t eip_id = 0;           // the entry of the gateway that serves this policy; 0: none
   std::vector<Condition> conditions; // Accepted, Allocated, Ready
   bool operator==(const PolicyStatus&) const = default;
 };
@@ -129,7 +136,15 @@ struct EgressPolicy { // any of the three kinds
 
 // --- EgressNode ----------------------------------------------------------------------------------
 
-enum class NodePhase : std::uint8_t { Pending, Init, Failed, Ready, AgentDown, NodeDown, NodeNotReady };
+enum class NodePhase : std::uint8_t {
+  Pending,
+  Init,
+  Failed,
+  Ready,
+  AgentDown,
+  NodeDown,
+  NodeNotReady
+};
 [[nodiscard]] const char* to_string(NodePhase phase);
 [[nodiscard]] NodePhase parse_node_phase(std::string_view text); // Pending when unknown
 
@@ -150,8 +165,8 @@ struct EgressNodeStatus {
   TunnelParent parent;
   AgentInfo agent;
   NodePhase phase = NodePhase::Pending; // applied by the controller
-  // "DatapathReady" is the agent's, the others ("Ready", "AddressesAllocated") the controller's: a list
-  // map by type, so that server-side apply keeps both.
+  // "DatapathReady" is the agent's, the others ("Ready", "AddressesAllocated") the controller's: a
+  // list map by type, so that server-side apply keeps both.
   std::vector<Condition> conditions;
   bool operator==(const EgressNodeStatus&) const = default;
 };

@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <rapidjson/document.h>
-
 #include <string>
 #include <string_view>
 
 #include "api/core.hpp"
 #include "api/egress.hpp"
+#include "api/rapidjson.hpp"
 #include "base/error.hpp"
 
-// Objects from and to JSON, only the fields used. Decoding is strict where a wrong type would change the
-// meaning (the error names the field path and what stands there) and lenient towards unknown fields.
-// Unparseable addresses in core objects are an error of that object. Encoding leaves empty fields out,
-// is deterministic, and writes apiVersion and kind.
+// Objects from and to JSON, only the fields used. Decoding is strict where a wrong type would
+// change the meaning (the error names the field path and what stands there) and lenient towards
+// unknown fields. Unparseable addresses in core objects are an error of that object. Encoding
+// leaves empty fields out, is deterministic, and writes apiVersion and kind.
 namespace egw::api {
 
 // Where a kind lives in the API (Kubernetes "REST resources").
 struct Resource {
-  const char* group;   // "" for core
+  const char* group; // "" for core
   const char* version;
   const char* plural;
   const char* kind;
@@ -30,28 +29,50 @@ struct Resource {
 [[nodiscard]] const Resource& slice_resource(bool cluster);
 template <class T>
 [[nodiscard]] const Resource& resource(); // all other kinds
-template <> const Resource& resource<Node>();
-template <> const Resource& resource<Pod>();
-template <> const Resource& resource<Namespace>();
-template <> const Resource& resource<EndpointSlice>();
-template <> const Resource& resource<Lease>();
-template <> const Resource& resource<Event>();
-template <> const Resource& resource<EgressGateway>();
-template <> const Resource& resource<EgressNode>();
-template <> const Resource& resource<EgressClusterInfo>();
+template <>
+const Resource& resource<Node>();
+template <>
+const Resource& resource<Pod>();
+template <>
+const Resource& resource<Namespace>();
+template <>
+const Resource& resource<EndpointSlice>();
+template <>
+const Resource& resource<Lease>();
+template <>
+const Resource& resource<Event>();
+template <>
+const Resource& resource<EgressGateway>();
+template <>
+const Resource& resource<EgressNode>();
+template <>
+const Resource& resource<EgressClusterInfo>();
 
 template <class T>
 [[nodiscard]] Result<T> decode(const rapidjson::Value& object);
-template <> Result<Node> decode<Node>(const rapidjson::Value&);
-template <> Result<Pod> decode<Pod>(const rapidjson::Value&);
-template <> Result<Namespace> decode<Namespace>(const rapidjson::Value&);
-template <> Result<EndpointSlice> decode<EndpointSlice>(const rapidjson::Value&);
-template <> Result<Lease> decode<Lease>(const rapidjson::Value&);
-template <> Result<EgressGateway> decode<EgressGateway>(const rapidjson::Value&);
-template <> Result<EgressPolicy> decode<EgressPolicy>(const rapidjson::Value&); // kind from "kind"
-template <> Result<EgressNode> decode<EgressNode>(const rapidjson::Value&);
-template <> Result<EgressEndpointSlice> decode<EgressEndpointSlice>(const rapidjson::Value&);
-template <> Result<EgressClusterInfo> decode<EgressClusterInfo>(const rapidjson::Value&);
+template <>
+Result<Node> decode<Node>(const rapidjson::Value&);
+template <>
+Result<Pod> decode<Pod>(const rapidjson::Value&);
+template <>
+Result<Namespace> decode<Namespace>(const rapidjson::Value&);
+template <>
+Result<EndpointSlice> decode<EndpointSlice>(const rapidjson::Value&);
+template <>
+Result<Lease> decode<Lease>(const rapidjson::Value&);
+template <>
+Result<EgressGateway> decode<EgressGateway>(const rapidjson::Value&);
+template <>
+Result<EgressPolicy> decode<EgressPolicy>(const rapidjson::Value&); // kind from "kind"
+template <>
+Result<EgressNode> decode<EgressNode>(const rapidjson::Value&);
+template <>
+Result<EgressEndpointSlice> decode<EgressEndpointSlice>(const rapidjson::Value&);
+template <>
+Result<EgressClusterInfo> decode<EgressClusterInfo>(const rapidjson::Value&);
+
+// For items of a list, which may come without "kind"; one that is there must be `kind`.
+[[nodiscard]] Result<EgressPolicy> decode_policy(const rapidjson::Value& object, PolicyKind kind);
 
 // Parses text first (iterative parser, bounded depth). For tests, files and single objects.
 template <class T>

@@ -23,7 +23,9 @@ class Labels {
   void set(std::string key, std::string value);
   void erase(std::string_view key);
   [[nodiscard]] const std::string* find(std::string_view key) const; // nullptr when absent
-  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& items() const { return items_; }
+  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& items() const {
+    return items_;
+  }
   [[nodiscard]] bool empty() const { return items_.empty(); }
   auto operator<=>(const Labels&) const = default;
 
@@ -55,9 +57,10 @@ struct Condition {
   WallTime last_transition{};
   bool operator==(const Condition&) const = default;
 };
-[[nodiscard]] const Condition* find_condition(const std::vector<Condition>& c, std::string_view type);
-// Puts `wanted` in; keeps last_transition of one with the same status, else takes `now`. The order of
-// the others stays.
+[[nodiscard]] const Condition* find_condition(const std::vector<Condition>& c,
+                                              std::string_view type);
+// Puts `wanted` in; keeps last_transition of one with the same status, else takes `now`. The order
+// of the others stays.
 void set_condition(std::vector<Condition>& conditions, Condition wanted, WallTime now);
 
 enum class SelectorOperator : std::uint8_t { In, NotIn, Exists, DoesNotExist };

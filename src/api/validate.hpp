@@ -8,9 +8,9 @@
 #include "base/error.hpp"
 #include "base/interval_set.hpp"
 
-// The checks that one object alone can fail, and its user-given text parsed. Used by the webhook and by
-// the loops, so that what slipped past admission gets a condition instead of doing harm. Each message
-// names the field, the value and the remedy.
+// The checks that one object alone can fail, and its user-given text parsed. Used by the webhook
+// and by the loops, so that what slipped past admission gets a condition instead of doing harm.
+// Each message names the field, the value and the remedy.
 namespace egw::api {
 
 struct Pools {
@@ -29,9 +29,15 @@ struct Pools {
 [[nodiscard]] std::vector<Error> validate(const EgressPolicy& policy);
 [[nodiscard]] std::vector<Error> validate(const EgressClusterInfo& info);
 
-// Fields that are valid but that this version does not act on yet: refused by a condition with reason
-// "NotImplemented", never ignored.
+// Fields that are valid but that this version does not act on yet: refused by a condition with
+// reason "NotImplemented", never ignored.
 [[nodiscard]] std::vector<Error> not_implemented(const EgressGateway& gateway);
 [[nodiscard]] std::vector<Error> not_implemented(const EgressPolicy& policy);
+[[nodiscard]] std::vector<Error> not_implemented(const EgressClusterInfo& info);
+
+// Condition "ServiceCIDR" of EgressClusterInfo: False with reason NotImplemented while
+// spec.autoDetect.clusterIP asks for what this version cannot find; nothing when it is switched
+// off.
+[[nodiscard]] std::optional<Condition> service_cidr_condition(const EgressClusterInfo& info);
 
 } // namespace egw::api
