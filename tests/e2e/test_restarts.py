@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Agents, controllers and the API server come and go; packets must not notice."""
+
+import contextlib
+
+import pytest
+
+from lab.wait import until
+
+
+@contextlib.contextmanager
+def traffic(scene, pods):
+    """UDP every 5 ms and a TCP connection pushed from both ends, in both families, from each pod; at the
+    end nothing may be lost and nobody but the egress address seen."""
+    srv = scene.cluster.srv
+    scene.cluster.srv.clear()
+    with contextlib.ExitStack() as stack:
+        flows = [stack.enter_context(pod.flow(kind, address, 0.005 if kind == "udp" else 0.01))
+                 for pod in pods for kind in ("udp", "tcp") for address in (srv.ip4, srv.ip6)]
+        for flow in flows:
+            flow.wait_received(20)
+
+        def more(count=50):
+            for flow in flows:
+                flow.wait_received(count)
+
+        yield more
+        more()
+        reports = [(flow.kind, flow.stop()) for flow in flows]
+    for kind, report in reports:
+        assert report["lost"] == 0, (kind, report)
+        assert not report["errors"], (kind, report)
+        assert set(report["sources"]) <= set(scene.eip()), (kind, report)
+        if kind == "tcp":
+            assert not report["broken"] and report["wrong"] == 0 and report["pushed"] > 0, report
+            arrived = srv.flow(report["id"])
+            assert arrived["received"] == report["sent"] and arrived["wrong"] == 0, (report, arrived)
+    assert set(srv.sources()) <= set(scene.eip())
+
+
+@pytest.fixture
+def busy(cluster, scene):
+    """A policy in force, a pod on a plain node and one on each gateway node."""
+    gateway = scene.gateway()
+    pods = [scene.pod(name) for name in cluster.nodes]
+    scene.policy(gateway=gateway)
+    scene.await_eip(*pods)
+    return pods
+
+
+def works_again(cluster):
+    until(cluster.all_ready, "every node Ready", 30)
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
+def test_agents_restart_without_a_lost_packet(cluster, scene, busy, how):
+    with traffic(scene, busy) as more:
+        for agent in cluster.agents.values():
+            agent.stop() if how == "SIGTERM" else agent.kill()
+            more(30)
+            agent.start()
+            works_again(cluster)
+            more(30)
+    later = scene.pod("n1")  # and they do their work
+    scene.await_eip(later)
+
+
+def test_controllers_restart_without_a_lost_packet(cluster, scene, busy):
+    with traffic(scene, busy) as more:
+        for controller in cluster.controllers.values():
+            controller.stop()
+            more(30)
+            controller.start()
+            more(30)
+        leader = until(cluster.leader, "a leader")
+        cluster.controllers[leader].kill()
+        more(30)
+        cluster.controllers[leader].start()
+        for controller in cluster.controllers.values():  # all at once
+            controller.kill()
+        more()
+        for controller in cluster.controllers.values():
+            controller.start()
+    extra = scene.pod("n1", {"test": "later"})
+    scene.policy(gateway=f"gw-{scene.number}", pods={"test": "later"}, wait=False)
+    until(lambda: extra.seen(cluster.srv.ip4) == scene.eip()[0], "a policy made after the restarts works", 40)
+
+
+@pytest.mark.parametrize("how", ["stopped", "hung"])
+def test_api_server_away_and_back(cluster, scene, busy, how):
+    server = cluster.server
+    with traffic(scene, busy) as more:
+        server.stop() if how == "stopped" else server.pause()
+        more(200)
+        for agent in cluster.agents.values():  # with nobody to ask
+            agent.restart()
+        more(100)
+        server.start() if how == "stopped" else server.resume()
+        works_again(cluster)
+        more(30)
+    later = scene.pod("n1")
+    scene.await_eip(later)
+
+
+def test_what_happened_while_the_api_server_was_away_counts(cluster, scene, busy):
+    """A pod and a policy go while the agent of their node is down: they are gone when it is back."""
+    gone, home = busy[0], cluster.node("n1")
+    cluster.agents["n1"].kill()
+    cluster.api.patch("pods", gone.name, {"metadata": {"labels": {"test": "other"}}}, "default")
+    cluster.agents["n1"].start()
+    cluster.await_source(gone, cluster.srv.ip4, home.ip4)
+    cluster.await_source(gone, cluster.srv.ip6, home.ip6)
+    scene.await_eip(*busy[1:])

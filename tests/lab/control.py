@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab with a control plane and egw in it: `with Cluster() as cluster: ...`.
+
+The real API server with its controller manager runs in the namespace `cp`, the fake kubelet speaks
+for nodes and pods, two controllers run in `cp` and an agent in each node, all with the service
+accounts and roles of manifests/."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+from . import objects
+from .lab import Lab
+from .topology import CONTROL4
+from .wait import until
+
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TOP = os.path.dirname(TESTS)
+sys.path.insert(0, os.path.join(TESTS, "kubernetes"))
+
+import kubelet  # noqa: E402
+from cluster import ApiServer  # noqa: E402
+from kubeapi import ApiError  # noqa: E402
+
+NAMESPACE = "egw-system"
+LOG_LEVEL = os.environ.get("EGW_LAB_LOG_LEVEL", "debug")
+
+
+def binary():
+    path = os.environ.get("EGW_BINARY") or os.path.join(TOP, "build", "egw")
+    if not os.access(path, os.X_OK):
+        raise FileNotFoundError(f"{path} is not there: ./dev build, or name another one in EGW_BINARY")
+    return path
+
+
+class Cluster(Lab):
+    """Options beside the lab's: `controllers` how many, `egw` False for a cluster without egw,
+    `start_egw` False when the caller will call start_egw()."""
+
+    def __init__(self, nodes=3, cni="calico", controllers=2, egw=True, start_egw=True, log_level=LOG_LEVEL, **more):
+        self.egw = binary() if egw else None
+        super().__init__(nodes=nodes, cni=cni, **more)
+        self.start_at_once = start_egw
+        self.controller_count, self.log_level = controllers, log_level
+        self.controllers, self.agents = {}, {}
+        self.server = None
+
+    # ---- life ------------------------------------------------------------------------------------
+
+    def start(self):
+        super().start()
+        try:
+            self.start_control_plane()
+            if self.egw and self.start_at_once:
+                self.start_egw()
+        except BaseException:
+            self.keep_logs()
+            self.stop()
+            raise
+        return self
+
+    def start_control_plane(self):
+        began = time.monotonic()
+        self.server = ApiServer(os.path.join(self.directory, "kubernetes"), address=CONTROL4, port=6443,
+                                netns=self.wires.control.name, controller_manager=True)
+        self.closers.append(self.server.kill)
+        self.server.start()
+        self.api = self.server.api
+        self.timings["API server"] = time.monotonic() - began
+        began = time.monotonic()
+        self.kubelet = kubelet.Kubelet(self.api)
+        self.closers.append(self.kubelet.stop)
+        for node in self.nodes.values():
+            self.kubelet.register_node(node.name, [node.ip4, node.ip6], [node.pods4, node.pods6])
+        if self.egw:
+            self.server.apply_manifests(os.path.join(TOP, "manifests", "crds"))
+            self.namespace(NAMESPACE)
+            self.server.apply_manifests(os.path.join(TOP, "manifests", "base", "rbac.yaml"))
+        self.timings["objects"] = time.monotonic() - began
+
+    def start_egw(self):
+        began = time.monotonic()
+        config = {name: self.server.service_account_kubeconfig(NAMESPACE, f"egw-{name}")
+                  for name in ("controller", "agent")}
+        for number in range(1, self.controller_count + 1):
+            name = f"controller-{number}"
+            self.controllers[name] = self.process(self.wires.control, name, [
+                self.egw, "controller", "--kubeconfig", config["controller"], "--namespace", NAMESPACE,
+                "--identity", name, "--metrics-address", f"127.0.0.1:{9100 + number}",
+                "--log-level", self.log_level]).start()
+        for node in self.nodes.values():
+            node.agent = self.agents[node.name] = self.process(node.netns, f"agent-{node.name}", [
+                self.egw, "agent", "--kubeconfig", config["agent"], "--node-name", node.name,
+                "--metrics-address", "127.0.0.1:9100", "--log-level", self.log_level]).start()
+        until(self.all_ready, "every EgressNode Ready", 30)
+        self.timings["egw ready"] = time.monotonic() - began
+
+    def keep_logs(self):
+        """Logs outlive a lab that failed to start."""
+        target = os.path.join(TOP, "build", "lab-logs", self.prefix.rstrip("-"))
+        self.collect_logs(target)
+        print(f"logs of all processes: {target}", file=sys.stderr)
+
+    # ---- egw -------------------------------------------------------------------------------------
+
+    def all_ready(self):
+        for process in (*self.controllers.values(), *self.agents.values()):
+            if not process.running():
+                raise RuntimeError(f"{process.name} has ended:\n{process.tail()}")
+        phases = {o["metadata"]["name"]: o.get("status", {}).get("phase") for o in self.api.list(objects.NODES)}
+        wanted = {name: "Ready" for name in self.nodes}
+        assert phases == wanted, f"phases of EgressNodes: {phases}"
+        return True
+
+    def phase(self, node):
+        found = self.api.find(objects.NODES, node)
+        return found and found.get("status", {}).get("phase")
+
+    def leader(self):
+        """The name of the controller that holds the lease; None when nobody does."""
+        for lease in self.api.list("coordination.k8s.io/v1/leases", NAMESPACE):
+            holder = lease["spec"].get("holderIdentity") or ""
+            for name in self.controllers:
+                if holder == name or holder.startswith(f"{name}_"):
+                    return name
+        return None
+
+    def ctl(self, *arguments, check=True):
+        """(exit status, output) of `egw ctl ...` as admin."""
+        argv = [self.egw, "ctl", *arguments, "--kubeconfig", str(self.server.kubeconfig)]
+        done = self.wires.control.call(subprocess.run, argv, text=True, capture_output=True, timeout=30)
+        if check and done.returncode not in (0, 1):
+            raise RuntimeError(f"egw ctl {' '.join(arguments)}: exit {done.returncode}: {done.stderr}")
+        return done.returncode, done.stdout + done.stderr
+
+    def status(self):
+        code, text = self.ctl("status", "-o", "json")
+        return code, json.loads(text)
+
+    def cleanup(self, node):
+        """`egw agent cleanup` in a node whose agent is stopped."""
+        return node.netns.run(self.egw, "agent", "cleanup")
+
+    def metrics(self, node):
+        import urllib.request
+        read = lambda: urllib.request.urlopen("http://127.0.0.1:9100/metrics", timeout=5).read().decode()
+        return node.netns.call(read)
+
+    # ---- objects ---------------------------------------------------------------------------------
+
+    def apply(self, *wanted):
+        return [self.api.apply(obj) for obj in wanted]
+
+    def delete(self, resource, name, namespace=None):
+        self.api.delete(resource, name, namespace, missing_ok=True)
+
+    def label_node(self, node, labels):
+        self.api.patch("nodes", node, {"metadata": {"labels": labels}})
+
+    def namespace(self, name, labels=None):
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}})
+
+    def add_pod(self, name, node="n1", labels=None, namespace="default", real=True):
+        pod = super().add_pod(name, node, labels, namespace, real)
+        self.kubelet.create_pod(namespace, name, node, pod.labels, [pod.ip4, pod.ip6])
+        return pod
+
+    def remove_pod(self, pod):
+        self.kubelet.delete_pod(pod.namespace, pod.name)
+        super().remove_pod(pod)
+
+    def await_source(self, pod, address, source, proto="udp", timeout=20.0):
+        """Until a new flow of the pod to `address` shows `source` (None: no answer) at the server."""
+        patience = 0.1 if source is None else 0.25
+        return until(lambda: pod.seen(address, proto, patience) == source or None if source is not None
+                     else pod.seen(address, proto, patience) is None,
+                     f"{pod.name} -> {address} ({proto}) leaves as {source}", timeout)
+
+    # ---- what can go wrong -----------------------------------------------------------------------
+
+    def power_off(self, node):
+        """The node is gone: cable dead, agent dead, kubelet silent, and Kubernetes knows at once
+        (the real one needs 40 s to give up on a kubelet)."""
+        node.cable(up=False)
+        node.agent.kill()
+        self.kubelet.stop_renewing(node.name)
+        self.kubelet.set_ready(node.name, False)
+
+    def power_on(self, node):
+        node.cable(up=True)
+        node.netns.wait_up("eth0")
+        if not node.agent.running():
+            node.agent.start()
+        self.kubelet.resume_renewing(node.name)
+
+
+__all__ = ["ApiError", "Cluster", "binary"]

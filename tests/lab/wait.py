@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting for a condition, never for a time."""
+
+import time
+
+
+class NotInTime(AssertionError):
+    pass
+
+
+def until(condition, what, timeout=20.0, pause=0.005):
+    """Call `condition` until it returns something true and return that.
+
+    `what` names the condition in the error; an AssertionError raised by `condition` counts as
+    "not yet" and is told in the end, so that a test can await a whole block of assertions."""
+    end = time.monotonic() + timeout
+    last = None
+    while True:
+        try:
+            value = condition()
+            last = value
+            if value:
+                return value
+        except AssertionError as error:
+            last = error
+        if time.monotonic() > end:
+            raise NotInTime(f"not within {timeout:g} s: {what}; last seen: {last!r}")
+        time.sleep(pause)
