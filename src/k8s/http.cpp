@@ -186,6 +186,7 @@ HttpResponse HttpConnection::Impl::run(const HttpRequest& request, const Receive
     response.status = head.status;
     response.content_type = head.get_header_value("Content-Type");
     response.retry_after = parse_retry_after(head.get_header_value("Retry-After"));
+    if (request.head) request.head(head.status);
     return true;
   };
   bool refused = false;

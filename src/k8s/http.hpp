@@ -44,6 +44,7 @@ struct HttpRequest {
   std::string target; // path and query, encoded
   std::vector<std::pair<std::string, std::string>> headers;
   std::string content_type, body;
+  std::function<void(int status)> head; // the answer has begun; may be empty
 };
 
 struct HttpResponse {

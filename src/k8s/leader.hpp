@@ -36,6 +36,9 @@ struct LeaderState {
   bool busy = false;                  // a request is under way
   Time next{};                        // when to do something again
   Time renewed_at{};                  // Leading: when the last successful renewal was sent
+  std::int32_t top_term = 0;          // highest seen anywhere: the next one is higher
+  bool acquiring = false;             // the write under way would make us leader
+  bool doubt = false;                 // Leading: a write failed, look before the next
   bool take = false;                  // the holder is known to be dead: do not wait
   bool stopping = false;
 };
@@ -45,8 +48,10 @@ struct LeaderTick {};                                    // `next` has come
 struct LeaderRead { Result<api::Lease> lease; };         // answer to ReadLease
 struct LeaderWrote { Result<api::Lease> lease; };        // answer to CreateLease, UpdateLease
 struct LeaderHolderDead { std::string holder; };         // someone saw this holder dead (failover.md)
+struct LeaderTermSeen { std::int32_t term; };            // in what an earlier leader wrote
 struct LeaderStop {};                                    // hand the lease back and end
-using LeaderEvent = std::variant<LeaderTick, LeaderRead, LeaderWrote, LeaderHolderDead, LeaderStop>;
+using LeaderEvent = std::variant<LeaderTick, LeaderRead, LeaderWrote, LeaderHolderDead,
+                                 LeaderTermSeen, LeaderStop>;
 
 // What it wants done.
 struct ReadLease {};
@@ -62,7 +67,7 @@ using LeaderAction = std::variant<ReadLease, CreateLease, UpdateLease, Elected, 
 // Until when a leader may write: renew_deadline after its last successful renewal was sent. Nothing
 // when it does not lead.
 [[nodiscard]] std::optional<Time> deadline(const LeaderState& state, const LeaderConfig& config);
-// When step() wants its next LeaderTick; nothing when it has ended.
+// When step() wants its next LeaderTick; nothing while it waits for an answer, or has ended.
 [[nodiscard]] std::optional<Time> wake(const LeaderState& state, const LeaderConfig& config);
 
 } // namespace egw::k8s

@@ -54,13 +54,14 @@ class ReflectorSink {
 
 class Reflector {
  public:
-  // Starts a thread. The sink must outlive it.
+  // The sink must outlive it.
   Reflector(const Config& config, WatchOptions options, ReflectorSink& sink);
   ~Reflector(); // stop()
   Reflector(const Reflector&) = delete;
   Reflector& operator=(const Reflector&) = delete;
 
-  void stop(); // ends the thread, also in a connect or a read; the sink is not called afterwards
+  void start(); // the thread: once
+  void stop();  // ends the thread, also in a connect or a read; the sink is not called afterwards
   [[nodiscard]] WatchMetrics& metrics();
 
  private:

@@ -6,7 +6,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,7 +29,9 @@ class Watch : private ReflectorSink {
   Watch(const Config& config, WatchOptions options, WatchSink<T> sink,
         Decoder<T> decoder = &api::decode<T>)
       : kind_(options.resource->kind), sink_(std::move(sink)), decode_(std::move(decoder)),
-        reflector_(std::make_unique<Reflector>(config, std::move(options), *this)) {}
+        reflector_(std::make_unique<Reflector>(config, std::move(options), *this)) {
+    reflector_->start(); // not earlier: its thread uses reflector_
+  }
   ~Watch() override { stop(); }
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
@@ -39,12 +40,47 @@ class Watch : private ReflectorSink {
   [[nodiscard]] const WatchMetrics& metrics() const { return reflector_->metrics(); }
 
  private:
-  std::optional<T> decode(const rapidjson::Value& object, const ObjectHead& head);
+  // An Error names the object.
+  Result<T> decoded(const rapidjson::Value& object, const api::NamespacedName& key) {
+    auto result = decode_(object);
+    if (result) return result;
+    ++reflector_->metrics().decode_errors;
+    Error error{fmt::format("{} {}: {}", kind_, key.to_string(), result.error().message)};
+    log::warn("{}", error.message);
+    return error;
+  }
   void list_begin() override { listed_.clear(), broken_.clear(); }
-  void list_item(const rapidjson::Value& object) override;
+  void list_item(const rapidjson::Value& object) override {
+    const auto head = object_head(object);
+    broken_.erase(head.key);
+    auto result = decoded(object, head.key);
+    if (!result) {
+      listed_.erase(head.key);
+      broken_.emplace(head.key, result.error());
+      return;
+    }
+    listed_.insert_or_assign(head.key, std::move(result).value());
+  }
   void list_drop(const api::NamespacedName& key) override { listed_.erase(key), broken_.erase(key); }
-  void list_end(const std::string& resource_version) override;
-  void upsert(const rapidjson::Value& object) override;
+  void list_end(const std::string& resource_version) override {
+    Replaced<T> all;
+    all.resource_version = resource_version;
+    all.items.reserve(listed_.size());
+    for (auto& [key, object] : listed_) all.items.push_back(std::move(object));
+    for (const auto& [key, error] : broken_) all.broken.push_back(key);
+    listed_.clear();
+    sink_(std::move(all));
+    for (auto& [key, error] : std::exchange(broken_, {})) sink_(Broken{key, error});
+  }
+  void upsert(const rapidjson::Value& object) override {
+    const auto head = object_head(object);
+    auto result = decoded(object, head.key);
+    if (result) {
+      sink_(Upsert<T>{std::move(result).value()});
+    } else {
+      sink_(Broken{head.key, result.error()});
+    }
+  }
   void removed(const api::NamespacedName& key, const std::string& uid,
                const std::string& resource_version) override {
     sink_(Deleted{key, uid, resource_version});

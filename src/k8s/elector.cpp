@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "k8s/elector.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <limits>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+
+#include "base/log.hpp"
+#include "base/queue.hpp"
+
+namespace egw::k8s {
+namespace {
+
+constexpr auto kReleaseTimeout = std::chrono::seconds(2);
+constexpr auto kNever = std::numeric_limits<std::int64_t>::min();
+
+} // namespace
+
+struct Elector::Impl {
+  Impl(Client& c, LeaderConfig l, Callback f)
+      : client(c), config(std::move(l)), changed(std::move(f)) {}
+
+  void run();
+  void perform(const LeaderAction& action);
+  Result<api::Lease> put(Verb verb, const api::Lease& lease) const;
+  [[nodiscard]] CallOptions call_options() const;
+
+  Client& client;
+  const LeaderConfig config;
+  const Callback changed;
+  LeaderState state;
+  std::deque<LeaderEvent> events; // for the thread itself, before those of the queue
+  Queue<LeaderEvent> queue;
+  std::atomic<std::int64_t> until{kNever}; // deadline(), readable by all
+  std::thread thread;
+};
+
+// No longer than half of what is left to a leader, so that a second try fits in; and never so long that
+// it learns too late that it leads no more.
+CallOptions Elector::Impl::call_options() const {
+  CallOptions options;
+  options.lane = Lane::Failover;
+  options.timeout = state.stopping ? Duration(kReleaseTimeout) : config.renew_deadline / 2;
+  options.not_after = k8s::deadline(state, config);
+  return options;
+}
+
+Result<api::Lease> Elector::Impl::put(Verb verb, const api::Lease& lease) const {
+  Write write;
+  write.verb = verb;
+  write.resource = &api::resource<api::Lease>();
+  write.key = {config.namespace_, config.name};
+  write.body = api::encode(lease);
+  return client.write_as<api::Lease>(write, call_options());
+}
+
+void Elector::Impl::perform(const LeaderAction& action) {
+  if (std::holds_alternative<ReadLease>(action)) {
+    events.push_back(LeaderRead{client.get_as<api::Lease>({config.namespace_, config.name}, call_options())});
+  } else if (const auto* create = std::get_if<CreateLease>(&action)) {
+    events.push_back(LeaderWrote{put(Verb::Create, create->lease)});
+  } else if (const auto* update = std::get_if<UpdateLease>(&action)) {
+    events.push_back(LeaderWrote{put(Verb::Update, update->lease)});
+  } else if (const auto* elected = std::get_if<Elected>(&action)) {
+    log::info("leader of {}/{} with term {}", config.namespace_, config.name, elected->term);
+    changed({true, elected->term, ""});
+  } else if (const auto* deposed = std::get_if<Deposed>(&action)) {
+    log::info("no longer leader of {}/{}: {}", config.namespace_, config.name, deposed->why);
+    changed({false, 0, deposed->why});
+  }
+}
+
+void Elector::Impl::run() {
+  events.push_back(LeaderTick{});
+  while (state.role != LeaderState::Role::Stopped) {
+    if (events.empty()) {
+      for (auto& event : queue.take(k8s::wake(state, config))) events.push_back(std::move(event));
+      events.push_back(LeaderTick{});
+    }
+    const auto event = std::move(events.front());
+    events.pop_front();
+    const auto actions = step(state, config, event, now());
+    const auto end = k8s::deadline(state, config);
+    until = end ? end->time_since_epoch().count() : kNever;
+    for (const auto& action : actions) perform(action);
+  }
+}
+
+Elector::Elector(Client& client, LeaderConfig config, Callback changed) {
+  if (auto valid = validate(config); !valid) throw std::invalid_argument(valid.error().message);
+  impl_ = std::make_unique<Impl>(client, std::move(config), std::move(changed));
+  impl_->thread = std::thread([impl = impl_.get()] { impl->run(); });
+}
+
+Elector::~Elector() { stop(); }
+
+std::optional<Time> Elector::deadline() const {
+  const auto until = impl_->until.load();
+  if (until == kNever) return std::nullopt;
+  return Time(Duration(until));
+}
+
+void Elector::holder_dead(const std::string& holder) { impl_->queue.push(LeaderHolderDead{holder}); }
+void Elector::term_seen(std::int32_t term) { impl_->queue.push(LeaderTermSeen{term}); }
+
+void Elector::stop() {
+  impl_->queue.push(LeaderStop{});
+  if (impl_->thread.joinable()) impl_->thread.join();
+}
+
+} // namespace egw::k8s

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "k8s/leader.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace egw::k8s {
+namespace {
+
+using Actions = std::vector<LeaderAction>;
+using Role = LeaderState::Role;
+
+// What others would have to see change for the holder to count as alive.
+bool same(const api::Lease& a, const api::Lease& b) {
+  return a.holder == b.holder && a.renewed == b.renewed && a.transitions == b.transitions &&
+         a.meta.uid == b.meta.uid;
+}
+
+void observe(LeaderState& state, const api::Lease& lease, Time at) {
+  const bool changed = !state.observed || !same(*state.observed, lease);
+  if (changed) state.observed_at = at;
+  if (changed && state.observed && state.observed->holder != lease.holder) state.take = false;
+  state.observed = lease;
+  state.top_term = std::max(state.top_term, lease.transitions);
+}
+
+api::Lease mine(const LeaderState& state, const LeaderConfig& config, const Now& now) {
+  api::Lease lease;
+  if (state.observed) lease = *state.observed;
+  lease.meta.namespace_ = config.namespace_;
+  lease.meta.name = config.name;
+  lease.duration_seconds = static_cast<std::int32_t>(
+      std::chrono::duration_cast<std::chrono::seconds>(config.lease_duration).count());
+  lease.renewed = now.wall;
+  if (state.role != Role::Leading) {
+    lease.holder = config.identity;
+    lease.acquired = now.wall;
+    // Also a Lease that was deleted and made anew must not bring an old term back.
+    lease.transitions = std::max(lease.transitions, state.top_term) + 1;
+  }
+  return lease;
+}
+
+void send(LeaderState& state, Actions& actions, LeaderAction action, Time at) {
+  state.busy = true;
+  state.acquiring = false;
+  state.request_at = at;
+  actions.push_back(std::move(action));
+}
+
+void acquire(LeaderState& state, const LeaderConfig& config, Actions& actions, const Now& now) {
+  auto lease = mine(state, config, now);
+  if (state.observed) {
+    send(state, actions, UpdateLease{std::move(lease)}, now.steady);
+  } else {
+    send(state, actions, CreateLease{std::move(lease)}, now.steady);
+  }
+  state.acquiring = true;
+}
+
+// May the lease be taken? It is free, ours from before, known to be abandoned, or has not changed for
+// as long as its holder asked.
+bool takeable(const LeaderState& state, const LeaderConfig& config, Time at) {
+  const auto& lease = *state.observed;
+  if (lease.holder.empty() || lease.holder == config.identity || state.take) return true;
+  const auto duration = lease.duration_seconds > 0
+                            ? Duration(std::chrono::seconds(lease.duration_seconds))
+                            : config.lease_duration;
+  return at >= state.observed_at + duration;
+}
+
+void depose(LeaderState& state, Actions& actions, std::string why) {
+  state.role = Role::Standby;
+  actions.push_back(Deposed{std::move(why)});
+}
+
+void release(LeaderState& state, Actions& actions, const Now& now) {
+  auto lease = *state.observed;
+  lease.holder.clear();
+  lease.duration_seconds = 1; // older clients respect the duration even of a lease without holder
+  lease.renewed = now.wall;
+  depose(state, actions, "stopping");
+  send(state, actions, UpdateLease{std::move(lease)}, now.steady);
+}
+
+void tick(LeaderState& state, const LeaderConfig& config, Actions& actions, const Now& now) {
+  if (state.role == Role::Leading && now.steady >= *deadline(state, config)) {
+    depose(state, actions, fmt::format("the lease could not be renewed for {} s",
+                                       std::chrono::duration_cast<std::chrono::seconds>(
+                                           config.renew_deadline)
+                                           .count()));
+  }
+  if (state.busy) return;
+  if (state.stopping) {
+    if (state.role == Role::Leading) return release(state, actions, now);
+    state.role = Role::Stopped;
+    return;
+  }
+  if (now.steady < state.next) return;
+  if (state.role == Role::Leading && !state.doubt) {
+    send(state, actions, UpdateLease{mine(state, config, now)}, now.steady);
+  } else {
+    send(state, actions, ReadLease{}, now.steady);
+  }
+}
+
+void got(LeaderState& state, const LeaderConfig& config, const Result<api::Lease>& lease,
+         Actions& actions, const Now& now) {
+  state.busy = false;
+  state.next = now.steady + config.retry_period;
+  if (!lease && lease.error().code != 404) return;
+  const auto term = state.observed ? state.observed->transitions : 0;
+  if (lease) {
+    observe(state, *lease, now.steady);
+  } else {
+    state.observed.reset();
+  }
+  if (state.role == Role::Leading) {
+    if (lease && lease->holder == config.identity && lease->transitions == term) {
+      state.doubt = false;
+      state.next = now.steady;
+      return;
+    }
+    depose(state, actions, lease ? fmt::format("\"{}\" holds the lease", lease->holder)
+                                 : "the lease was deleted");
+  }
+  if (state.stopping) return;
+  if (!lease || takeable(state, config, now.steady)) acquire(state, config, actions, now);
+}
+
+void wrote(LeaderState& state, const LeaderConfig& config, const Result<api::Lease>& lease,
+           Actions& actions, const Now& now) {
+  const bool acquiring = std::exchange(state.acquiring, false);
+  state.busy = false;
+  state.next = now.steady + config.retry_period;
+  if (!lease) {
+    // Without an answer, or when the client repeated the request, it may have been done all the same:
+    // look before the next write. Where the version is certainly another one, look now.
+    state.doubt = true;
+    if (lease.error().code == 409 || lease.error().code == 404) state.next = now.steady;
+    return;
+  }
+  observe(state, *lease, now.steady);
+  if (state.role == Role::Leading) {
+    state.renewed_at = state.request_at;
+  } else if (acquiring) {
+    state.role = Role::Leading;
+    state.take = state.doubt = false;
+    state.renewed_at = state.request_at;
+    actions.push_back(Elected{lease->transitions});
+  } // else a renewal that came too late, or the release
+}
+
+} // namespace
+
+Result<void> validate(const LeaderConfig& config) {
+  using std::chrono::seconds;
+  if (config.name.empty() || config.namespace_.empty() || config.identity.empty()) {
+    return Error{"leader election needs a namespace, a name and an identity"};
+  }
+  if (config.lease_duration % seconds(1) != Duration::zero() || config.lease_duration < seconds(1)) {
+    return Error{"leader election: lease duration must be whole seconds, at least 1"};
+  }
+  if (config.lease_duration <= config.renew_deadline ||
+      config.renew_deadline <= 2 * config.retry_period || config.retry_period <= Duration::zero()) {
+    return Error{"leader election: lease duration > renew deadline > 2 * retry period > 0 must hold"};
+  }
+  return {};
+}
+
+std::vector<LeaderAction> step(LeaderState& state, const LeaderConfig& config,
+                               const LeaderEvent& event, const Now& now) {
+  Actions actions;
+  if (state.role == Role::Stopped) return actions;
+  if (const auto* read = std::get_if<LeaderRead>(&event)) {
+    got(state, config, read->lease, actions, now);
+  } else if (const auto* write = std::get_if<LeaderWrote>(&event)) {
+    wrote(state, config, write->lease, actions, now);
+  } else if (const auto* dead = std::get_if<LeaderHolderDead>(&event)) {
+    if (state.role == Role::Standby && state.observed && state.observed->holder == dead->holder) {
+      state.take = true;
+      state.next = now.steady;
+    }
+  } else if (const auto* seen = std::get_if<LeaderTermSeen>(&event)) {
+    state.top_term = std::max(state.top_term, seen->term);
+  } else if (std::holds_alternative<LeaderStop>(event)) {
+    state.stopping = true;
+  }
+  tick(state, config, actions, now);
+  return actions;
+}
+
+std::optional<Time> deadline(const LeaderState& state, const LeaderConfig& config) {
+  if (state.role != Role::Leading) return std::nullopt;
+  return state.renewed_at + config.renew_deadline;
+}
+
+std::optional<Time> wake(const LeaderState& state, const LeaderConfig& config) {
+  if (state.role == Role::Stopped) return std::nullopt;
+  const auto until = deadline(state, config);
+  if (state.busy) return until;
+  return until ? std::min(*until, state.next) : state.next;
+}
+
+} // namespace egw::k8s
