@@ -18,7 +18,7 @@ def pod_addresses(*pods):
 def live_flows(scene, *pods):
     srv = scene.cluster.srv
     with contextlib.ExitStack() as stack:
-        flows = [stack.enter_context(pod.flow(kind, address, 0.005)) for pod in pods
+        flows = [stack.enter_context(pod.flow(kind, address, 0.01)) for pod in pods
                  for kind in ("udp", "tcp") for address in (srv.ip4, srv.ip6)]
         for flow in flows:
             flow.wait_received(20)

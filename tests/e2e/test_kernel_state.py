@@ -3,22 +3,36 @@
 
 import os
 import random
+import time
 
 from lab import kernel, objects
 from lab.control import Cluster
 from lab.wait import until
 
 
-def settled(cluster):
-    """Until every node's kernel has stopped changing and all policies say what they have."""
+def kernels(cluster):
+    return {name: kernel.snapshot(node) for name, node in cluster.nodes.items()}
+
+
+def settled(cluster, quiet=1.0, timeout=30.0):
+    """The kernels' states once nothing has changed in any for `quiet` seconds."""
     until(cluster.all_ready, "every node Ready", 30)
-    last = None
-    for _ in range(200):
-        now = {name: kernel.snapshot(node) for name, node in cluster.nodes.items()}
-        if now == last:
-            return now
-        last = now
-    raise AssertionError("the kernels do not come to rest")
+    last, since, end = kernels(cluster), time.monotonic(), time.monotonic() + timeout
+    while time.monotonic() - since < quiet:
+        if (now := kernels(cluster)) != last:
+            last, since = now, time.monotonic()
+        assert time.monotonic() < end, "the kernels do not come to rest"
+    return last
+
+
+def await_kernels(cluster, wanted, what):
+    """Until every kernel is as in `wanted`; the error shows each difference."""
+    def equal():
+        now = kernels(cluster)
+        lines = [f"{name}{line}" for name in cluster.nodes for line in kernel.difference(wanted[name], now[name])]
+        assert not lines, f"{len(lines)} differences\n" + "\n".join(line[:300] for line in lines[:20])
+        return True
+    until(equal, what, 15, 0.1)
 
 
 def await_policies(cluster):
@@ -102,10 +116,7 @@ def test_random_changes_end_where_a_fresh_start_ends(cluster, scene):
         node.agent.stop()
         cluster.cleanup(node)
         node.agent.start()
-    fresh = settled(cluster)
-    for name in cluster.nodes:
-        different = kernel.difference(grown[name], fresh[name])
-        assert not different, f"seed {seed}, {name}:\n" + "\n".join(different)
+    await_kernels(cluster, grown, f"a fresh start ends where the changes of seed {seed} ended")
 
 
 def test_restart_changes_nothing_that_is_right(cluster, scene):

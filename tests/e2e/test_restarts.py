@@ -10,17 +10,17 @@ from lab.wait import until
 
 @contextlib.contextmanager
 def traffic(scene, pods):
-    """UDP every 5 ms and a TCP connection pushed from both ends, in both families, from each pod; at the
+    """UDP every 10 ms and a TCP connection pushed from both ends, in both families, from each pod; at the
     end nothing may be lost and nobody but the egress address seen."""
     srv = scene.cluster.srv
     scene.cluster.srv.clear()
     with contextlib.ExitStack() as stack:
-        flows = [stack.enter_context(pod.flow(kind, address, 0.005 if kind == "udp" else 0.01))
+        flows = [stack.enter_context(pod.flow(kind, address, 0.01 if kind == "udp" else 0.04))
                  for pod in pods for kind in ("udp", "tcp") for address in (srv.ip4, srv.ip6)]
         for flow in flows:
-            flow.wait_received(20)
+            flow.wait_received(10)
 
-        def more(count=50):
+        def more(count=20):
             for flow in flows:
                 flow.wait_received(count)
 
@@ -57,10 +57,10 @@ def test_agents_restart_without_a_lost_packet(cluster, scene, busy, how):
     with traffic(scene, busy) as more:
         for agent in cluster.agents.values():
             agent.stop() if how == "SIGTERM" else agent.kill()
-            more(30)
+            more(12)
             agent.start()
             works_again(cluster)
-            more(30)
+            more(12)
     later = scene.pod("n1")  # and they do their work
     scene.await_eip(later)
 
@@ -69,12 +69,12 @@ def test_controllers_restart_without_a_lost_packet(cluster, scene, busy):
     with traffic(scene, busy) as more:
         for controller in cluster.controllers.values():
             controller.stop()
-            more(30)
+            more(12)
             controller.start()
-            more(30)
+            more(12)
         leader = until(cluster.leader, "a leader")
         cluster.controllers[leader].kill()
-        more(30)
+        more(12)
         cluster.controllers[leader].start()
         for controller in cluster.controllers.values():  # all at once
             controller.kill()
@@ -91,13 +91,13 @@ def test_api_server_away_and_back(cluster, scene, busy, how):
     server = cluster.server
     with traffic(scene, busy) as more:
         server.stop() if how == "stopped" else server.pause()
-        more(200)
+        more(100)
         for agent in cluster.agents.values():  # with nobody to ask
             agent.restart()
-        more(100)
+        more(50)
         server.start() if how == "stopped" else server.resume()
         works_again(cluster)
-        more(30)
+        more(12)
     later = scene.pod("n1")
     scene.await_eip(later)
 

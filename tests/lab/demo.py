@@ -34,25 +34,30 @@ class Teller:
     def step(self, text):
         self.number += 1
         self.step_text = text
-        print(f"\n{self.paint('1;36', f'{self.number:2}')}  {self.paint('1', text)}", flush=True)
+        print(f"\n{self.paint('1;36', f'{self.number:4}')}  {self.paint('1', text)}", flush=True)
 
     def fact(self, what, value, note=""):
         print(f"      {what:<{WIDTH}} {value}" + (f"  {self.paint('2', note)}" if note else ""), flush=True)
 
     def expect(self, what, value, wanted, note=""):
         good = value == wanted
-        mark = self.paint("32", "ok") if good else self.paint("1;31", "WRONG")
-        tail = note if good else f"expected {wanted}"
-        print(f"  {mark:>{13 if self.colour else 4}}{'' if good else ' '}{what:<{WIDTH}} "
-              f"{str(value):<18}{self.paint('2', tail)}".rstrip(), flush=True)
+        mark = self.paint("32", "ok   ") if good else self.paint("1;31", "WRONG")
+        tail = note if good else f"expected {said(wanted)}"
+        print(f"{mark} {what:<{WIDTH}} {said(value):<16}  {self.paint('2', tail)}".rstrip(), flush=True)
         if not good:
-            self.failures.append(f"step {self.number} ({self.step_text}): {what}: {value}, expected {wanted}")
+            self.failures.append(f"step {self.number} ({self.step_text}): {what}: {said(value)}, expected {said(wanted)}")
 
     def block(self, command, text):
         print(f"      {self.paint('33', '$ ' + command)}")
         for line in text.rstrip().splitlines():
             print(f"      {line}")
         print(flush=True)
+
+
+def said(value):
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    return "no answer" if value is None else str(value)
 
 
 def milliseconds(seconds):
@@ -160,7 +165,7 @@ class Story:
             flow.wait_received(5)
             report = flow.stop()
         now = self.holder(self.EIP4)
-        tell.expect("holder now", now != lost and now in ("n2", "n3"), True, f"{now}")
+        tell.expect("holder now", now, "n3" if lost == "n2" else "n2")
         tell.fact("placed elsewhere", milliseconds(placed), "after the power went, by the node's Ready condition")
         tell.fact("same address back", milliseconds(back))
         tell.fact("connections every 10 ms", f"{report['received']} answered, {report['lost']} not; "

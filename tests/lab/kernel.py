@@ -28,7 +28,7 @@ def ruleset(node):
         (kind, body), = item.items()
         if kind == "metainfo":
             continue
-        place = tables.setdefault(f"{body['family']} {body.get('table', body['name'])}", {})
+        place = tables.setdefault(f"{body['family']} {body.get('table') or body.get('name')}", {})
         if kind == "rule":
             place.setdefault(f"chain {body['chain']}", {"rules": []})["rules"].append(strip(body["expr"]))
         elif kind == "chain":

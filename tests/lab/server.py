@@ -167,6 +167,15 @@ class Datagrams(asyncio.DatagramProtocol):
             self.transport.sendto(said, addr)
 
 
+def udp_socket(address, port):
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    # On a busy machine this process may not run for a second: nothing may be lost here meanwhile.
+    sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
+    sock.setblocking(False)
+    sock.bind((address, port))
+    return sock
+
+
 async def main(options):
     loop = asyncio.get_running_loop()
     server = Server(options)
@@ -174,7 +183,7 @@ async def main(options):
     for address in options.address:
         await asyncio.start_server(server.tcp, address, options.port, backlog=1024)
         await loop.create_datagram_endpoint(lambda a=address: Datagrams(server, a),
-                                            local_addr=(address, options.port))
+                                            sock=udp_socket(address, options.port))
     await asyncio.start_unix_server(server.control, options.control)
     print("ready", flush=True)
     await asyncio.Event().wait()

@@ -98,7 +98,7 @@ class Flow:
         until(lambda: self.stats()["sent"] >= goal, f"{more} more requests on {self.process.name}", timeout, 0.02)
 
     def stop(self):
-        """End the flow; answers still on their way get a second."""
+        """End the flow; answers still on their way get a few seconds."""
         if not self.ended:
             pipe = self.process.popen
             pipe.stdin.close()

@@ -19,10 +19,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE), os.path.join(os.path.dirname(HERE), "e2e")]
 
 from conftest import Scene  # noqa: E402
-from lab import kernel, objects  # noqa: E402
+from lab import objects  # noqa: E402
 from lab.control import TOP, Cluster  # noqa: E402
 from lab.wait import until  # noqa: E402
-from test_kernel_state import Changes, await_policies, settled  # noqa: E402
+from test_kernel_state import Changes, await_kernels, await_policies, settled  # noqa: E402
 
 
 class Round:
@@ -72,10 +72,7 @@ class Round:
             node.agent.stop()
             cluster.cleanup(node)
             node.agent.start()
-        fresh = settled(cluster)
-        for name in cluster.nodes:
-            different = kernel.difference(grown[name], fresh[name])
-            assert not different, f"{name}:\n" + "\n".join(different)
+        await_kernels(cluster, grown, "a fresh start ends where the changes ended")
 
     # ---- what happens in the middle ----------------------------------------------------------------
 
