@@ -16,7 +16,7 @@ constexpr std::size_t max_head = 64 << 10, max_body = 16 << 20;
 
 std::string head_of(int code, const std::vector<std::pair<std::string, std::string>>& headers) {
   std::string head = "HTTP/1.1 " + std::to_string(code) + " Scripted\r\n";
-  for (const auto& [name, value] : headers) head += name + ": " + value + "\r\n";
+  for (const auto& [name, value] : headers) head.append(name).append(": ").append(value + "\r\n");
   return head;
 }
 

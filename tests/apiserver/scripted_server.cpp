@@ -38,10 +38,11 @@ std::string Request::header(std::string_view name) const {
 }
 
 ScriptedServer::ScriptedServer(ServerOptions options)
-    : options_(options), certificates_(make_certificates()) {
+    : options_(options),
+      certificates_(make_certificates()),
+      wake_(check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
   context_ = make_server_context(certificates_, options.ask_client_certificate);
   foreign_context_ = make_server_context(make_certificates(), false);
-  wake_ = check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
   bind();
   check(::listen(listener_, 64), "listen");
   acceptor_ = std::thread([this] { accept_loop(); });

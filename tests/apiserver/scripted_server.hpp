@@ -138,7 +138,7 @@ class ScriptedServer {
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   int listener_ = -1;
-  int wake_ = -1; // eventfd: the acceptor looks anew
+  const int wake_; // eventfd: the acceptor looks anew
   bool stopping_ = false, refusing_ = false;
   std::vector<Expectation> script_;
   std::vector<Fault> faults_;

@@ -21,8 +21,9 @@ namespace {
 // A client of nothing but a socket, so that bytes are seen as they come.
 class Client {
  public:
-  explicit Client(const ScriptedServer& server) {
-    fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  explicit Client(const ScriptedServer& server)
+      : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    REQUIRE(fd_ >= 0);
     const timeval limit{5, 0};
     ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     const sockaddr_in address{AF_INET, htons(server.port()), {htonl(INADDR_LOOPBACK)}, {}};
@@ -58,7 +59,7 @@ class Client {
   [[nodiscard]] int fd() const { return fd_; }
 
  private:
-  int fd_ = -1;
+  const int fd_;
   int error_ = 0;
 };
 

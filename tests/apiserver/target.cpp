@@ -49,9 +49,10 @@ std::pair<std::string_view, Parameters> split(std::string_view target) {
 
 bool target_fits(std::string_view expected, std::string_view got) {
   const auto [path, wanted] = split(expected);
-  const auto [got_path, there] = split(got);
+  const auto [got_path, got_parameters] = split(got);
   if (path != got_path) return false;
-  return std::all_of(wanted.begin(), wanted.end(), [&there = there](const auto& parameter) {
+  const Parameters& there = got_parameters;
+  return std::all_of(wanted.begin(), wanted.end(), [&there](const auto& parameter) {
     if (parameter.first.starts_with('!'))
       return std::none_of(there.begin(), there.end(), [&](const auto& other) {
         return other.first == parameter.first.substr(1);
