@@ -21,6 +21,14 @@ const char* to_string(PodCidrMode mode) {
 }
 
 void read_source(const Field& from, CidrSource& to) {
+  if (from.is_list()) { // as an object that the original left behind has it
+    std::vector<std::string> texts;
+    from.read(texts);
+    for (std::string& text : texts) {
+      (text.find(':') == std::string::npos ? to.ipv4 : to.ipv6).push_back(std::move(text));
+    }
+    return;
+  }
   from["ipv4"].read(to.ipv4);
   from["ipv6"].read(to.ipv6);
 }

@@ -122,6 +122,17 @@ void write_eips(JsonWriter& w, std::string_view key, const std::vector<EipEntry>
   });
 }
 
+// Columns of kubectl cannot count, so that what they show stands beside what it comes from.
+void write_summary(JsonWriter& w, const EgressGatewayStatus& status) {
+  std::size_t ready = 0, eips = status.unplaced.size();
+  for (const GatewayNodeStatus& node : status.node_list) {
+    ready += node.status == to_string(NodePhase::Ready);
+    eips += node.eips.size();
+  }
+  w.text("nodes", fmt::format("{}/{}", ready, status.node_list.size()));
+  w.always_number("eips", static_cast<std::int64_t>(eips));
+}
+
 void write_status(JsonWriter& w, const EgressGatewayStatus& status) {
   w.objects("nodeList", status.node_list, [&](const GatewayNodeStatus& node) {
     w.text("name", node.name);
@@ -141,6 +152,7 @@ void write_status(JsonWriter& w, const EgressGatewayStatus& status) {
     w.always_number("ipv6Total", status.ip_usage.ipv6_total);
     w.always_number("ipv6Free", status.ip_usage.ipv6_free);
   });
+  w.object("summary", [&] { write_summary(w, status); });
   w.conditions(status.conditions);
 }
 

@@ -31,6 +31,7 @@ class Field {
   Field operator[](std::string_view key) const&& = delete;
 
   [[nodiscard]] bool present() const { return value_ != nullptr; }
+  [[nodiscard]] bool is_list() const { return present() && value_->IsArray(); }
   [[nodiscard]] std::string_view key() const { return key_; }
 
   void read(std::string& to) const;

@@ -34,7 +34,8 @@ TEST_CASE("Node: addresses of the node itself, pod ranges of both families, read
     "status": {"addresses": [{"type": "InternalIP", "address": "10.6.1.21"},
         {"type": "Hostname", "address": "node1"}, {"type": "ExternalIP", "address": "1.2.3.4"},
         {"type": "InternalIP", "address": "fd00::21"}],
-      "conditions": [{"type": "MemoryPressure", "status": "False"}, {"type": "Ready", "status": "True",
+      "conditions": [{"type": "MemoryPressure", "status": "False"},
+        {"type": "Ready", "status": "True",
         "lastHeartbeatTime": "2026-01-02T03:04:05Z"}]}})");
   REQUIRE(node.ok());
   CHECK(node->meta.name == "node1");
@@ -63,7 +64,8 @@ TEST_CASE("Pod: where it runs and its addresses") {
       "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "u",
         "controller": true, "blockOwnerDeletion": true}]},
     "spec": {"nodeName": "node1", "hostNetwork": true, "containers": [{"name": "c"}]},
-    "status": {"phase": "Succeeded", "podIP": "10.0.0.7", "podIPs": [{"ip": "10.0.0.7"}, {"ip": "fd00::7"}]}})");
+    "status": {"phase": "Succeeded", "podIP": "10.0.0.7",
+      "podIPs": [{"ip": "10.0.0.7"}, {"ip": "fd00::7"}]}})");
   REQUIRE(pod.ok());
   CHECK(pod->meta.deleting);
   REQUIRE(pod->meta.owners.size() == 1);
@@ -81,10 +83,10 @@ TEST_CASE("Pod: where it runs and its addresses") {
 }
 
 TEST_CASE("errors name the path, the value and what was expected") {
-  CHECK(
-      error_of<Pod>(
-          R"({"metadata": {"name": "a"}, "status": {"podIPs": [{"ip": "10.0.0.1"}, {"ip": "x"}]}})") ==
-      "status.podIPs[1].ip: \"x\" is not an IPv4 or IPv6 address");
+  CHECK(error_of<Pod>(
+            R"({"metadata": {"name": "a"},
+                "status": {"podIPs": [{"ip": "10.0.0.1"}, {"ip": "x"}]}})") ==
+        "status.podIPs[1].ip: \"x\" is not an IPv4 or IPv6 address");
   CHECK(error_of<Pod>(R"({"metadata": {"name": "a"}, "status": {"podIPs": [{}]}})") ==
         "status.podIPs[0].ip is missing");
   CHECK(error_of<Pod>(R"({"metadata": {"name": "a"}, "status": {"podIPs": [null]}})") ==
@@ -127,7 +129,8 @@ TEST_CASE("Namespace: also as metadata alone") {
 TEST_CASE("EndpointSlice: the addresses of all endpoints, and no names") {
   const auto slice =
       decode_text<EndpointSlice>(R"({"kind": "EndpointSlice", "metadata": {"name": "kubernetes"},
-    "addressType": "IPv4", "endpoints": [{"addresses": ["172.18.0.2"], "conditions": {"ready": true}},
+    "addressType": "IPv4",
+    "endpoints": [{"addresses": ["172.18.0.2"], "conditions": {"ready": true}},
       {"addresses": ["172.18.0.3"]}], "ports": [{"name": "https", "port": 6443}]})");
   REQUIRE(slice.ok());
   CHECK(slice->addresses == std::vector{ip("172.18.0.2"), ip("172.18.0.3")});
@@ -140,9 +143,11 @@ TEST_CASE("EndpointSlice: the addresses of all endpoints, and no names") {
 
 TEST_CASE("Lease: MicroTime both ways") {
   const std::string text =
-      R"({"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"egw","namespace":"egw-system",)"
+      R"({"apiVersion":"coordination.k8s.io/v1","kind":"Lease",)"
+      R"("metadata":{"name":"egw","namespace":"egw-system",)"
       R"("resourceVersion":"7"},"spec":{"holderIdentity":"a","leaseDurationSeconds":15,)"
-      R"("acquireTime":"2026-01-02T03:04:05.000001Z","renewTime":"2026-01-02T03:04:06.123456Z","leaseTransitions":2}})";
+      R"("acquireTime":"2026-01-02T03:04:05.000001Z","renewTime":"2026-01-02T03:04:06.123456Z",)"
+      R"("leaseTransitions":2}})";
   const auto lease = decode_text<Lease>(text);
   REQUIRE(lease.ok());
   CHECK(lease->holder == "a");
@@ -165,8 +170,10 @@ TEST_CASE("Event: core/v1, with the object that it is about") {
   CHECK(
       encode(event) ==
       R"({"apiVersion":"v1","kind":"Event","metadata":{"name":"eg1.123","namespace":"default"},)"
-      R"("involvedObject":{"apiVersion":"egressgateway.spidernet.io/v1beta1","kind":"EgressGateway",)"
-      R"("name":"eg1","uid":"u1"},"type":"Warning","reason":"NoReadyNode","message":"no node is ready",)"
+      R"("involvedObject":{"apiVersion":"egressgateway.spidernet.io/v1beta1",)"
+      R"("kind":"EgressGateway",)"
+      R"("name":"eg1","uid":"u1"},"type":"Warning","reason":"NoReadyNode",)"
+      R"("message":"no node is ready",)"
       R"("source":{"component":"egw-controller"},"reportingComponent":"egw-controller","count":3,)"
       R"("firstTimestamp":"2026-01-02T03:04:05Z","lastTimestamp":"2026-01-02T03:05:05Z"})");
 }

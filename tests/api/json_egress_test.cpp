@@ -37,7 +37,8 @@ EgressNode example_node() {
 
 TEST_CASE("EgressGateway: every field of the spec") {
   const auto gateway = decode_text<EgressGateway>(R"({
-    "apiVersion": "egressgateway.spidernet.io/v1beta1", "kind": "EgressGateway", "metadata": {"name": "eg1"},
+    "apiVersion": "egressgateway.spidernet.io/v1beta1", "kind": "EgressGateway",
+    "metadata": {"name": "eg1"},
     "spec": {"clusterDefault": true,
       "ippools": {"ipv4": ["10.6.1.55", "10.6.1.60-10.6.1.65"], "ipv6": ["fd00::55"],
         "ipv4DefaultEIP": "10.6.1.55", "ipv6DefaultEIP": ""},
@@ -65,19 +66,20 @@ TEST_CASE("EgressGateway: wrong words are refused with those that there are") {
   CHECK(error_of<EgressGateway>(
             R"({"metadata": {"name": "a"}, "spec": {"whenNoGateway": "Maybe"}})") ==
         "spec.whenNoGateway: \"Maybe\" is none of \"Drop\", \"Bypass\"");
-  CHECK(
-      error_of<EgressGateway>(
-          R"({"metadata": {"name": "a"}, "status": {"nodeList": [{"name": "n", "eips": [{"id": "1"}]}]}})") ==
-      "status.nodeList[0].eips[0].id: \"1\" is not an integer of 32 bits");
-  CHECK(
-      error_of<EgressGateway>(
-          R"({"metadata": {"name": "a"}, "spec": {"nodeSelector": {"selector": {"matchExpressions": [{"key": "a"}]}}}})") ==
-      "spec.nodeSelector.selector.matchExpressions[0].operator is missing");
+  CHECK(error_of<EgressGateway>(
+            R"({"metadata": {"name": "a"},
+                "status": {"nodeList": [{"name": "n", "eips": [{"id": "1"}]}]}})") ==
+        "status.nodeList[0].eips[0].id: \"1\" is not an integer of 32 bits");
+  CHECK(error_of<EgressGateway>(
+            R"({"metadata": {"name": "a"}, "spec": {"nodeSelector": {"selector":
+                {"matchExpressions": [{"key": "a"}]}}}})") ==
+        "spec.nodeSelector.selector.matchExpressions[0].operator is missing");
 }
 
 TEST_CASE("a policy's kind comes from the object, or from the list that it stands in") {
   const char* text = R"({"kind": "EgressClusterPolicy", "metadata": {"name": "a"},
-    "spec": {"egressGatewayName": "eg1", "appliedTo": {"namespaceSelector": {"matchLabels": {"a": "b"}}},
+    "spec": {"egressGatewayName": "eg1",
+      "appliedTo": {"namespaceSelector": {"matchLabels": {"a": "b"}}},
       "priority": 7}})";
   const auto policy = decode_text<EgressPolicy>(text);
   REQUIRE(policy.ok());
@@ -91,11 +93,10 @@ TEST_CASE("a policy's kind comes from the object, or from the list that it stand
             .starts_with("kind: \"Pod\" is none of"));
 
   rapidjson::Document item;
-  REQUIRE(
-      parse_json(
-          item,
-          R"({"metadata": {"name": "a", "namespace": "n"}, "spec": {"appliedTo": {"podSelector": {}}}})")
-          .ok());
+  REQUIRE(parse_json(item,
+                     R"({"metadata": {"name": "a", "namespace": "n"},
+                "spec": {"appliedTo": {"podSelector": {}}}})")
+              .ok());
   const auto listed = decode_policy(item, PolicyKind::EgressPolicy);
   REQUIRE(listed.ok());
   CHECK(listed->key().to_string() == "EgressPolicy n/a");
@@ -116,17 +117,17 @@ TEST_CASE("empty and missing selectors stay apart when written") {
 
 TEST_CASE("the two field managers of an EgressNode write their parts and nothing else") {
   const EgressNode node = example_node();
-  CHECK(
-      encode_controller_part(node) ==
-      R"({"apiVersion":"egressgateway.spidernet.io/v1beta1","kind":"EgressNode","metadata":{"name":"node1"},)"
-      R"("status":{"tunnel":{"ipv4":"172.31.0.7","mac":"66:00:00:00:00:07"},"phase":"Ready",)"
-      R"("conditions":[{"type":"Ready","status":"True"}]}})");
-  CHECK(
-      encode_agent_part(node) ==
-      R"({"apiVersion":"egressgateway.spidernet.io/v1beta1","kind":"EgressNode","metadata":{"name":"node1"},)"
-      R"("status":{"tunnel":{"parent":{"name":"eth0","ipv4":"10.6.1.21"}},)"
-      R"("agent":{"version":"0.1.0","protocolMin":1,"protocolMax":1},)"
-      R"("conditions":[{"type":"DatapathReady","status":"True"}]}})");
+  CHECK(encode_controller_part(node) ==
+        R"({"apiVersion":"egressgateway.spidernet.io/v1beta1",)"
+        R"("kind":"EgressNode","metadata":{"name":"node1"},)"
+        R"("status":{"tunnel":{"ipv4":"172.31.0.7","mac":"66:00:00:00:00:07"},"phase":"Ready",)"
+        R"("conditions":[{"type":"Ready","status":"True"}]}})");
+  CHECK(encode_agent_part(node) ==
+        R"({"apiVersion":"egressgateway.spidernet.io/v1beta1",)"
+        R"("kind":"EgressNode","metadata":{"name":"node1"},)"
+        R"("status":{"tunnel":{"parent":{"name":"eth0","ipv4":"10.6.1.21"}},)"
+        R"("agent":{"version":"0.1.0","protocolMin":1,"protocolMax":1},)"
+        R"("conditions":[{"type":"DatapathReady","status":"True"}]}})");
 
   EgressNode merged = decode_text<EgressNode>(encode_controller_part(node)).value();
   const EgressNode agent = decode_text<EgressNode>(encode_agent_part(node)).value();
@@ -142,11 +143,28 @@ TEST_CASE("EgressClusterInfo: what is off is written, because missing means on")
   info.meta.name = "default";
   info.spec.pod_cidr_mode = PodCidrMode::Off;
   info.spec.cluster_ip = false;
-  CHECK(
-      encode(info) ==
-      R"({"apiVersion":"egressgateway.spidernet.io/v1beta1","kind":"EgressClusterInfo","metadata":{"name":"default"},)"
-      R"("spec":{"autoDetect":{"podCidrMode":"","clusterIP":false,"nodeIP":true}}})");
+  CHECK(encode(info) ==
+        R"({"apiVersion":"egressgateway.spidernet.io/v1beta1",)"
+        R"("kind":"EgressClusterInfo","metadata":{"name":"default"},)"
+        R"("spec":{"autoDetect":{"podCidrMode":"","clusterIP":false,"nodeIP":true}}})");
   const auto empty = decode_text<EgressClusterInfo>(R"({"metadata": {"name": "default"}})");
   REQUIRE(empty.ok());
   CHECK(empty->spec == EgressClusterInfoSpec{});
+}
+
+TEST_CASE("EgressClusterInfo: what the original left in the status does not stop the controller") {
+  const auto info = decode_text<EgressClusterInfo>(R"({"metadata": {"name": "default"},
+    "status": {"extraCidr": ["10.10.10.1", "fd00::/64"], "podCidrMode": "calico",
+      "nodeIP": {"n1": {"ipv4": ["10.6.0.1"]}}}})");
+  REQUIRE(info.ok());
+  CHECK(info->status.extra_cidr == CidrSource{{"10.10.10.1"}, {"fd00::/64"}});
+}
+
+TEST_CASE("EgressGateway: the status counts for the columns of kubectl") {
+  EgressGateway gateway;
+  gateway.meta.name = "eg1";
+  CHECK(encode(gateway).find("summary") == std::string::npos);
+  gateway.status.node_list = {{"n1", "Ready", {{1, "10.0.0.1", "", {}}}}, {"n2", "NodeDown", {}}};
+  gateway.status.unplaced = {{2, "10.0.0.2", "", {}}};
+  CHECK(encode(gateway).find(R"("summary":{"nodes":"1/2","eips":2})") != std::string::npos);
 }

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `kubectl apply -k` installs, and what the accounts may and may not do."""
+
+import json
+
+import pytest
+import yaml
+
+from conftest import TOP
+
+MANIFESTS = TOP / "manifests"
+GROUP = "egressgateway.spidernet.io"
+PEOPLES = ("egressgateways", "egressgatewaypolicies", "egresspolicies", "egressclusterpolicies")
+OURS = ("egressnodes", "egressendpointslices", "egressclusterendpointslices")
+
+MAY = [
+    *(("egw-agent", verb, GROUP, plural) for plural in (*PEOPLES, *OURS, "egressclusterinfos")
+      for verb in ("get", "list", "watch")),
+    ("egw-agent", "patch", GROUP, "egressnodes/status"),
+    ("egw-agent", "list", "", "pods"),
+    ("egw-agent", "watch", "", "namespaces"),
+    ("egw-agent", "create", "", "events"),
+    *(("egw-controller", verb, GROUP, plural) for plural in OURS
+      for verb in ("list", "watch", "create", "update", "patch", "delete")),
+    *(("egw-controller", "update", GROUP, f"{plural}/status") for plural in PEOPLES),
+    *(("egw-controller", "patch", GROUP, plural) for plural in PEOPLES),
+    ("egw-controller", "create", GROUP, "egressclusterinfos"),
+    ("egw-controller", "watch", "", "nodes"),
+    ("egw-controller", "watch", "", "pods"),
+    ("egw-controller", "update", "coordination.k8s.io", "leases", "egw-system"),
+    ("egw-controller", "watch", "discovery.k8s.io", "endpointslices", "default"),
+]
+MAY_NOT = [
+    *(("egw-agent", verb, GROUP, plural) for plural in (*PEOPLES, *OURS, "egressclusterinfos")
+      for verb in ("create", "update", "patch", "delete")),
+    ("egw-agent", "patch", GROUP, "egressgateways/status"),
+    ("egw-agent", "update", GROUP, "egressnodes/status"),
+    *((account, verb, "", what) for account in ("egw-agent", "egw-controller")
+      for verb in ("create", "update", "patch", "delete")
+      for what in ("pods", "nodes", "namespaces")),
+    *((account, "get", "", "secrets") for account in ("egw-agent", "egw-controller")),
+    ("egw-agent", "list", "", "nodes"),
+    ("egw-agent", "get", "coordination.k8s.io", "leases", "egw-system"),
+    *(("egw-controller", verb, GROUP, plural) for plural in PEOPLES
+      for verb in ("create", "delete")),
+    ("egw-controller", "update", "coordination.k8s.io", "leases", "kube-node-lease"),
+    ("egw-controller", "get", "discovery.k8s.io", "endpointslices", "kube-system"),
+]
+
+
+def allowed(api, account, verb, group, what, namespace=""):
+    plural, _, subresource = what.partition("/")
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
+        "user": f"system:serviceaccount:egw-system:{account}",
+        "groups": ["system:serviceaccounts", "system:authenticated"],
+        "resourceAttributes": {"verb": verb, "group": group, "resource": plural,
+                               "subresource": subresource, "namespace": namespace}}}
+    answer = api.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+    return answer["status"]["allowed"]
+
+
+def test_roles(api):
+    assert [case for case in MAY if not allowed(api, *case)] == []
+    assert [case for case in MAY_NOT if allowed(api, *case)] == []
+
+
+@pytest.fixture(scope="module", params=["base", "overlays/example"])
+def built(request, server):
+    return list(yaml.safe_load_all(server.kubectl("kustomize", MANIFESTS / request.param)))
+
+
+def workload(built, kind):
+    return next(obj for obj in built if obj["kind"] == kind)
+
+
+def test_the_server_takes_all_of_it(api, built):
+    for obj in built:
+        query = {"fieldManager": "tests", "force": "true", "dryRun": "All",
+                 "fieldValidation": "Strict"}
+        api.request("PATCH", api.path_for(obj), obj, "application/apply-patch+yaml", query)
+
+
+def test_the_agent_is_not_privileged(built):
+    pod = workload(built, "DaemonSet")["spec"]["template"]["spec"]
+    assert pod["hostNetwork"] and pod["serviceAccountName"] == "egw-agent"
+    security = pod["containers"][0]["securityContext"]
+    assert "privileged" not in security and not security["allowPrivilegeEscalation"]
+    assert security["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}
+    assert "volumes" not in pod
+
+
+def test_the_controller_runs_twice_and_without_rights(built):
+    spec = workload(built, "Deployment")["spec"]
+    assert spec["replicas"] >= 2
+    pod = spec["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] and "hostNetwork" not in pod
+    assert pod["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_overlay_takes_effect(server):
+    built = list(yaml.safe_load_all(server.kubectl("kustomize", MANIFESTS / "overlays/example")))
+    deployment = workload(built, "Deployment")
+    assert deployment["spec"]["replicas"] == 3
+    image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert image == "registry.example.com/network/egw:v0.1.0"
+    assert '"egw": "true"' in json.dumps(workload(built, "DaemonSet"))
