@@ -20,7 +20,8 @@ struct PutTunnel { Vxlan vxlan; bool recreate = false; bool operator==(const Put
 struct DeleteTunnel { bool operator==(const DeleteTunnel&) const = default; };
 struct PutAddress { AddressKey key; AddressValue value; bool operator==(const PutAddress&) const = default; };
 struct DeleteAddress { AddressKey key; bool operator==(const DeleteAddress&) const = default; };
-struct PutRoute { RouteKey key; RouteValue value; bool operator==(const PutRoute&) const = default; };
+// replace: a route of ours with this key and another value stands. Without it an alien one is an error.
+struct PutRoute { RouteKey key; RouteValue value; bool replace = false; bool operator==(const PutRoute&) const = default; };
 struct DeleteRoute { RouteKey key; RouteValue value; bool operator==(const DeleteRoute&) const = default; };
 struct AddRule { RoutingRule rule; bool operator==(const AddRule&) const = default; };
 struct DeleteRule { RoutingRule rule; bool operator==(const DeleteRule&) const = default; };

@@ -36,6 +36,9 @@ struct Vxlan {
   Address local;            // underlay address of this node
   std::uint32_t parent = 0; // ifindex
   std::uint32_t mtu = 0;    // bytes; 0 in a desired state: what the kernel derives from the parent
+  // Up, rp_filter 2, no learning, no generated addresses. Desired states have it; what is read from the
+  // kernel has not when someone changed one of these by hand.
+  bool sound = true;
   bool operator==(const Vxlan&) const = default;
 };
 
@@ -89,7 +92,9 @@ enum class DataType : std::uint8_t { None, Verdict, Mark, Ipv4, Ipv6 };
 struct ElementKey {
   Bytes first; // the whole key, each part of a concatenation padded to four bytes
   Bytes last;  // interval sets: the last key that belongs to it; else empty
-  auto operator<=>(const ElementKey&) const = default;
+  // Not inline: GCC 14 warns of an overread in the standard library where it is.
+  std::strong_ordering operator<=>(const ElementKey& other) const;
+  bool operator==(const ElementKey&) const = default;
 };
 using ElementData = std::variant<std::monostate, Verdict, Bytes>;
 
@@ -161,7 +166,8 @@ struct Observation {
   Host host;
 };
 
-// A connection tracking entry (nf_conntrack). Ports are 0 where the protocol has none.
+// A connection tracking entry (nf_conntrack). Ports are 0 where the protocol has none; for ICMP and ICMPv6
+// source_port is the identifier, destination_port type * 256 + code.
 struct Tuple {
   Address source, destination;
   std::uint16_t source_port = 0, destination_port = 0; // host order

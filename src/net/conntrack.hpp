@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <linux/netlink.h>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/error.hpp"
+#include "net/netlink.hpp"
+#include "net/state.hpp"
+
+// Connection tracking entries by ctnetlink. Source: linux/netfilter/nfnetlink_conntrack.h.
+namespace egw::net {
+
+// A message to a value; nothing for other messages, malformed ones, and entries in a zone of their own.
+[[nodiscard]] std::optional<Connection> decode_connection(const nlmsghdr& message);
+
+[[nodiscard]] Bytes encode_connection_dump(std::optional<Family> family);
+[[nodiscard]] Bytes encode_connection_dump_marked(std::uint32_t mark, std::uint32_t mask);
+// Kernels before 5.8 do not filter by source and send everything.
+[[nodiscard]] Bytes encode_connection_dump_from(const Address& source);
+[[nodiscard]] Bytes encode_connection_delete(const Connection& connection);
+
+[[nodiscard]] Result<std::vector<Connection>> read_connections_from(NetlinkSocket& socket,
+                                                                    const std::vector<Address>& sources);
+[[nodiscard]] Result<std::vector<Connection>> read_connections_marked(NetlinkSocket& socket,
+                                                                      std::uint32_t mark,
+                                                                      std::uint32_t mask);
+// Gone already is success.
+[[nodiscard]] Result<void> delete_connections(NetlinkSocket& socket,
+                                              const std::vector<Connection>& connections);
+
+} // namespace egw::net

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/kernel.hpp"
+
+#include <fmt/format.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <sys/epoll.h>
+
+#include <array>
+#include <system_error>
+
+#include "base/fd.hpp"
+#include "net/conntrack.hpp"
+#include "net/events.hpp"
+#include "net/neighbour.hpp"
+#include "net/nft_batch.hpp"
+#include "net/nft_dump.hpp"
+#include "net/rtnl_read.hpp"
+#include "net/rtnl_write.hpp"
+
+namespace egw::net {
+namespace {
+
+constexpr int kLooks = 10; // while others change our tables under our eyes
+constexpr std::array kRouteGroups{RTNLGRP_LINK,        RTNLGRP_NEIGH,       RTNLGRP_IPV4_IFADDR,
+                                  RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,  RTNLGRP_IPV6_ROUTE,
+                                  RTNLGRP_IPV4_RULE,   RTNLGRP_IPV6_RULE};
+constexpr std::array kNftGroups{NFNLGRP_NFTABLES};
+
+template <class Group, std::size_t N>
+std::array<int, N> numbers(const std::array<Group, N>& groups) {
+  std::array<int, N> out{};
+  for (std::size_t i = 0; i < N; ++i) out[i] = static_cast<int>(groups[i]);
+  return out;
+}
+
+} // namespace
+
+struct Kernel::Impl {
+  Ownership own;
+  NetlinkSocket route{NETLINK_ROUTE};
+  NetlinkSocket netfilter{NETLINK_NETFILTER};
+  NetlinkSocket route_events{NETLINK_ROUTE, numbers(kRouteGroups)};
+  NetlinkSocket nft_events{NETLINK_NETFILTER, numbers(kNftGroups)};
+  Fd epoll{check_errno(epoll_create1(EPOLL_CLOEXEC), "epoll_create1")};
+  Known known;
+
+  explicit Impl(Ownership ownership) : own(std::move(ownership)) {
+    for (const int fd : {route_events.fd(), nft_events.fd()}) {
+      epoll_event event{};
+      event.events = EPOLLIN;
+      event.data.fd = fd;
+      check_errno(epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
+    }
+  }
+
+  // Every message is taken in, so that `known` follows; true if any is a reason to look.
+  bool drain_route_events() {
+    bool due = false;
+    for_each_reply(route_events.receive_events(due), [&](const nlmsghdr& h) {
+      if (!is_own_port(NETLINK_ROUTE, h.nlmsg_pid) && concerns_us(h, own, known)) due = true;
+    });
+    return due;
+  }
+
+  bool drain_nft_events() {
+    bool due = false;
+    for_each_reply(nft_events.receive_events(due), [&](const nlmsghdr& h) {
+      if (!is_own_port(NETLINK_NETFILTER, h.nlmsg_pid) && nft_concerns_us(h, own)) due = true;
+    });
+    return due;
+  }
+};
+
+Kernel::Kernel(Ownership ownership) : impl_(std::make_unique<Impl>(std::move(ownership))) {}
+Kernel::~Kernel() = default;
+Kernel::Kernel(Kernel&&) noexcept = default;
+Kernel& Kernel::operator=(Kernel&&) noexcept = default;
+
+Observation Kernel::observe() {
+  for (int look = 0; look < kLooks; ++look) {
+    // What was told before the dumps begin is in them.
+    bool lost = false;
+    (void)impl_->route_events.receive_events(lost);
+    (void)impl_->nft_events.receive_events(lost);
+
+    Observation seen;
+    const std::uint32_t before = nft_generation(impl_->netfilter);
+    NftView nft = read_nftables(impl_->netfilter, impl_->own);
+    seen.state.tables = std::move(nft.tables);
+    seen.state.forward_accepts = std::move(nft.forward_accepts);
+    seen.host.forward_policy_drop = std::move(nft.forward_policy_drop);
+    impl_->known = read_rtnl(impl_->route, impl_->own, seen);
+    // Another generation may be another's tables or our own lease: only what concerns us counts.
+    if (nft_generation(impl_->netfilter) == before || !impl_->drain_nft_events()) return seen;
+  }
+  throw std::system_error(EAGAIN, std::system_category(),
+                          "nftables table " + impl_->own.table + " changes faster than it can be read");
+}
+
+std::vector<Error> Kernel::apply(const Batch& batch) {
+  RtnlWriter writer(impl_->route, impl_->netfilter, impl_->own, impl_->known);
+  std::vector<Error> errors = writer.apply(batch.before);
+  const std::vector<Error> nft = apply_nft(impl_->netfilter, impl_->own.table, batch.nft);
+  errors.insert(errors.end(), nft.begin(), nft.end());
+  if (!nft.empty()) {
+    // EIPs would be open without their rules, and the rules that stayed still need what would go.
+    if (!batch.after.empty())
+      errors.push_back({fmt::format("{} steps that follow the nftables transaction were not taken, "
+                                    "the first: {}", batch.after.size(), to_string(batch.after[0])),
+                        ECANCELED});
+    return errors;
+  }
+  const std::vector<Error> after = writer.apply(batch.after);
+  errors.insert(errors.end(), after.begin(), after.end());
+  return errors;
+}
+
+Result<void> Kernel::announce(const std::string& link, const std::vector<Address>& addresses) {
+  const auto answer = impl_->route.get(encode_link_get(link));
+  if (!answer) return Error{"announce on " + link + ": " + answer.error().message, answer.error().code};
+  const auto info = decode_link(*reinterpret_cast<const nlmsghdr*>(answer->data()));
+  if (!info || !info->ethernet)
+    return Error{"announce on " + link + ": it is not an Ethernet link and has no neighbours to tell",
+                 EAFNOSUPPORT};
+  const auto sent = send_frames(info->host.index, announcement_frames(addresses, info->host.mac));
+  if (!sent) return Error{"announce on " + link + ": " + sent.error().message, sent.error().code};
+  return {};
+}
+
+Result<std::vector<Connection>> Kernel::connections_from(const std::vector<Address>& sources) {
+  return read_connections_from(impl_->netfilter, sources);
+}
+
+Result<std::vector<Connection>> Kernel::connections_marked(std::uint32_t mark, std::uint32_t mask) {
+  return read_connections_marked(impl_->netfilter, mark, mask);
+}
+
+Result<void> Kernel::forget(const std::vector<Connection>& connections) {
+  return delete_connections(impl_->netfilter, connections);
+}
+
+int Kernel::event_fd() const { return impl_->epoll.get(); }
+
+bool Kernel::drain_events() {
+  const bool route = impl_->drain_route_events();
+  const bool nft = impl_->drain_nft_events();
+  return route || nft;
+}
+
+} // namespace egw::net

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <libnftnl/common.h>
+
+#include <algorithm>
+#include <set>
+
+#include "net/events.hpp"
+#include "net/kernel.hpp"
+#include "net/nft_batch.hpp"
+#include "net/nft_expr.hpp"
+
+namespace egw::net {
+namespace {
+
+constexpr std::array kFamilies{NftFamily::Ip, NftFamily::Ip6, NftFamily::Arp};
+
+Bytes encode_lease_get(NftFamily family, const std::string& table) {
+  Message m(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM, 0);
+  auto& h = m.header<nfgenmsg>();
+  h.nfgen_family = nfproto(family);
+  h.version = NFNETLINK_V0;
+  m.string(NFTA_SET_ELEM_LIST_TABLE, table);
+  m.string(NFTA_SET_ELEM_LIST_SET, kLeaseSet);
+  m.nest(NFTA_SET_ELEM_LIST_ELEMENTS, [&] {
+    m.nest(NFTA_LIST_ELEM, [&] {
+      m.nest(NFTA_SET_ELEM_KEY, [&] { m.u8(NFTA_DATA_VALUE, nfproto(family)); });
+    });
+  });
+  return m.bytes();
+}
+
+} // namespace
+
+struct Lease::Impl {
+  Ownership own;
+  NetlinkSocket socket{NETLINK_NETFILTER};
+
+  // A refresh or, with 0, a withdrawal, in each of our tables that has the set. Adding first makes the
+  // deletion succeed whether the element is there or not.
+  Result<void> set_time(std::uint64_t ms) {
+    std::set<NftFamily> families(kFamilies.begin(), kFamilies.end());
+    for (;;) {
+      NftBatch batch(socket);
+      std::vector<NftFamily> step{NftFamily::Ip}; // steps count from 1
+      for (const NftFamily family : families) {
+        batch.begin_step();
+        step.push_back(family);
+        batch.lease_element(family, own.table, kLeaseSet, std::max<std::uint64_t>(ms, 1));
+        batch.lease_element(family, own.table, kLeaseSet, 0);
+        if (ms != 0) batch.lease_element(family, own.table, kLeaseSet, ms);
+      }
+      const auto refusals = batch.send();
+      if (refusals.empty()) return {};
+      for (const Refusal& r : refusals) {
+        if (r.code != ENOENT || r.index == 0)
+          return Error{"set the lease: " + describe(r.code, r.text), r.code};
+        families.erase(step[r.index]);
+      }
+      if (families.empty())
+        return Error{"set the lease: the tables named " + own.table + " are not there yet", ENOENT};
+    }
+  }
+};
+
+Lease::Lease(Ownership ownership) : impl_(new Impl{.own = std::move(ownership)}) {}
+Lease::~Lease() = default;
+
+Result<void> Lease::refresh(Duration time_left) {
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(time_left).count();
+  return impl_->set_time(ms > 0 ? static_cast<std::uint64_t>(ms) : 0);
+}
+
+Result<void> Lease::withdraw() {
+  const auto done = impl_->set_time(0);
+  if (!done && done.error().code == ENOENT) return {}; // without the tables nothing is open
+  return done;
+}
+
+Result<Duration> Lease::left() {
+  std::optional<std::uint64_t> least;
+  for (const NftFamily family : kFamilies) {
+    const auto answer = impl_->socket.get(encode_lease_get(family, impl_->own.table));
+    if (!answer) {
+      if (answer.error().code != ENOENT)
+        return Error{"read the lease: " + answer.error().message, answer.error().code};
+      continue;
+    }
+    const auto& h = *reinterpret_cast<const nlmsghdr*>(answer->data());
+    const Attributes element = attributes_of(h, sizeof(nfgenmsg))
+                                   .nested(NFTA_SET_ELEM_LIST_ELEMENTS)
+                                   .nested(NFTA_LIST_ELEM);
+    const std::uint64_t ms = element.be64(NFTA_SET_ELEM_EXPIRATION).value_or(0);
+    least = std::min(least.value_or(ms), ms);
+  }
+  return Duration(std::chrono::milliseconds(least.value_or(0)));
+}
+
+} // namespace egw::net

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/neighbour.hpp"
+
+#include <arpa/inet.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <netinet/icmp6.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include "base/fd.hpp"
+
+namespace egw::net {
+namespace {
+
+constexpr Mac kBroadcast{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+constexpr Mac kAllNodesMac{{0x33, 0x33, 0, 0, 0, 1}};                                  // RFC 2464
+constexpr std::array<std::uint8_t, 16> kAllNodes{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+constexpr std::size_t kAdvertisementLength = 32; // header 4, flags 4, target 16, option 8
+
+class Frame {
+ public:
+  Frame& u8(unsigned v) {
+    bytes_.push_back(static_cast<std::uint8_t>(v));
+    return *this;
+  }
+  Frame& u16(unsigned v) { return u8(v >> 8U).u8(v & 0xffU); }
+  template <class Range>
+  Frame& all(const Range& range) {
+    bytes_.insert(bytes_.end(), range.begin(), range.end());
+    return *this;
+  }
+  Frame& address(const Address& a) {
+    bytes_.insert(bytes_.end(), a.bytes.begin(), a.bytes.begin() + static_cast<std::ptrdiff_t>(a.size()));
+    return *this;
+  }
+  [[nodiscard]] Bytes take() { return std::move(bytes_); }
+
+ private:
+  Bytes bytes_;
+};
+
+// RFC 1071.
+std::uint16_t checksum(const Bytes& data) {
+  std::uint32_t sum = 0;
+  for (std::size_t i = 0; i < data.size(); ++i) sum += i % 2 == 0 ? data[i] * 256U : data[i];
+  while (sum >> 16U != 0) sum = (sum & 0xffffU) + (sum >> 16U);
+  return static_cast<std::uint16_t>(~sum & 0xffffU);
+}
+
+Bytes advertisement(const Address& address, const Mac& mac, std::uint16_t sum) {
+  constexpr unsigned override_flag = 0x20;
+  return Frame()
+      .u8(ND_NEIGHBOR_ADVERT).u8(0).u16(sum)
+      .u8(override_flag).u8(0).u16(0)
+      .address(address)
+      .u8(ND_OPT_TARGET_LINKADDR).u8(1).all(mac.bytes)
+      .take();
+}
+
+} // namespace
+
+Bytes gratuitous_arp(const Address& address, const Mac& mac, bool reply) {
+  const Mac nobody{};
+  return Frame()
+      .all(kBroadcast.bytes).all(mac.bytes).u16(ETHERTYPE_ARP)
+      .u16(1).u16(ETHERTYPE_IP).u8(6).u8(4).u16(reply ? 2 : 1)
+      .all(mac.bytes).address(address)
+      .all(reply ? kBroadcast.bytes : nobody.bytes).address(address)
+      .take();
+}
+
+Bytes unsolicited_advertisement(const Address& address, const Mac& mac) {
+  const Bytes pseudo = Frame()
+                           .address(address).all(kAllNodes)
+                           .u16(0).u16(kAdvertisementLength).u16(0).u8(0).u8(IPPROTO_ICMPV6)
+                           .all(advertisement(address, mac, 0))
+                           .take();
+  return Frame()
+      .all(kAllNodesMac.bytes).all(mac.bytes).u16(ETHERTYPE_IPV6)
+      .u8(0x60).u8(0).u16(0).u16(kAdvertisementLength).u8(IPPROTO_ICMPV6).u8(255)
+      .address(address).all(kAllNodes)
+      .all(advertisement(address, mac, checksum(pseudo)))
+      .take();
+}
+
+std::vector<Bytes> announcement_frames(const std::vector<Address>& addresses, const Mac& mac) {
+  std::vector<Bytes> frames;
+  for (const Address& a : addresses) {
+    if (a.family == Family::V6) {
+      frames.push_back(unsolicited_advertisement(a, mac));
+    } else {
+      frames.push_back(gratuitous_arp(a, mac, false));
+      frames.push_back(gratuitous_arp(a, mac, true));
+    }
+  }
+  return frames;
+}
+
+Result<void> send_frames(std::uint32_t index, const std::vector<Bytes>& frames) {
+  // Protocol 0: it sends and receives nothing.
+  const Fd fd(check_errno(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), "open a packet socket"));
+  for (const Bytes& frame : frames) {
+    sockaddr_ll to{};
+    to.sll_family = AF_PACKET;
+    to.sll_ifindex = static_cast<int>(index);
+    to.sll_halen = 6;
+    std::copy_n(frame.begin(), 6, to.sll_addr);
+    if (sendto(fd.get(), frame.data(), frame.size(), 0, reinterpret_cast<const sockaddr*>(&to),
+               sizeof to) < 0)
+      return Error{"send an announcement: " + std::generic_category().message(errno), errno};
+  }
+  return {};
+}
+
+} // namespace egw::net

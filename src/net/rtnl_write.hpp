@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "net/diff.hpp"
+#include "net/events.hpp"
+#include "net/netlink.hpp"
+
+namespace egw::net {
+
+// Carries the rtnetlink steps of a diff out, in order, many in one send. A refused step does not stop the
+// others. `known` follows what was done.
+class RtnlWriter {
+ public:
+  RtnlWriter(NetlinkSocket& route, NetlinkSocket& netfilter, const Ownership& ownership, Known& known)
+      : route_(route), netfilter_(netfilter), own_(ownership), known_(known) {}
+
+  [[nodiscard]] std::vector<Error> apply(const std::vector<LinkOp>& ops);
+
+ private:
+  struct Pending {
+    const LinkOp* op;
+    Bytes message;
+  };
+
+  void step(const LinkOp& op);
+  void queue(const LinkOp& op, Bytes message) { pending_.push_back({&op, std::move(message)}); }
+  void flush();
+  void refused(const LinkOp& op, const Refusal& refusal);
+  void done(const LinkOp& op);
+  void fail(const LinkOp& op, const std::string& why, int code);
+
+  // The index of a link, or 0 after an error was noted for the step.
+  [[nodiscard]] std::uint32_t index_of(const LinkOp& op, const std::string& link);
+
+  void put_tunnel(const LinkOp& op, const PutTunnel& put);
+  [[nodiscard]] bool send_tunnel(const LinkOp& op, std::vector<Bytes> messages);
+  void delete_tunnel(const LinkOp& op);
+  [[nodiscard]] std::optional<LinkInfo> get_link(const std::string& name);
+  [[nodiscard]] bool is_ours(const LinkInfo& link, const Vxlan* wanted) const;
+
+  void address_exists(const LinkOp& op, const PutAddress& put);
+  void route_exists(const LinkOp& op, const PutRoute& put);
+
+  NetlinkSocket& route_;
+  NetlinkSocket& netfilter_;
+  const Ownership& own_;
+  Known& known_;
+  std::vector<Pending> pending_;
+  std::vector<Error> errors_;
+};
+
+} // namespace egw::net
