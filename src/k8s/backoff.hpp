@@ -13,8 +13,8 @@ struct BackoffOptions {
   Duration maximum = std::chrono::seconds(30);
 };
 
-// Doubles from minimum to maximum; each delay is drawn from its upper half, so that a thousand agents
-// that lost the same API server do not come back in step.
+// Doubles from minimum to maximum; each delay is drawn from its upper half, so that a thousand
+// agents that lost the same API server do not come back in step.
 class Backoff {
  public:
   explicit Backoff(BackoffOptions options = {}, std::uint64_t seed = random_seed());

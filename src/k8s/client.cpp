@@ -47,7 +47,9 @@ void count(ClientMetrics& metrics, const HttpResponse& response) {
 
 struct Client::Impl {
   Impl(Config c, ClientOptions o)
-      : config(std::move(c)), options(std::move(o)), token(std::make_shared<TokenSource>(config)),
+      : config(std::move(c)),
+        options(std::move(o)),
+        token(std::make_shared<TokenSource>(config)),
         limiter(options.qps, options.burst) {
     idle.push_back(connect()); // throws here, not in a call, if the credentials are unusable
   }
@@ -102,7 +104,8 @@ struct Client::Impl {
                            const CallOptions& call_options,
                            const HttpConnection::Receiver& receiver = nullptr,
                            const std::function<bool()>& restart = nullptr);
-  HttpResponse attempt(const HttpRequest& request, Time deadline, const HttpConnection::Receiver& receiver);
+  HttpResponse attempt(const HttpRequest& request, Time deadline,
+                       const HttpConnection::Receiver& receiver);
   Result<std::string> list(const std::string& what, const std::string& target,
                            const ListOptions& list_options, const ItemSink& item,
                            const CallOptions& call_options, std::string& next);
@@ -146,8 +149,8 @@ HttpResponse Client::Impl::attempt(const HttpRequest& request, Time deadline,
     response.failure = "stopped";
     return response;
   }
-  connection->set_read_timeout(
-      std::clamp<Duration>(deadline - now().steady, std::chrono::milliseconds(1), options.read_timeout));
+  connection->set_read_timeout(std::clamp<Duration>(
+      deadline - now().steady, std::chrono::milliseconds(1), options.read_timeout));
   bool late = false;
   const HttpConnection::Receiver bounded = [&](const char* data, std::size_t size) {
     late = now().steady > deadline;
@@ -182,7 +185,8 @@ Result<std::string> Client::Impl::call(std::string_view what, const HttpRequest&
                                          : parse_status(response.body, response.status);
     const auto pause = response.retry_after ? response.retry_after : status.retry_after;
     const auto until = now().steady + std::max(pause.value_or(Duration::zero()), backoff.next());
-    if (!again(response, idempotent, pause.has_value()) || until >= deadline || (restart && !restart())) {
+    if (!again(response, idempotent, pause.has_value()) || until >= deadline ||
+        (restart && !restart())) {
       if (response.failure) return Error{fmt::format("{}: {}", what, status.message)};
       return refusal(what, status);
     }
@@ -193,7 +197,9 @@ Result<std::string> Client::Impl::call(std::string_view what, const HttpRequest&
 Client::Client(Config config, ClientOptions options)
     : impl_(std::make_unique<Impl>(std::move(config), std::move(options))) {}
 
-Client::~Client() { stop(); }
+Client::~Client() {
+  stop();
+}
 
 void Client::stop() {
   std::unique_lock lock(impl_->mutex);
@@ -212,8 +218,12 @@ bool Client::stopped() const {
   return impl_->stopped;
 }
 
-const ClientMetrics& Client::metrics() const { return impl_->metrics; }
-const Config& Client::config() const { return impl_->config; }
+const ClientMetrics& Client::metrics() const {
+  return impl_->metrics;
+}
+const Config& Client::config() const {
+  return impl_->config;
+}
 
 Result<std::string> Client::get_raw(const std::string& path, const CallOptions& options) {
   HttpRequest request;
@@ -227,7 +237,8 @@ Result<std::string> Client::get(const api::Resource& resource, const api::Namesp
   HttpRequest request;
   request.target = resource_path(resource, key);
   request.headers.emplace_back("Accept", "application/json");
-  return impl_->call(fmt::format("get {} {}", resource.kind, key.to_string()), request, true, options);
+  return impl_->call(fmt::format("get {} {}", resource.kind, key.to_string()), request, true,
+                     options);
 }
 
 Result<std::string> Client::Impl::list(const std::string& what, const std::string& target,
@@ -235,24 +246,24 @@ Result<std::string> Client::Impl::list(const std::string& what, const std::strin
                                        const CallOptions& call_options, std::string& next) {
   HttpRequest request;
   request.target = target;
-  request.headers.emplace_back("Accept", list_options.metadata_only ? kAcceptMetadataList
-                                                                    : "application/json");
+  request.headers.emplace_back(
+      "Accept", list_options.metadata_only ? kAcceptMetadataList : "application/json");
   std::string version;
   std::size_t taken = 0;
   std::optional<ListSplitter> splitter;
   const auto begin = [&] {
     next.clear(), version.clear();
-    splitter.emplace(
-        [&](char* data, std::size_t size) { ++taken, item(data, size); },
-        [&](std::string_view name, char* data, std::size_t size) {
-          if (name == "metadata") read_list_meta(std::string_view(data, size), version, next);
-        });
+    splitter.emplace([&](char* data, std::size_t size) { ++taken, item(data, size); },
+                     [&](std::string_view name, char* data, std::size_t size) {
+                       if (name == "metadata")
+                         read_list_meta(std::string_view(data, size), version, next);
+                     });
     return taken == 0; // what was handed out must not come twice: the whole list begins anew
   };
   static_cast<void>(begin());
-  const auto answer =
-      call(what, request, true, call_options,
-           [&](const char* data, std::size_t size) { return splitter->feed(data, size); }, begin);
+  const auto answer = call(
+      what, request, true, call_options,
+      [&](const char* data, std::size_t size) { return splitter->feed(data, size); }, begin);
   if (!splitter->error().empty()) return Error{fmt::format("{}: {}", what, splitter->error())};
   if (!answer) return answer.error();
   if (!splitter->complete()) return Error{fmt::format("{}: the list is incomplete", what)};
@@ -266,12 +277,15 @@ Result<std::string> Client::list(const api::Resource& resource, const ListOption
   const auto end = now().steady + call_options.timeout;
   std::string next;
   bool handed_out = false;
-  const ItemSink noting = [&](char* data, std::size_t size) { handed_out = true, item(data, size); };
+  const ItemSink noting = [&](char* data, std::size_t size) {
+    handed_out = true, item(data, size);
+  };
   for (int restarts = 0;;) {
     auto left = call_options;
     left.timeout = end - now().steady;
     std::string token;
-    auto version = impl_->list(what, list_target(resource, options, next), options, noting, left, token);
+    auto version =
+        impl_->list(what, list_target(resource, options, next), options, noting, left, token);
     if (version && token.empty()) return version;
     if (version) {
       next = std::move(token);
@@ -279,7 +293,8 @@ Result<std::string> Client::list(const api::Resource& resource, const ListOption
     }
     // 410: the snapshot behind the pages was compacted away. 0: cut off in the middle.
     const int code = version.error().code;
-    if (!handed_out || (code != 410 && code != 0) || ++restarts > 3 || stopped()) return version.error();
+    if (!handed_out || (code != 410 && code != 0) || ++restarts > 3 || stopped())
+      return version.error();
     next.clear(), handed_out = false;
     if (restart) restart();
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "api/json.hpp"
+#include "api/json_parse.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "k8s/backoff.hpp"
@@ -19,20 +20,27 @@
 #include "k8s/metrics.hpp"
 
 // Requests to the Kubernetes API (https://kubernetes.io/docs/reference/using-api/api-concepts/). A
-// refusal is a value: Error::code is the HTTP status, Error::message names verb, object and what the
-// server's Status says. Code 0: no answer (network, TLS, deadline, stop()).
+// refusal is a value: Error::code is the HTTP status, Error::message names verb, object and what
+// the server's Status says. Code 0: no answer (network, TLS, deadline, stop()).
 namespace egw::k8s {
 
-[[nodiscard]] inline bool not_found(const Error& e) { return e.code == 404; }
+[[nodiscard]] inline bool not_found(const Error& e) {
+  return e.code == 404;
+}
 // Create: there is one already. Update, patch, remove: not the version that was named.
-[[nodiscard]] inline bool conflict(const Error& e) { return e.code == 409; }
-[[nodiscard]] inline bool forbidden(const Error& e) { return e.code == 401 || e.code == 403; }
+[[nodiscard]] inline bool conflict(const Error& e) {
+  return e.code == 409;
+}
+[[nodiscard]] inline bool forbidden(const Error& e) {
+  return e.code == 401 || e.code == 403;
+}
 // May go through later without anyone's doing: no answer, 429, 5xx.
 [[nodiscard]] inline bool transient(const Error& e) {
   return e.code == 0 || e.code == 429 || e.code >= 500;
 }
 
-// Failover and leader election stand outside the rate limit: they must not wait behind status writes.
+// Failover and leader election stand outside the rate limit: they must not wait behind status
+// writes.
 enum class Lane : std::uint8_t { Normal, Failover };
 
 struct CallOptions {
@@ -90,15 +98,17 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   // The object as JSON. resourceVersion is unset: the most recent state (quorum read).
-  [[nodiscard]] Result<std::string> get(const api::Resource& resource, const api::NamespacedName& key,
+  [[nodiscard]] Result<std::string> get(const api::Resource& resource,
+                                        const api::NamespacedName& key,
                                         const CallOptions& options = {});
   // Any path, for example "/version".
-  [[nodiscard]] Result<std::string> get_raw(const std::string& path, const CallOptions& options = {});
+  [[nodiscard]] Result<std::string> get_raw(const std::string& path,
+                                            const CallOptions& options = {});
 
   // Calls `item` for each object in order, as soon as it is there, and returns the list's
-  // resourceVersion. The most recent state, in pages of one snapshot. The text is valid during the
-  // call and may be parsed in place. `restart` is called when the pages expired (410) or the
-  // connection broke and all begins anew: forget what came so far.
+  // resourceVersion. The most recent state, in pages of one snapshot. The text ends with a zero
+  // byte, is valid during the call and may be parsed in place. `restart` is called when the pages
+  // expired (410) or the connection broke and all begins anew: forget what came so far.
   using ItemSink = std::function<void(char* begin, std::size_t size)>;
   [[nodiscard]] Result<std::string> list(const api::Resource& resource, const ListOptions& list,
                                          const ItemSink& item, const std::function<void()>& restart,
@@ -123,7 +133,8 @@ class Client {
     std::string resource_version;
   };
   template <class T>
-  [[nodiscard]] Result<Listed<T>> list_as(const api::Resource& resource, const ListOptions& list = {},
+  [[nodiscard]] Result<Listed<T>> list_as(const api::Resource& resource,
+                                          const ListOptions& list = {},
                                           const CallOptions& options = {});
   template <class T>
   [[nodiscard]] Result<T> write_as(const Write& change, const CallOptions& options = {}) {
@@ -144,6 +155,14 @@ class Client {
     if (!text) return text.error();
     return api::decode_text<T>(text.value());
   }
+  // PartialObjectMetadata is decoded as the kind whose metadata it is.
+  template <class T>
+  static Result<T> decoded_item(char* begin, bool metadata_only) {
+    rapidjson::Document document;
+    if (auto parsed = api::parse_json_in_situ(document, begin); !parsed) return parsed.error();
+    if (metadata_only && document.IsObject()) document.RemoveMember("kind");
+    return api::decode<T>(document);
+  }
   std::unique_ptr<Impl> impl_;
 };
 
@@ -153,8 +172,8 @@ Result<Client::Listed<T>> Client::list_as(const api::Resource& resource, const L
   Listed<T> listed;
   auto version = list(
       resource, options,
-      [&](char* begin, std::size_t size) {
-        auto object = api::decode_text<T>(std::string_view(begin, size));
+      [&](char* begin, std::size_t) {
+        auto object = decoded_item<T>(begin, options.metadata_only);
         if (object) {
           listed.items.push_back(std::move(object).value());
         } else {
@@ -168,7 +187,8 @@ Result<Client::Listed<T>> Client::list_as(const api::Resource& resource, const L
 }
 
 // "/apis/GROUP/VERSION/namespaces/NS/PLURAL/NAME", without what is empty.
-[[nodiscard]] std::string resource_path(const api::Resource& resource, const api::NamespacedName& key);
+[[nodiscard]] std::string resource_path(const api::Resource& resource,
+                                        const api::NamespacedName& key);
 // Percent-encoding for a query's value (RFC 3986: all but unreserved characters).
 [[nodiscard]] std::string url_encode(std::string_view text);
 

@@ -14,7 +14,8 @@ namespace egw::k8s {
 namespace {
 
 std::string environment(const char* name) {
-  const char* value = std::getenv(name); // NOLINT(concurrency-mt-unsafe): nothing here sets variables
+  const char* value =
+      std::getenv(name); // NOLINT(concurrency-mt-unsafe): nothing here sets variables
   return value == nullptr ? std::string() : std::string(value);
 }
 
@@ -26,12 +27,14 @@ Result<Config> in_cluster(const std::string& directory) {
   config.host = environment("KUBERNETES_SERVICE_HOST");
   const auto port = environment("KUBERNETES_SERVICE_PORT");
   if (config.host.empty() || port.empty()) {
-    return Error{"KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this is not a pod. "
-                 "Give a kubeconfig (--kubeconfig or KUBECONFIG)"};
+    return Error{
+        "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this is not a pod. "
+        "Give a kubeconfig (--kubeconfig or KUBECONFIG)"};
   }
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), config.port);
   if (error != std::errc() || end != port.data() + port.size() || config.port == 0) {
-    return Error{fmt::format("KUBERNETES_SERVICE_PORT is \"{}\": a port from 1 to 65535 is needed", port)};
+    return Error{
+        fmt::format("KUBERNETES_SERVICE_PORT is \"{}\": a port from 1 to 65535 is needed", port)};
   }
   auto ca = read_file(directory + "/ca.crt");
   if (!ca) return ca.error();

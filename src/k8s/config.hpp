@@ -31,13 +31,15 @@ struct Config {
 // (https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/).
 [[nodiscard]] Result<Config> in_cluster(const std::string& directory = kServiceAccountDir);
 
-// `context` empty: the file's current-context. Certificates, keys and tokens stand inline or in files
-// whose paths are relative to the kubeconfig. What is not supported (exec and auth-provider plugins,
-// insecure-skip-tls-verify, tls-server-name, proxy-url, basic auth, impersonation) is an error that
-// names the field and what to do.
-[[nodiscard]] Result<Config> from_kubeconfig(const std::string& path, const std::string& context = "");
+// `context` empty: the file's current-context. Certificates, keys and tokens stand inline or in
+// files whose paths are relative to the kubeconfig. What is not supported (exec and auth-provider
+// plugins, insecure-skip-tls-verify, tls-server-name, proxy-url, basic auth, impersonation) is an
+// error that names the field and what to do.
+[[nodiscard]] Result<Config> from_kubeconfig(const std::string& path,
+                                             const std::string& context = "");
 
-// `kubeconfig` (a flag) if given, else $KUBECONFIG (one path), else in-cluster, else ~/.kube/config.
+// `kubeconfig` (a flag) if given, else $KUBECONFIG (one path), else in-cluster, else
+// ~/.kube/config.
 [[nodiscard]] Result<Config> load(const std::optional<std::string>& kubeconfig = std::nullopt,
                                   const std::string& context = "");
 

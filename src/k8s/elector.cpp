@@ -39,8 +39,8 @@ struct Elector::Impl {
   std::thread thread;
 };
 
-// No longer than half of what is left to a leader, so that a second try fits in; and never so long that
-// it learns too late that it leads no more.
+// No longer than half of what is left to a leader, so that a second try fits in; and never so long
+// that it learns too late that it leads no more.
 CallOptions Elector::Impl::call_options() const {
   CallOptions options;
   options.lane = Lane::Failover;
@@ -60,7 +60,8 @@ Result<api::Lease> Elector::Impl::put(Verb verb, const api::Lease& lease) const 
 
 void Elector::Impl::perform(const LeaderAction& action) {
   if (std::holds_alternative<ReadLease>(action)) {
-    events.push_back(LeaderRead{client.get_as<api::Lease>({config.namespace_, config.name}, call_options())});
+    events.push_back(
+        LeaderRead{client.get_as<api::Lease>({config.namespace_, config.name}, call_options())});
   } else if (const auto* create = std::get_if<CreateLease>(&action)) {
     events.push_back(LeaderWrote{put(Verb::Create, create->lease)});
   } else if (const auto* update = std::get_if<UpdateLease>(&action)) {
@@ -96,7 +97,9 @@ Elector::Elector(Client& client, LeaderConfig config, Callback changed) {
   impl_->thread = std::thread([impl = impl_.get()] { impl->run(); });
 }
 
-Elector::~Elector() { stop(); }
+Elector::~Elector() {
+  stop();
+}
 
 std::optional<Time> Elector::deadline() const {
   const auto until = impl_->until.load();
@@ -104,8 +107,12 @@ std::optional<Time> Elector::deadline() const {
   return Time(Duration(until));
 }
 
-void Elector::holder_dead(const std::string& holder) { impl_->queue.push(LeaderHolderDead{holder}); }
-void Elector::term_seen(std::int32_t term) { impl_->queue.push(LeaderTermSeen{term}); }
+void Elector::holder_dead(const std::string& holder) {
+  impl_->queue.push(LeaderHolderDead{holder});
+}
+void Elector::term_seen(std::int32_t term) {
+  impl_->queue.push(LeaderTermSeen{term});
+}
 
 void Elector::stop() {
   impl_->queue.push(LeaderStop{});

@@ -28,7 +28,8 @@ class Elector {
   Elector(const Elector&) = delete;
   Elector& operator=(const Elector&) = delete;
 
-  // Until when writes may be sent; nothing when not leading. Any thread; for CallOptions::not_after.
+  // Until when writes may be sent; nothing when not leading. Any thread; for
+  // CallOptions::not_after.
   [[nodiscard]] std::optional<Time> deadline() const;
   void holder_dead(const std::string& holder); // take its lease without waiting for it to run out
   void term_seen(std::int32_t term); // in a gateway's status: the next term will be higher

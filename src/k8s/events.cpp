@@ -15,7 +15,8 @@ constexpr std::size_t kMaxMessage = 1024; // the API server's bound for v1 Event
 constexpr std::size_t kMaxName = 253;
 
 std::string event_name(const std::string& component, const api::ObjectReference& regarding,
-                       const std::string& type, const std::string& reason, const std::string& message) {
+                       const std::string& type, const std::string& reason,
+                       const std::string& message) {
   // Lengths keep the parts apart: no two different events run together into one text.
   std::string content;
   for (const auto* part : {&component, &regarding.kind, &regarding.namespace_, &regarding.name,
@@ -78,7 +79,8 @@ std::optional<Write> EventRecorder::record(const api::ObjectReference& regarding
 std::vector<Write> EventRecorder::flush(const Now& now) {
   std::vector<Write> writes;
   for (auto& [name, entry] : entries_) {
-    if (entry.event.count != entry.written_count && now.steady >= entry.written + options_.interval) {
+    if (entry.event.count != entry.written_count &&
+        now.steady >= entry.written + options_.interval) {
       writes.push_back(patch(entry, now));
     }
   }

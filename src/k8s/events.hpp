@@ -16,10 +16,10 @@
 
 namespace egw::k8s {
 
-// Kubernetes Events without floods: one that repeats (same object, type, reason, message) counts up,
-// and the count is written at most once each `interval`. Pure: it returns what to write; the caller
-// sends that (writer.hpp) and reports the result. Bounded: at most `capacity` different events are
-// remembered, the one longest unseen is forgotten first.
+// Kubernetes Events without floods: one that repeats (same object, type, reason, message) counts
+// up, and the count is written at most once each `interval`. Pure: it returns what to write; the
+// caller sends that (writer.hpp) and reports the result. Bounded: at most `capacity` different
+// events are remembered, the one longest unseen is forgotten first.
 class EventRecorder {
  public:
   struct Options {
@@ -37,15 +37,15 @@ class EventRecorder {
   [[nodiscard]] std::vector<Write> flush(const Now& now);
   // When flush() has something to do next.
   [[nodiscard]] std::optional<Time> next_flush() const;
-  // The result of a write made here. One that the server has dropped meanwhile (404: events live for an
-  // hour) is written anew, one that it has from before a restart (409) is counted up.
+  // The result of a write made here. One that the server has dropped meanwhile (404: events live
+  // for an hour) is written anew, one that it has from before a restart (409) is counted up.
   [[nodiscard]] std::optional<Write> done(const Write& write, const Result<std::string>& result,
                                           const Now& now);
 
  private:
   struct Entry {
     api::Event event;
-    Time written{};            // when the last write was made
+    Time written{}; // when the last write was made
     std::int32_t written_count = 0;
     std::list<std::string>::iterator age;
   };

@@ -15,7 +15,8 @@ namespace egw::k8s {
 
 Result<std::string> read_file(const std::string& path) {
   const auto fail = [&path] {
-    return Error{fmt::format("cannot read {}: {}", path, std::generic_category().message(errno)), errno};
+    return Error{fmt::format("cannot read {}: {}", path, std::generic_category().message(errno)),
+                 errno};
   };
   const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return fail();

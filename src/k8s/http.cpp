@@ -27,7 +27,8 @@
 namespace egw::k8s {
 namespace {
 
-// Bodies that are kept whole: answers to single requests and errors. etcd holds objects below 2 MiB.
+// Bodies that are kept whole: answers to single requests and errors. etcd holds objects below 2
+// MiB.
 constexpr std::size_t kMaxBody = 16U << 20U;
 constexpr auto kStopPoll = std::chrono::milliseconds(5);
 
@@ -62,7 +63,7 @@ void set_options(int fd) {
 Result<std::string> TokenSource::get() {
   std::lock_guard lock(mutex_);
   if (file_.empty()) return token_;
-  struct stat now {};
+  struct stat now{};
   if (stat(file_.c_str(), &now) != 0) {
     return Error{fmt::format("cannot read {}: {}", file_, std::generic_category().message(errno))};
   }
@@ -93,8 +94,8 @@ struct HttpConnection::Impl {
   std::condition_variable idle;
   bool stopped = false;
   std::thread::id sender; // of the send() under way
-  // A second descriptor of the socket, so that stop() can shut it down at any moment: the library's own
-  // stop() waits for a connect to end, and its descriptor may be closed and reused meanwhile.
+  // A second descriptor of the socket, so that stop() can shut it down at any moment: the library's
+  // own stop() waits for a connect to end, and its descriptor may be closed and reused meanwhile.
   Fd socket;
 
   Impl(const Config& c, std::shared_ptr<TokenSource> t, Options o)
@@ -111,8 +112,8 @@ struct HttpConnection::Impl {
         throw std::runtime_error(done.error().message);
       }
       tls->enable_server_certificate_verification(true);
-      // The library's own check of names has gaps (a common name passes, addresses of unequal length
-      // are compared); configure_tls() made OpenSSL do it, as part of the same verification.
+      // The library's own check of names has gaps (a common name passes, addresses of unequal
+      // length are compared); configure_tls() made OpenSSL do it, as part of the same verification.
       tls->enable_server_hostname_verification(false);
       // Without this it adds the system's authorities to the cluster's own.
       if (!config.ca_pem.empty()) tls->set_ca_cert_path("", "/nonexistent");
@@ -128,7 +129,7 @@ struct HttpConnection::Impl {
     http->set_write_timeout(
         std::chrono::duration_cast<std::chrono::microseconds>(options.read_timeout));
     http->set_keep_alive(true);
-    http->set_tcp_nodelay(true); // header and body are two writes
+    http->set_tcp_nodelay(true);      // header and body are two writes
     http->set_follow_location(false); // a token goes to no other place
     http->set_url_encode(false);
     http->set_socket_options([this](socket_t fd) { opened(fd); });
@@ -194,6 +195,10 @@ HttpResponse HttpConnection::Impl::run(const HttpRequest& request, const Receive
     last = now().steady;
     if (receiver && response.status >= 200 && response.status < 300) {
       refused = !receiver(data, size);
+      if (refused) { // the library would wait a while for the peer's farewell
+        std::lock_guard lock(mutex);
+        shut();
+      }
       return !refused;
     }
     if (response.body.size() + size > kMaxBody) return false;
@@ -225,7 +230,9 @@ HttpConnection::HttpConnection(const Config& config, std::shared_ptr<TokenSource
                                Options options)
     : impl_(std::make_unique<Impl>(config, std::move(token), std::move(options))) {}
 
-HttpConnection::~HttpConnection() { stop(); }
+HttpConnection::~HttpConnection() {
+  stop();
+}
 
 HttpResponse HttpConnection::send(const HttpRequest& request, const Receiver& receiver) {
   {
@@ -272,7 +279,8 @@ void HttpConnection::request_stop() {
 void HttpConnection::stop() {
   std::unique_lock lock(impl_->mutex);
   impl_->stopped = true;
-  // A shutdown between the making of a socket and its connect() has no effect: hence again and again.
+  // A shutdown between the making of a socket and its connect() has no effect: hence again and
+  // again.
   while (impl_->sender != std::thread::id() && impl_->sender != std::this_thread::get_id()) {
     impl_->shut();
     impl_->idle.wait_for(lock, kStopPoll);

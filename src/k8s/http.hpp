@@ -17,12 +17,12 @@
 #include "base/fd.hpp"
 #include "k8s/config.hpp"
 
-// One kept-alive HTTP/1.1 connection to the API server: what this project needs of cpp-httplib, and the
-// only file that includes it.
+// One kept-alive HTTP/1.1 connection to the API server: what this project needs of cpp-httplib, and
+// the only file that includes it.
 namespace egw::k8s {
 
-// The bearer token of a Config; a file is read again when it was replaced (the kubelet renews projected
-// tokens by a rename). Thread-safe.
+// The bearer token of a Config; a file is read again when it was replaced (the kubelet renews
+// projected tokens by a rename). Thread-safe.
 class TokenSource {
  public:
   explicit TokenSource(const Config& config) : file_(config.token_file), token_(config.token) {}
@@ -71,14 +71,14 @@ class HttpConnection {
   HttpConnection(const HttpConnection&) = delete;
   HttpConnection& operator=(const HttpConnection&) = delete;
 
-  // Takes the bytes of a 2xx answer as they come; false ends the request. Bodies of other answers and
-  // answers without a receiver are collected in HttpResponse::body.
+  // Takes the bytes of a 2xx answer as they come; false ends the request. Bodies of other answers
+  // and answers without a receiver are collected in HttpResponse::body.
   using Receiver = std::function<bool(const char* data, std::size_t size)>;
   [[nodiscard]] HttpResponse send(const HttpRequest& request, const Receiver& receiver = nullptr);
   void set_read_timeout(Duration timeout); // not during send()
 
-  // From any thread: ends a send() under way, also in connect and in the TLS handshake, and lets none
-  // begin. A look-up of a DNS name is not interrupted.
+  // From any thread: ends a send() under way, also in connect and in the TLS handshake, and lets
+  // none begin. A look-up of a DNS name is not interrupted.
   void stop();         // waits until send() has ended, unless called from within it
   void request_stop(); // does not wait
 

@@ -7,7 +7,9 @@
 namespace egw::k8s {
 namespace {
 
-bool blank(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+bool blank(char c) {
+  return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
 
 } // namespace
 
@@ -40,12 +42,18 @@ bool ListSplitter::value_byte(char c) {
     return false;
   }
   switch (c) {
-    case '"': in_string_ = true; return false;
+    case '"':
+      in_string_ = true;
+      return false;
     case '{':
-    case '[': ++depth_; return false;
+    case '[':
+      ++depth_;
+      return false;
     case '}':
-    case ']': return --depth_ == 0;
-    default: return false;
+    case ']':
+      return --depth_ == 0;
+    default:
+      return false;
   }
 }
 
@@ -103,8 +111,10 @@ bool ListSplitter::step(char c) {
         state_ = State::Items;
       }
       break;
-    case State::End: return blank(c) || fail("something follows the list");
-    case State::Bad: return false;
+    case State::End:
+      return blank(c) || fail("something follows the list");
+    case State::Bad:
+      return false;
   }
   return value_.size() <= kMaxObject || fail("an object is too large");
 }
@@ -126,8 +136,8 @@ bool ListSplitter::feed(const char* data, std::size_t size) {
 bool LineSplitter::feed(const char* data, std::size_t size) {
   const char* end = data + size;
   while (data != end) {
-    const auto* newline = static_cast<const char*>(
-        std::memchr(data, '\n', static_cast<std::size_t>(end - data)));
+    const auto* newline =
+        static_cast<const char*>(std::memchr(data, '\n', static_cast<std::size_t>(end - data)));
     const char* stop = newline == nullptr ? end : newline;
     rest_.append(data, stop);
     if (rest_.size() > kMaxObject) return overlong_ = true, false;

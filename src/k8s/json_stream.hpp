@@ -10,8 +10,8 @@
 namespace egw::k8s {
 
 // Cuts a list as the API server sends it ({"kind":..,"metadata":{..},"items":[{..},{..}]}) into its
-// objects while it arrives, so that memory is needed for one object and never for the list. It finds
-// where values begin and end and leaves their syntax to the parser that gets them.
+// objects while it arrives, so that memory is needed for one object and never for the list. It
+// finds where values begin and end and leaves their syntax to the parser that gets them.
 class ListSplitter {
  public:
   // One element of "items"; may be changed in place, valid during the call.
@@ -56,7 +56,8 @@ class LineSplitter {
   bool overlong_ = false;
 };
 
-// No object of Kubernetes is larger than this (etcd refuses requests over 1.5 MiB; JSON of it may grow).
+// No object of Kubernetes is larger than this (etcd refuses requests over 1.5 MiB; JSON of it may
+// grow).
 inline constexpr std::size_t kMaxObject = 16U << 20U;
 
 } // namespace egw::k8s

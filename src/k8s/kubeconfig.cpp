@@ -80,13 +80,13 @@ class Reader {
   [[nodiscard]] std::string base64(std::string text, const std::string& field) const {
     std::erase_if(text, [](char c) { return c == '\n' || c == '\r' || c == ' '; });
     std::string out(text.size() / 4 * 3, '\0');
-    const int size =
-        EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                        reinterpret_cast<const unsigned char*>(text.data()),
-                        static_cast<int>(text.size()));
+    const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                                     reinterpret_cast<const unsigned char*>(text.data()),
+                                     static_cast<int>(text.size()));
     if (size < 0 || text.size() % 4 != 0) fail(fmt::format("{} is not base64", field));
     std::size_t padding = 0;
-    while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') ++padding;
+    while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=')
+      ++padding;
     out.resize(static_cast<std::size_t>(size) - padding);
     return out;
   }
@@ -137,7 +137,8 @@ void read_server(const Reader& reader, std::string url, Config& config) {
   }
 }
 
-void read_user(const Reader& reader, const YAML::Node& user, const std::string& name, Config& config) {
+void read_user(const Reader& reader, const YAML::Node& user, const std::string& name,
+               Config& config) {
   constexpr auto kUse = "use a client certificate or a token (a service account's, for example)";
   reader.refuse(user, "user", name,
                 {{"exec", kUse},
@@ -159,7 +160,8 @@ void read_user(const Reader& reader, const YAML::Node& user, const std::string& 
     config.token = reader.text(user, "token");
   }
   for (const char c : config.token) {
-    if (c <= ' ' || c > '~') reader.fail(fmt::format("token of user \"{}\" has a blank in it", name));
+    if (c <= ' ' || c > '~')
+      reader.fail(fmt::format("token of user \"{}\" has a blank in it", name));
   }
 }
 
@@ -178,10 +180,11 @@ Config parse(const Reader& reader, const std::string& path, const std::string& w
   config.origin = path;
   config.namespace_ = reader.text(chosen, "namespace");
   if (config.namespace_.empty()) config.namespace_ = "default";
-  reader.refuse(cluster, "cluster", cluster_name,
-                {{"insecure-skip-tls-verify", "give the server's authority (certificate-authority)"},
-                 {"tls-server-name", "use a name or address that the server's certificate bears"},
-                 {"proxy-url", "the API server must be reached directly"}});
+  reader.refuse(
+      cluster, "cluster", cluster_name,
+      {{"insecure-skip-tls-verify", "give the server's authority (certificate-authority)"},
+       {"tls-server-name", "use a name or address that the server's certificate bears"},
+       {"proxy-url", "the API server must be reached directly"}});
   read_server(reader, reader.text(cluster, "server"), config);
   config.ca_pem = reader.material(cluster, "certificate-authority");
   if (const auto user = reader.text(chosen, "user"); !user.empty()) {
@@ -197,7 +200,8 @@ Config parse(const Reader& reader, const std::string& path, const std::string& w
 
 Result<Config> from_kubeconfig(const std::string& path, const std::string& context) {
   if (path.find(':') != std::string::npos && !std::filesystem::exists(path)) {
-    return Error{fmt::format("KUBECONFIG is \"{}\": several files are not supported, name one", path)};
+    return Error{
+        fmt::format("KUBECONFIG is \"{}\": several files are not supported, name one", path)};
   }
   try {
     auto config = parse(Reader(path), path, context);

@@ -60,8 +60,8 @@ void acquire(LeaderState& state, const LeaderConfig& config, Actions& actions, c
   state.acquiring = true;
 }
 
-// May the lease be taken? It is free, ours from before, known to be abandoned, or has not changed for
-// as long as its holder asked.
+// May the lease be taken? It is free, ours from before, known to be abandoned, or has not changed
+// for as long as its holder asked.
 bool takeable(const LeaderState& state, const LeaderConfig& config, Time at) {
   const auto& lease = *state.observed;
   if (lease.holder.empty() || lease.holder == config.identity || state.take) return true;
@@ -87,10 +87,10 @@ void release(LeaderState& state, Actions& actions, const Now& now) {
 
 void tick(LeaderState& state, const LeaderConfig& config, Actions& actions, const Now& now) {
   if (state.role == Role::Leading && now.steady >= *deadline(state, config)) {
-    depose(state, actions, fmt::format("the lease could not be renewed for {} s",
-                                       std::chrono::duration_cast<std::chrono::seconds>(
-                                           config.renew_deadline)
-                                           .count()));
+    depose(state, actions,
+           fmt::format(
+               "the lease could not be renewed for {} s",
+               std::chrono::duration_cast<std::chrono::seconds>(config.renew_deadline).count()));
   }
   if (state.busy) return;
   if (state.stopping) {
@@ -123,8 +123,8 @@ void got(LeaderState& state, const LeaderConfig& config, const Result<api::Lease
       state.next = now.steady;
       return;
     }
-    depose(state, actions, lease ? fmt::format("\"{}\" holds the lease", lease->holder)
-                                 : "the lease was deleted");
+    depose(state, actions,
+           lease ? fmt::format("\"{}\" holds the lease", lease->holder) : "the lease was deleted");
   }
   if (state.stopping) return;
   if (!lease || takeable(state, config, now.steady)) acquire(state, config, actions, now);
@@ -136,8 +136,8 @@ void wrote(LeaderState& state, const LeaderConfig& config, const Result<api::Lea
   state.busy = false;
   state.next = now.steady + config.retry_period;
   if (!lease) {
-    // Without an answer, or when the client repeated the request, it may have been done all the same:
-    // look before the next write. Where the version is certainly another one, look now.
+    // Without an answer, or when the client repeated the request, it may have been done all the
+    // same: look before the next write. Where the version is certainly another one, look now.
     state.doubt = true;
     if (lease.error().code == 409 || lease.error().code == 404) state.next = now.steady;
     return;
@@ -160,12 +160,14 @@ Result<void> validate(const LeaderConfig& config) {
   if (config.name.empty() || config.namespace_.empty() || config.identity.empty()) {
     return Error{"leader election needs a namespace, a name and an identity"};
   }
-  if (config.lease_duration % seconds(1) != Duration::zero() || config.lease_duration < seconds(1)) {
+  if (config.lease_duration % seconds(1) != Duration::zero() ||
+      config.lease_duration < seconds(1)) {
     return Error{"leader election: lease duration must be whole seconds, at least 1"};
   }
   if (config.lease_duration <= config.renew_deadline ||
       config.renew_deadline <= 2 * config.retry_period || config.retry_period <= Duration::zero()) {
-    return Error{"leader election: lease duration > renew deadline > 2 * retry period > 0 must hold"};
+    return Error{
+        "leader election: lease duration > renew deadline > 2 * retry period > 0 must hold"};
   }
   return {};
 }

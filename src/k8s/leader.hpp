@@ -12,15 +12,16 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 
-// Leader election by a Lease (coordination.k8s.io/v1) as a pure function of (state, event, now). The
-// clocks of two machines are never compared: a lease has run out when it did not change for its
+// Leader election by a Lease (coordination.k8s.io/v1) as a pure function of (state, event, now).
+// The clocks of two machines are never compared: a lease has run out when it did not change for its
 // duration by one's own clock.
 namespace egw::k8s {
 
 struct LeaderConfig {
   std::string namespace_, name; // of the Lease
   std::string identity;         // unique for each start of a process
-  // lease_duration > renew_deadline > 2 * retry_period. Whole seconds for lease_duration (the API's unit).
+  // lease_duration > renew_deadline > 2 * retry_period. Whole seconds for lease_duration (the API's
+  // unit).
   Duration lease_duration = std::chrono::seconds(15); // others wait this long
   Duration renew_deadline = std::chrono::seconds(10); // a leader that could not renew steps down
   Duration retry_period = std::chrono::seconds(2);
@@ -44,21 +45,37 @@ struct LeaderState {
 };
 
 // What happens to it.
-struct LeaderTick {};                                    // `next` has come
-struct LeaderRead { Result<api::Lease> lease; };         // answer to ReadLease
-struct LeaderWrote { Result<api::Lease> lease; };        // answer to CreateLease, UpdateLease
-struct LeaderHolderDead { std::string holder; };         // someone saw this holder dead (failover.md)
-struct LeaderTermSeen { std::int32_t term; };            // in what an earlier leader wrote
-struct LeaderStop {};                                    // hand the lease back and end
-using LeaderEvent = std::variant<LeaderTick, LeaderRead, LeaderWrote, LeaderHolderDead,
-                                 LeaderTermSeen, LeaderStop>;
+struct LeaderTick {}; // `next` has come
+struct LeaderRead {
+  Result<api::Lease> lease;
+}; // answer to ReadLease
+struct LeaderWrote {
+  Result<api::Lease> lease;
+}; // answer to CreateLease, UpdateLease
+struct LeaderHolderDead {
+  std::string holder;
+}; // someone saw this holder dead (failover.md)
+struct LeaderTermSeen {
+  std::int32_t term;
+};                    // in what an earlier leader wrote
+struct LeaderStop {}; // hand the lease back and end
+using LeaderEvent =
+    std::variant<LeaderTick, LeaderRead, LeaderWrote, LeaderHolderDead, LeaderTermSeen, LeaderStop>;
 
 // What it wants done.
 struct ReadLease {};
-struct CreateLease { api::Lease lease; };
-struct UpdateLease { api::Lease lease; }; // with resourceVersion: a compare-and-swap
-struct Elected { std::int32_t term; };    // the Lease's leaseTransitions, at least 1, grows each time
-struct Deposed { std::string why; };
+struct CreateLease {
+  api::Lease lease;
+};
+struct UpdateLease {
+  api::Lease lease;
+}; // with resourceVersion: a compare-and-swap
+struct Elected {
+  std::int32_t term;
+}; // the Lease's leaseTransitions, at least 1, grows each time
+struct Deposed {
+  std::string why;
+};
 using LeaderAction = std::variant<ReadLease, CreateLease, UpdateLease, Elected, Deposed>;
 
 [[nodiscard]] std::vector<LeaderAction> step(LeaderState& state, const LeaderConfig& config,

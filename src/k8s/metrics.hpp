@@ -28,9 +28,10 @@ struct WatchMetrics {
   std::atomic<std::uint64_t> gone{0};          // 410, as status or as ERROR event
   std::atomic<std::uint64_t> failures{0};      // refused, cut, garbage, stalled
   std::atomic<std::uint64_t> decode_errors{0}; // objects that could not be decoded
-  std::atomic<std::uint64_t> stale{0};         // events or lists older than what was seen, not taken
-  std::atomic<std::uint64_t> synced{0};        // gauge: 1 after the first complete list
-  std::atomic<std::int64_t> last_contact_ns{0}; // gauge: steady time of the last byte from the server
+  std::atomic<std::uint64_t> stale{0};  // events or lists older than what was seen, not taken
+  std::atomic<std::uint64_t> synced{0}; // gauge: 1 after the first complete list
+  std::atomic<std::int64_t> last_contact_ns{
+      0}; // gauge: steady time of the last byte from the server
 };
 
 } // namespace egw::k8s

@@ -35,6 +35,12 @@ const rapidjson::Value* member(const rapidjson::Value& object, const char* name)
   return i == object.MemberEnd() ? nullptr : &i->value;
 }
 
+rapidjson::Value* member(rapidjson::Value& object, const char* name) {
+  if (!object.IsObject()) return nullptr;
+  const auto i = object.FindMember(name);
+  return i == object.MemberEnd() ? nullptr : &i->value;
+}
+
 std::string text(const rapidjson::Value* object, const char* name) {
   const auto* value = object == nullptr ? nullptr : member(*object, name);
   if (value == nullptr || !value->IsString()) return {};
@@ -51,11 +57,11 @@ bool ends_initial_events(const rapidjson::Value& bookmark) {
 struct Outcome {
   std::optional<Error> error; // nothing: as it should
   std::optional<Duration> retry_after;
-  bool progress = false;   // something new came
-  bool answered = false;   // the server refused, rather than being out of reach
-  bool gone = false;       // what comes next is a list
+  bool progress = false; // something new came
+  bool answered = false; // the server refused, rather than being out of reach
+  bool gone = false;     // what comes next is a list
   bool error_event = false;
-  bool at_once = false;    // try the other way of listing without waiting
+  bool at_once = false; // try the other way of listing without waiting
   Duration lived{};
 };
 
@@ -63,22 +69,29 @@ struct Outcome {
 
 ObjectHead object_head(const rapidjson::Value& object) {
   const auto* meta = member(object, "metadata");
-  return {{text(meta, "namespace"), text(meta, "name")}, text(meta, "uid"), text(meta, "resourceVersion")};
+  return {{text(meta, "namespace"), text(meta, "name")},
+          text(meta, "uid"),
+          text(meta, "resourceVersion")};
 }
 
 struct Reflector::Impl {
   Impl(const Config& config, WatchOptions o, ReflectorSink& s)
-      : options(std::move(o)), sink(s), backoff(options.backoff), random(Backoff::random_seed()),
+      : options(std::move(o)),
+        sink(s),
+        backoff(options.backoff),
+        random(Backoff::random_seed()),
         connection(config, std::make_shared<TokenSource>(config),
                    {options.connect_timeout, options.idle_timeout, options.user_agent}),
-        streaming(options.streaming), what(fmt::format("watch {}", options.resource->plural)) {}
+        streaming(options.streaming),
+        what(fmt::format("watch {}", options.resource->plural)) {}
 
   void run();
   Outcome turn();
   Outcome list();
   Outcome stream();
   bool line(char* data, Outcome& outcome);
-  bool event(const std::string& type, const rapidjson::Value& object, Outcome& outcome);
+  void strip(rapidjson::Value& object) const;
+  bool event(const std::string& type, rapidjson::Value& object, Outcome& outcome);
   std::string target(bool initial);
   bool finish_list(const std::string& version, Outcome& outcome);
   void end(Outcome& outcome, const HttpResponse& response, Time begun);
@@ -96,15 +109,16 @@ struct Reflector::Impl {
   std::mt19937_64 random;
   HttpConnection connection;
 
-  bool streaming;             // still worth trying
-  bool need_list = true;      // the next turn lists
-  bool listing = false;       // initial events of a streaming list are coming
-  std::string version;        // everything up to here was told to the sink
+  bool streaming;        // still worth trying
+  bool need_list = true; // the next turn lists
+  bool listing = false;  // initial events of a streaming list are coming
+  std::string version;   // everything up to here was told to the sink
   int refusals = 0, error_events = 0;
-  std::string reported;       // message of the failure that the sink knows of
+  std::string reported;        // message of the failure that the sink knows of
   bool silent_failure = false; // a failure after which an empty 200 proves nothing
   std::string what;
-  alignas(std::max_align_t) std::array<char, 65536> pool{}; // objects are parsed into it, one by one
+  alignas(
+      std::max_align_t) std::array<char, 65536> pool{}; // objects are parsed into it, one by one
 
   std::mutex mutex;
   std::condition_variable wake;
@@ -120,10 +134,12 @@ void Reflector::Impl::report(const std::optional<Error>& error) {
 }
 
 std::string Reflector::Impl::target(bool initial) {
-  auto path = list_target(*options.resource,
-                          {options.namespace_, options.label_selector, options.field_selector, false, 0}, "");
+  auto path = list_target(
+      *options.resource,
+      {options.namespace_, options.label_selector, options.field_selector, false, 0}, "");
   path += path.find('?') == std::string::npos ? '?' : '&';
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(options.server_timeout).count();
+  const auto seconds =
+      std::chrono::duration_cast<std::chrono::seconds>(options.server_timeout).count();
   std::uniform_int_distribution<std::int64_t> spread(seconds, 2 * seconds);
   path += fmt::format("watch=true&allowWatchBookmarks=true&timeoutSeconds={}",
                       std::max<std::int64_t>(spread(random), 1));
@@ -159,15 +175,16 @@ void Reflector::Impl::end(Outcome& outcome, const HttpResponse& response, Time b
   outcome.retry_after = response.retry_after;
   if (response.canceled) return; // by stop(), or because of something that `outcome` tells
   if (response.failure) {
-    outcome.error = Error{fmt::format("{}: {}", what, response.timeout && response.sent
-                                                          ? "the server fell silent"
-                                                          : *response.failure)};
+    outcome.error = Error{fmt::format(
+        "{}: {}", what,
+        response.timeout && response.sent ? "the server fell silent" : *response.failure)};
   } else if (response.status < 200 || response.status >= 300) {
     auto status = parse_status(response.body, response.status);
     outcome.error = refusal(what, status);
     outcome.answered = true;
     if (!outcome.retry_after) outcome.retry_after = status.retry_after;
-    // 404, 400: the kind went away, or this version is no version there. 410: it was compacted away.
+    // 404, 400: the kind went away, or this version is no version there. 410: it was compacted
+    // away.
     outcome.gone = status.code == 410 || status.code == 404 || status.code == 400;
     if (status.code == 410) ++metrics.gone;
   }
@@ -194,6 +211,7 @@ Outcome Reflector::Impl::list() {
           if (auto parsed = api::parse_json_in_situ(document, data); !parsed) {
             garbage = parsed.error().message;
           } else {
+            strip(document);
             sink.list_item(document);
           }
         },
@@ -211,7 +229,8 @@ Outcome Reflector::Impl::list() {
       garbage = splitter.error().empty() ? "it is incomplete" : splitter.error();
     }
     if (!garbage.empty()) {
-      outcome.error = Error{fmt::format("list {}: not a list: {}", options.resource->plural, garbage)};
+      outcome.error =
+          Error{fmt::format("list {}: not a list: {}", options.resource->plural, garbage)};
       return outcome;
     }
     if (listed.empty()) listed = page_version;
@@ -220,7 +239,13 @@ Outcome Reflector::Impl::list() {
   return outcome;
 }
 
-bool Reflector::Impl::event(const std::string& type, const rapidjson::Value& object, Outcome& outcome) {
+// What comes as PartialObjectMetadata is decoded as the kind whose metadata it is.
+void Reflector::Impl::strip(rapidjson::Value& object) const {
+  if (options.metadata_only && object.IsObject()) object.RemoveMember("kind");
+}
+
+bool Reflector::Impl::event(const std::string& type, rapidjson::Value& object, Outcome& outcome) {
+  strip(object);
   const auto head = object_head(object);
   const bool removed = type == "DELETED";
   if (head.resource_version.empty() || (head.key.name.empty() && type != "BOOKMARK")) {
@@ -238,9 +263,9 @@ bool Reflector::Impl::event(const std::string& type, const rapidjson::Value& obj
   } else if (head.resource_version == version || older(head.resource_version, version)) {
     ++metrics.stale; // told before
   } else {
+    ++metrics.events;
     removed ? sink.removed(head.key, head.uid, head.resource_version) : sink.upsert(object);
     version = head.resource_version;
-    ++metrics.events;
     outcome.progress = true;
   }
   return true;
@@ -251,12 +276,14 @@ bool Reflector::Impl::line(char* data, Outcome& outcome) {
   rapidjson::MemoryPoolAllocator<> memory(pool.data(), pool.size());
   rapidjson::Document document(&memory);
   auto parsed = api::parse_json_in_situ(document, data);
-  const auto* object = parsed ? member(document, "object") : nullptr;
+  auto* object = parsed ? member(document, "object") : nullptr;
   const auto type = parsed ? text(&document, "type") : std::string();
-  const bool known = type == "ADDED" || type == "MODIFIED" || type == "DELETED" || type == "BOOKMARK";
+  const bool known =
+      type == "ADDED" || type == "MODIFIED" || type == "DELETED" || type == "BOOKMARK";
   if (object == nullptr || (!known && type != "ERROR")) {
-    outcome.error = Error{fmt::format("{}: not an event: {}", what,
-                                      parsed ? "type or object is missing" : parsed.error().message)};
+    outcome.error =
+        Error{fmt::format("{}: not an event: {}", what,
+                          parsed ? "type or object is missing" : parsed.error().message)};
     return false;
   }
   if (known) {
@@ -282,7 +309,8 @@ Outcome Reflector::Impl::stream() {
   if (listing) sink.list_begin();
   HttpRequest request;
   request.target = target(listing);
-  request.headers.emplace_back("Accept", options.metadata_only ? kAcceptMetadata : "application/json");
+  request.headers.emplace_back("Accept",
+                               options.metadata_only ? kAcceptMetadata : "application/json");
   request.head = [this](int status) {
     contact();
     if (status == 200 && !listing && !silent_failure) report(std::nullopt);
@@ -296,8 +324,8 @@ Outcome Reflector::Impl::stream() {
   end(outcome, response, begun);
   if (stopping()) return outcome;
   if (listing && !response.canceled) {
-    // 400 and 422: the server knows the option and has it switched off. Silence or an end before the
-    // list was complete: it does not know the option.
+    // 400 and 422: the server knows the option and has it switched off. Silence or an end before
+    // the list was complete: it does not know the option.
     const bool refused = response.status == 400 || response.status == 422;
     const bool unknown = response.status == 200 && (response.timeout || !response.failure);
     if (refused || unknown) {
@@ -307,7 +335,8 @@ Outcome Reflector::Impl::stream() {
     }
   }
   if (lines.overlong()) outcome.error = Error{fmt::format("{}: a line is too long", what)};
-  if (!outcome.error && !outcome.at_once && outcome.lived < options.healthy_after && !outcome.progress) {
+  if (!outcome.error && !outcome.at_once && outcome.lived < options.healthy_after &&
+      !outcome.progress) {
     outcome.error = Error{fmt::format("{}: the stream ended at once", what)};
   }
   silent_failure = outcome.error && response.status == 200;
@@ -364,7 +393,9 @@ void Reflector::start() {
   impl_->thread = std::thread([impl = impl_.get()] { impl->run(); });
 }
 
-Reflector::~Reflector() { stop(); }
+Reflector::~Reflector() {
+  stop();
+}
 
 void Reflector::stop() {
   {
@@ -376,6 +407,8 @@ void Reflector::stop() {
   if (impl_->thread.joinable()) impl_->thread.join();
 }
 
-WatchMetrics& Reflector::metrics() { return impl_->metrics; }
+WatchMetrics& Reflector::metrics() {
+  return impl_->metrics;
+}
 
 } // namespace egw::k8s

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <rapidjson/document.h>
-
 #include <chrono>
 #include <memory>
 #include <string>
 
 #include "api/json.hpp"
+#include "api/rapidjson.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "k8s/backoff.hpp"
 #include "k8s/config.hpp"
 #include "k8s/metrics.hpp"
 
-// The part of a watch that does not depend on the type: list, watch from there, and every way in which
-// that fails (https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes).
+// The part of a watch that does not depend on the type: list, watch from there, and every way in
+// which that fails
+// (https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes).
 namespace egw::k8s {
 
 struct WatchOptions {
@@ -23,17 +23,19 @@ struct WatchOptions {
   std::string namespace_; // empty: all
   std::string label_selector, field_selector;
   bool metadata_only = false; // PartialObjectMetadata: names, labels, annotations
-  // Asks for the list as a stream of events (sendInitialEvents, on by default since Kubernetes 1.34);
-  // a server that refuses gets paged lists. Both are consistent reads, never from an old cache.
+  // Asks for the list as a stream of events (sendInitialEvents, on by default since
+  // Kubernetes 1.34); a server that refuses gets paged lists. Both are consistent reads, never from
+  // an old cache.
   bool streaming = true;
   int page_size = 500;
   BackoffOptions backoff{std::chrono::milliseconds(100), std::chrono::seconds(30)};
-  // The server ends a stream after this, drawn up to twice as long; it says something at least once a
-  // minute (bookmarks), so that silence for idle_timeout means a dead connection.
+  // The server ends a stream after this, drawn up to twice as long; it says something at least once
+  // a minute (bookmarks), so that silence for idle_timeout means a dead connection.
   Duration server_timeout = std::chrono::minutes(5);
   Duration idle_timeout = std::chrono::seconds(120);
   Duration connect_timeout = std::chrono::seconds(3);
-  // A stream that lasted at least this or brought something new was a good one: the next wait is short.
+  // A stream that lasted at least this or brought something new was a good one: the next wait is
+  // short.
   Duration healthy_after = std::chrono::seconds(5);
   std::string user_agent = "egw";
 };
@@ -44,7 +46,8 @@ class ReflectorSink {
   virtual ~ReflectorSink() = default;
   virtual void list_begin() = 0; // forget an unfinished list
   virtual void list_item(const rapidjson::Value& object) = 0;
-  virtual void list_drop(const api::NamespacedName& key) = 0; // deleted while the list was streaming
+  virtual void list_drop(
+      const api::NamespacedName& key) = 0; // deleted while the list was streaming
   virtual void list_end(const std::string& resource_version) = 0;
   virtual void upsert(const rapidjson::Value& object) = 0;
   virtual void removed(const api::NamespacedName& key, const std::string& uid,

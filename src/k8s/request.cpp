@@ -2,12 +2,9 @@
 #include "k8s/request.hpp"
 
 #include <fmt/format.h>
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
-
-#include <array>
 
 #include "api/json_parse.hpp"
+#include "api/rapidjson.hpp"
 
 namespace egw::k8s {
 namespace {
@@ -44,11 +41,16 @@ std::string delete_options(const Write& write) {
 
 const char* to_string(Verb verb) {
   switch (verb) {
-    case Verb::Create: return "create";
-    case Verb::Update: return "update";
-    case Verb::MergePatch: return "patch";
-    case Verb::Apply: return "apply";
-    case Verb::Remove: return "delete";
+    case Verb::Create:
+      return "create";
+    case Verb::Update:
+      return "update";
+    case Verb::MergePatch:
+      return "patch";
+    case Verb::Apply:
+      return "apply";
+    case Verb::Remove:
+      return "delete";
   }
   return "?";
 }
@@ -71,7 +73,8 @@ std::string resource_path(const api::Resource& resource, const api::NamespacedNa
   const std::string_view group = resource.group;
   std::string path = group.empty() ? fmt::format("/api/{}", resource.version)
                                    : fmt::format("/apis/{}/{}", group, resource.version);
-  if (resource.namespaced && !key.namespace_.empty()) path += "/namespaces/" + url_encode(key.namespace_);
+  if (resource.namespaced && !key.namespace_.empty())
+    path += "/namespaces/" + url_encode(key.namespace_);
   path += '/';
   path += resource.plural;
   if (!key.name.empty()) path += '/' + url_encode(key.name);
@@ -100,7 +103,8 @@ Result<HttpRequest> write_request(const Write& write) {
     return Error{fmt::format("{}: {}", describe(write), why)};
   };
   if (write.resource == nullptr) return refuse("no resource is given");
-  if (write.resource->namespaced && write.key.namespace_.empty()) return refuse("no namespace is given");
+  if (write.resource->namespaced && write.key.namespace_.empty())
+    return refuse("no namespace is given");
   const bool create = write.verb == Verb::Create, remove = write.verb == Verb::Remove;
   if (write.key.name.empty() && !create) return refuse("no name is given");
   if (write.status && (create || remove)) return refuse("there is no such call for a status");
@@ -113,13 +117,18 @@ Result<HttpRequest> write_request(const Write& write) {
   if (create) key.name.clear();
   request.target = resource_path(*write.resource, key);
   if (write.status) request.target += "/status";
-  if (!write.field_manager.empty() && !remove) add(request.target, "fieldManager", write.field_manager);
+  if (!write.field_manager.empty() && !remove)
+    add(request.target, "fieldManager", write.field_manager);
   request.headers.emplace_back("Accept", "application/json");
   request.body = write.body;
   request.content_type = "application/json";
   switch (write.verb) {
-    case Verb::Create: request.method = "POST"; break;
-    case Verb::Update: request.method = "PUT"; break;
+    case Verb::Create:
+      request.method = "POST";
+      break;
+    case Verb::Update:
+      request.method = "PUT";
+      break;
     case Verb::MergePatch:
       request.method = "PATCH";
       request.content_type = "application/merge-patch+json";

@@ -11,7 +11,8 @@
 // From what is wanted to the bytes of a request: pure.
 namespace egw::k8s {
 
-// https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables and below
+// https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables and
+// below
 inline constexpr const char* kAcceptMetadataList =
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 inline constexpr const char* kAcceptMetadata =

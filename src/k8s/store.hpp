@@ -14,8 +14,8 @@
 #include "api/meta.hpp"
 #include "base/error.hpp"
 
-// What a watch says, and the cache that follows it. Pure values; of the threads only the core's touches
-// a store.
+// What a watch says, and the cache that follows it. Pure values; of the threads only the core's
+// touches a store.
 namespace egw::k8s {
 
 // All objects that there are: what is not among them is gone. Comes first, and again after a gap.
@@ -38,7 +38,8 @@ struct Broken {
   api::NamespacedName key;
   Error error;
 };
-// The watch fails (no rights, no connection ...) or works again (no error). What it said before holds.
+// The watch fails (no rights, no connection ...) or works again (no error). What it said before
+// holds.
 struct WatchStatus {
   std::optional<Error> error;
 };
@@ -58,8 +59,8 @@ using WatchEvent = std::variant<Replaced<T>, Upsert<T>, Deleted, Broken, WatchSt
   return x && y && *x < *y;
 }
 
-// T has a member `meta` (api::ObjectMeta). Order of arrival does not matter for what an object looks
-// like: an older version never replaces a newer one.
+// T has a member `meta` (api::ObjectMeta). Order of arrival does not matter for what an object
+// looks like: an older version never replaces a newer one.
 template <class T>
 class Store {
  public:
@@ -72,8 +73,8 @@ class Store {
     return i == items_.end() ? nullptr : &i->second;
   }
 
-  // Returns the keys whose object is another one now, new or gone. A new resourceVersion alone (a node's
-  // heartbeat, a field that is not decoded) is taken but is no change.
+  // Returns the keys whose object is another one now, new or gone. A new resourceVersion alone (a
+  // node's heartbeat, a field that is not decoded) is taken but is no change.
   std::vector<api::NamespacedName> apply(WatchEvent<T> event) {
     std::vector<api::NamespacedName> changed;
     if (auto* replaced = std::get_if<Replaced<T>>(&event)) {

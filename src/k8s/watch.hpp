@@ -21,15 +21,18 @@ using Decoder = std::function<Result<T>(const rapidjson::Value&)>;
 template <class T>
 using WatchSink = std::function<void(WatchEvent<T>)>; // called from the watch's own thread
 
-// Follows one kind of object: first Replaced with all of them, then each change in order, and Replaced
-// again after a gap that the server cannot fill. One thread and one connection each.
+// Follows one kind of object: first Replaced with all of them, then each change in order, and
+// Replaced again after a gap that the server cannot fill. One thread and one connection each.
 template <class T>
 class Watch : private ReflectorSink {
  public:
   Watch(const Config& config, WatchOptions options, WatchSink<T> sink,
         Decoder<T> decoder = &api::decode<T>)
-      : kind_(options.resource->kind), sink_(std::move(sink)), decode_(std::move(decoder)),
-        reflector_(std::make_unique<Reflector>(config, std::move(options), *this)) {
+      : kind_(options.resource->kind),
+        sink_(std::move(sink)),
+        decode_(std::move(decoder)),
+        reflector_(std::make_unique<Reflector>(config, std::move(options),
+                                               static_cast<ReflectorSink&>(*this))) {
     reflector_->start(); // not earlier: its thread uses reflector_
   }
   ~Watch() override { stop(); }
@@ -61,7 +64,9 @@ class Watch : private ReflectorSink {
     }
     listed_.insert_or_assign(head.key, std::move(result).value());
   }
-  void list_drop(const api::NamespacedName& key) override { listed_.erase(key), broken_.erase(key); }
+  void list_drop(const api::NamespacedName& key) override {
+    listed_.erase(key), broken_.erase(key);
+  }
   void list_end(const std::string& resource_version) override {
     Replaced<T> all;
     all.resource_version = resource_version;

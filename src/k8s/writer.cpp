@@ -53,9 +53,12 @@ struct Writer::Impl {
   std::vector<std::thread> threads;
 };
 
-void Writer::Impl::offer(const Key& key, Lane lane) { ready[static_cast<std::size_t>(lane)].push_back(key); }
+void Writer::Impl::offer(const Key& key, Lane lane) {
+  ready[static_cast<std::size_t>(lane)].push_back(key);
+}
 
-// An object that was moved to the fast lane leaves its place in the other queue behind: passed over.
+// An object that was moved to the fast lane leaves its place in the other queue behind: passed
+// over.
 std::optional<Key> Writer::Impl::next(Lane lane) {
   auto& queue = ready[static_cast<std::size_t>(lane)];
   while (!queue.empty()) {
@@ -119,7 +122,9 @@ Writer::Writer(Client& client, Done done, Options options)
   start(impl_->options.failover_threads, Lane::Failover);
 }
 
-Writer::~Writer() { stop(); }
+Writer::~Writer() {
+  stop();
+}
 
 void Writer::push(Write write) {
   const auto key = key_of(write);

@@ -10,10 +10,10 @@
 
 namespace egw::k8s {
 
-// A small pool of threads that send changes and hand the results back. Changes of one object are sent
-// in the order in which they were pushed, one at a time; those of different objects side by side.
-// Lane::Failover has threads of its own; an object's earlier changes go ahead of its failover change
-// by the same fast lane.
+// A small pool of threads that send changes and hand the results back. Changes of one object are
+// sent in the order in which they were pushed, one at a time; those of different objects side by
+// side. Lane::Failover has threads of its own; an object's earlier changes go ahead of its failover
+// change by the same fast lane.
 class Writer {
  public:
   // From a writer thread. Every pushed change gets exactly one result, also after stop().
