@@ -7,6 +7,7 @@ import pytest
 from packets import send_udp, udp_packet, vxlan_payload
 
 from lab import kernel, objects
+from lab.traffic import wait_received
 from lab.wait import until
 
 
@@ -20,8 +21,7 @@ def live_flows(scene, *pods):
     with contextlib.ExitStack() as stack:
         flows = [stack.enter_context(pod.flow(kind, address, 0.01)) for pod in pods
                  for kind in ("udp", "tcp") for address in (srv.ip4, srv.ip6)]
-        for flow in flows:
-            flow.wait_received(20)
+        wait_received(flows, 20)
         yield flows
 
 

@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from lab.traffic import wait_received
 from lab.wait import until
 
 
@@ -17,12 +18,10 @@ def traffic(scene, pods):
     with contextlib.ExitStack() as stack:
         flows = [stack.enter_context(pod.flow(kind, address, 0.01 if kind == "udp" else 0.04))
                  for pod in pods for kind in ("udp", "tcp") for address in (srv.ip4, srv.ip6)]
-        for flow in flows:
-            flow.wait_received(10)
+        wait_received(flows, 10)
 
         def more(count=20):
-            for flow in flows:
-                flow.wait_received(count)
+            wait_received(flows, count)
 
         yield more
         more()

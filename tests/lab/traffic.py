@@ -66,6 +66,13 @@ class Server:
         return self.ask(do="flow", id=ident)
 
 
+def wait_received(flows, more, timeout=30.0):
+    """Until each of the flows has had `more` further answers."""
+    goals = [(flow, flow.stats()["received"] + more) for flow in flows]
+    for flow, goal in goals:
+        until(lambda: flow.stats()["received"] >= goal, f"{more} more answers on {flow.process.name}", timeout, 0.02)
+
+
 class Flow:
     """A running client.py flow in a namespace."""
 
@@ -90,8 +97,7 @@ class Flow:
 
     def wait_received(self, more, timeout=20.0):
         """Until `more` further answers have come; so a test waits for traffic, not for time."""
-        goal = self.stats()["received"] + more
-        until(lambda: self.stats()["received"] >= goal, f"{more} more answers on {self.process.name}", timeout, 0.02)
+        wait_received([self], more, timeout)
 
     def wait_sent(self, more, timeout=20.0):
         goal = self.stats()["sent"] + more

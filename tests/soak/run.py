@@ -21,6 +21,7 @@ sys.path[:0] = [os.path.dirname(HERE), os.path.join(os.path.dirname(HERE), "e2e"
 from conftest import Scene  # noqa: E402
 from lab import objects  # noqa: E402
 from lab.control import TOP, Cluster  # noqa: E402
+from lab.traffic import wait_received
 from lab.wait import until  # noqa: E402
 from test_kernel_state import Changes, await_kernels, await_policies, settled  # noqa: E402
 
@@ -47,8 +48,7 @@ class Round:
         with pod.flow("udp", cluster.srv.ip4, 0.005) as udp, pod.flow("tcp", cluster.srv.ip6, 0.01) as tcp, \
                 pod.flow("connect", cluster.srv.ip4, 0.02) as connect:
             flows = (udp, tcp, connect)
-            for flow in flows:
-                flow.wait_received(20)
+            wait_received(flows, 20)
             for _ in range(self.random.randrange(5, 40)):
                 changes.step()
             event(gateway)
