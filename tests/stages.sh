@@ -13,7 +13,7 @@ stages=(
   "tsan 240 the suite 'threads' under TSan; repeats are not counted again"
   "kubernetes 480 the suite 'k8s_api', tests/kubernetes and tests/manifests against a real API server"
   "netns 120 the suite 'netns': the kernel, in network namespaces"
-  "e2e 300 tests/e2e: all roles as processes, real packets"
+  "e2e 300 tests/lab and tests/e2e: all roles as processes, real packets"
 )
 
 # doctest DIR SUITE...: runs those suites of the test programs of a build folder.
@@ -83,6 +83,7 @@ stage_netns() {
 stage_e2e() {
   do_build
   kubernetes
+  pytest tests/lab
   pytest tests/e2e
 }
 
