@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""tidy.py BUILD_DIR CACHE_DIR: clang-tidy over the sources of a compile database, two at a time.
+"""tidy.py BUILD_DIR CACHE_DIR: clang-tidy over the sources of a compile database, EGW_JOBS at once.
 
 A source that passed is not looked at again until its command, one of the project's headers that it
 reaches, a .clang-tidy or clang-tidy itself changes: the cache holds one empty file for each pass.
@@ -72,7 +72,8 @@ def main(build: Path, cache: Path, top: Path = TOP):
         command = ["clang-tidy", "--quiet", "-p", str(build), str(item[0])]
         return item, subprocess.run(command, capture_output=True, text=True)
 
-    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("EGW_JOBS", os.cpu_count()))) as pool:
+    jobs = int(os.environ.get("EGW_JOBS", os.cpu_count()))
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         for (source, mark), result in pool.map(run, todo):
             if result.returncode == 0:
                 mark.touch()
