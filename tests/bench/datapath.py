@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The datapath beside bare forwarding: the same VXLAN hop with one SNAT rule and nothing else.
 
-Two labs stand side by side and are measured in turn, in pairs; the ratios are medians over pairs, so
-that what else runs on the machine meets both alike."""
+Two labs stand side by side and are measured in turn, in pairs; the ratios are medians over pairs,
+so that what else runs on the machine meets both alike."""
 
 import contextlib
 import json
@@ -22,7 +22,10 @@ BARE_EIP = "10.6.1.200"
 
 def compile_load(directory):
     program = os.path.join(directory, "load")
-    subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", program, os.path.join(HERE, "load.c")], check=True)
+    subprocess.run(
+        ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", program, os.path.join(HERE, "load.c")],
+        check=True,
+    )
     return program
 
 
@@ -34,14 +37,28 @@ class Side:
         self.target = lab.srv.ip4
         sink = lab.srv.netns
         # Dropped before the socket: what is measured is forwarding, not the server.
-        sink.run("nft", "-f", "-", stdin=(
-            "table ip bench {\ncounter arrived { }\nchain prerouting { type filter hook prerouting priority raw;\n"
-            f"udp dport {UDP_PORT} counter name arrived drop\n}}\n}}\n"))
-        for name, argv in (("accept", [program, "accept", self.target, TCP_PORT]),
-                           ("iperf3", ["iperf3", "-s", "-p", IPERF_PORT, "-B", self.target])):
+        sink.run(
+            "nft",
+            "-f",
+            "-",
+            stdin=(
+                "table ip bench {\ncounter arrived { }\n"
+                "chain prerouting { type filter hook prerouting priority raw;\n"
+                f"udp dport {UDP_PORT} counter name arrived drop\n}}\n}}\n"
+            ),
+        )
+        for name, argv in (
+            ("accept", [program, "accept", self.target, TCP_PORT]),
+            ("iperf3", ["iperf3", "-s", "-p", IPERF_PORT, "-B", self.target]),
+        ):
             before_others(lab.process(sink, name, argv).start().pid)
-        until(lambda: all(str(port) in sink.run("ss", "-Hltn") for port in (TCP_PORT, IPERF_PORT)), "servers listen")
-        assert pod.seen(self.target) == eip, f"{pod.seen(self.target)} is not {eip}: nothing to measure"
+        until(
+            lambda: all(str(port) in sink.run("ss", "-Hltn") for port in (TCP_PORT, IPERF_PORT)),
+            "servers listen",
+        )
+        assert (
+            pod.seen(self.target) == eip
+        ), f"{pod.seen(self.target)} is not {eip}: nothing to measure"
 
     def arrived(self):
         text = self.lab.srv.netns.run("nft", "list", "counter", "ip", "bench", "arrived")
@@ -49,10 +66,17 @@ class Side:
 
     def run(self, *argv):
         """A command in the pod, on one CPU (softirq work then stays on that CPU as well)."""
+
         def start():
             os.sched_setaffinity(0, {self.cpu})  # of this thread and its child alone
-            return subprocess.Popen([str(a) for a in argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                    text=True, start_new_session=True)
+            return subprocess.Popen(
+                [str(a) for a in argv],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+
         done = self.pod.netns.call(start)
         before_others(done.pid)
         said, _ = done.communicate(timeout=120)
@@ -84,7 +108,9 @@ class Side:
 def before_others(pid):
     """The scheduler prefers this process and its session: a busy machine disturbs less."""
     os.setpriority(os.PRIO_PROCESS, pid, -20)
-    with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as file:
+    with contextlib.suppress(FileNotFoundError), open(
+        f"/proc/{pid}/autogroup", "w", encoding="ascii"
+    ) as file:
         file.write("-20")
 
 
@@ -103,30 +129,42 @@ def softirq_seconds(cpu):
 
 
 def bare_lab():
-    """A lab without egw, whose n1 sends one pod's packets through a VXLAN to n2, where one rule sets the
-    source; what Calico's rules do to such packets is switched off."""
+    """A lab without egw, whose n1 sends one pod's packets through a VXLAN to n2, where one rule
+    sets the source; what Calico's rules do to such packets is switched off."""
     lab = Lab(nodes=2, cni="calico", far_server=False).start()
     try:
         pod = lab.add_pod("bare", "n1")
         one, two = lab.node("n1"), lab.node("n2")
+        vxlan = "type vxlan id 101 dstport 7790 nolearning dev eth0"
         for node, own, peer, peer_node in ((one, 1, 2, two), (two, 2, 1, one)):
             node.netns.run("iptables", "-t", "nat", "-F", "cali-nat-outgoing")
             for side in ("-i", "-o"):
                 node.netns.run("iptables", "-I", "FORWARD", "1", side, "bare0", "-j", "ACCEPT")
             node.netns.batch(f"""
-                link add bare0 address 66:00:00:00:00:0{own} type vxlan id 101 dstport 7790 local {node.ip4} dev eth0 nolearning
+                link add bare0 address 66:00:00:00:00:0{own} {vxlan} local {node.ip4}
                 addr add 172.30.0.{own}/32 dev bare0
                 link set bare0 up
                 neigh add 172.30.0.{peer} lladdr 66:00:00:00:00:0{peer} dev bare0 nud permanent""")
-            node.netns.run("bridge", "fdb", "add", f"66:00:00:00:00:0{peer}", "dev", "bare0", "dst", peer_node.ip4,
-                           "self", "permanent")
+            entry = f"66:00:00:00:00:0{peer} dev bare0 dst {peer_node.ip4} self permanent"
+            node.netns.run("bridge", "fdb", "add", *entry.split())
             node.netns.sysctl({"net.ipv4.conf.bare0.rp_filter": 2})
-        one.netns.batch("route add default via 172.30.0.2 dev bare0 onlink table 500\n"
-                        f"rule add pref 99 from {pod.ip4} lookup 500")
-        two.netns.batch(f"addr add {BARE_EIP}/32 dev eth0\nroute add {pod.ip4}/32 via 172.30.0.1 dev bare0 onlink")
-        two.netns.run("nft", "-f", "-", stdin=(
-            "table ip bare {\nchain postrouting { type nat hook postrouting priority 90;\n"
-            f"ip saddr {pod.ip4} oifname eth0 snat to {BARE_EIP}\n}}\n}}\n"))
+        one.netns.batch(
+            "route add default via 172.30.0.2 dev bare0 onlink table 500\n"
+            f"rule add pref 99 from {pod.ip4} lookup 500"
+        )
+        two.netns.batch(
+            f"addr add {BARE_EIP}/32 dev eth0\n"
+            f"route add {pod.ip4}/32 via 172.30.0.1 dev bare0 onlink"
+        )
+        two.netns.run(
+            "nft",
+            "-f",
+            "-",
+            stdin=(
+                "table ip bare {\nchain postrouting { type nat hook postrouting priority 90;\n"
+                f"ip saddr {pod.ip4} oifname eth0 snat to {BARE_EIP}\n}}\n}}\n"
+            ),
+        )
         return lab, pod
     except BaseException:
         lab.stop()
@@ -134,13 +172,16 @@ def bare_lab():
 
 
 MEASURES = {  # name -> (method, which of its results, seconds, share of the repeats)
-    "cpu_per_packet": ("udp", 1, 0.3, 1), "packets_per_second": ("udp", 0, 0.3, 1),
-    "connections_per_second": ("connections", None, 0.3, 1), "tcp_bits_per_second": ("tcp", None, 1, 0.25)}
+    "cpu_per_packet": ("udp", 1, 0.3, 1),
+    "packets_per_second": ("udp", 0, 0.3, 1),
+    "connections_per_second": ("connections", None, 0.3, 1),
+    "tcp_bits_per_second": ("tcp", None, 1, 0.25),
+}
 
 
 def compare(bare, egw, repeats):
-    """{measure: {bare, egw, ratio, low, high}}: medians over `repeats` pairs; ratio is egw over bare of a
-    pair, low and high are its quartiles."""
+    """{measure: {bare, egw, ratio, low, high}}: medians over `repeats` pairs; ratio is egw over
+    bare of a pair, low and high are its quartiles."""
     found = {}
     for method in ("udp", "connections", "tcp"):
         mine = {name: m for name, m in MEASURES.items() if m[0] == method}
@@ -149,14 +190,20 @@ def compare(bare, egw, repeats):
         for side in (bare, egw):
             getattr(side, method)(seconds)  # neighbours and caches
         for repeat in range(max(4, int(repeats * share))):
-            for name, side in (("bare", bare), ("egw", egw))[::1 if repeat % 2 else -1]:
+            for name, side in (("bare", bare), ("egw", egw))[:: 1 if repeat % 2 else -1]:
                 result = getattr(side, method)(seconds)
                 for measure, (_, which, _, _) in mine.items():
                     pairs[measure][name].append(result if which is None else result[which])
         for measure, values in pairs.items():
             ratios = [e / b for e, b in zip(values["egw"], values["bare"])]
             low, middle, high = statistics.quantiles(ratios, n=4)
-            found[measure] = {"bare": statistics.median(values["bare"]), "egw": statistics.median(values["egw"]),
-                              "ratio": middle, "low": low, "high": high, "pairs": len(ratios)}
+            found[measure] = {
+                "bare": statistics.median(values["bare"]),
+                "egw": statistics.median(values["egw"]),
+                "ratio": middle,
+                "low": low,
+                "high": high,
+                "pairs": len(ratios),
+            }
         print(".", end="", flush=True, file=sys.stderr)
     return found

@@ -14,8 +14,14 @@ from lab.wait import until
 def percentiles(seconds):
     order = sorted(seconds)
     pick = lambda q: 1000 * order[min(len(order) - 1, int(q * len(order)))]
-    return {"p50_ms": pick(0.5), "p90_ms": pick(0.9), "p99_ms": pick(0.99), "max_ms": 1000 * order[-1],
-            "mean_ms": 1000 * statistics.fmean(order), "count": len(order)}
+    return {
+        "p50_ms": pick(0.5),
+        "p90_ms": pick(0.9),
+        "p99_ms": pick(0.99),
+        "max_ms": 1000 * order[-1],
+        "mean_ms": 1000 * statistics.fmean(order),
+        "count": len(order),
+    }
 
 
 class WatchedConfigMaps:
@@ -37,7 +43,13 @@ class WatchedConfigMaps:
 
     def round_trip(self, name):
         start = time.monotonic()
-        self.api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}})
+        self.api.create(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": name, "namespace": "default"},
+            }
+        )
         with self.changed:
             if not self.changed.wait_for(lambda: name in self.arrived, 10):
                 raise TimeoutError(f"no event for ConfigMap {name} within 10 s")
@@ -46,19 +58,22 @@ class WatchedConfigMaps:
 
 
 def policy_to_packet(cluster, pod, gateway, eips, count):
-    """{policy_to_packet, policy_deleted, write_to_watch}, each with percentiles, taken in turn: `count`
-    policies for one pod, each created, seen on the wire and deleted. Clock: from before the request is
-    sent until the pod has the first answer to a datagram that the server saw with the egress IP."""
+    """{policy_to_packet, policy_deleted, write_to_watch}, each with percentiles, taken in turn:
+    `count` policies for one pod, each created, seen on the wire and deleted. The clock runs from
+    before the request until the first answer to a datagram that the server saw with the egress IP.
+    """
     target, home = cluster.srv.ip4, pod.node.ip4
     created, deleted, bare = [], [], []
     watch = WatchedConfigMaps(cluster.api)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
+
         def timed(source, action):
             sending = threading.Event()
 
             def look():
                 sending.set()
                 return pod.first_seen(target, source, interval=0.0005)
+
             answer = pool.submit(look)
             sending.wait()
             start = time.monotonic()
@@ -70,12 +85,17 @@ def policy_to_packet(cluster, pod, gateway, eips, count):
             policy = objects.policy(f"latency-{n}", gateway=gateway, pods=pod.labels, ipv4=eip)
             bare.append(watch.round_trip(f"latency-{n}"))
             created.append(timed(eip, lambda: cluster.api.create(policy)))
-            deleted.append(timed(home, lambda: cluster.delete(objects.ALIASES, f"latency-{n}", "default")))
-            # The controller has to be done with the last one before the next: an idle cluster is measured.
-            until(lambda: not cluster.api.list(objects.SLICES, "default"), "the slices are gone")
-    watch.watch.stop()
-    return {"policy_to_packet": percentiles(created), "policy_deleted": percentiles(deleted),
-            "write_to_watch": percentiles(bare)}
+            deleted.append(
+                timed(home, lambda: cluster.delete(objects.ALIASES, f"latency-{n}", "default"))
+            )
+            # The controller has to be done with the last one before the next: an idle cluster is
+            # measured. until(lambda: not cluster.api.list(objects.SLICES, "default"), "the slices
+            # are gone") watch.watch.stop()
+    return {
+        "policy_to_packet": percentiles(created),
+        "policy_deleted": percentiles(deleted),
+        "write_to_watch": percentiles(bare),
+    }
 
 
 def startup(cluster, node, count):
@@ -89,7 +109,12 @@ def startup(cluster, node, count):
                 cluster.cleanup(node)
             start = time.monotonic()
             node.agent.start()
-            until(lambda: node.netns.call(ready), f"agent of {node.name} answers 200 on /readyz", 20, 0.001)
+            until(
+                lambda: node.netns.call(ready),
+                f"agent of {node.name} answers 200 on /readyz",
+                20,
+                0.001,
+            )
             found[kind].append(time.monotonic() - start)
     return {kind: percentiles(values) for kind, values in found.items()}
 

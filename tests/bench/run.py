@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The figures of egw, as a table and as JSON.
 
-  run.py [--json FILE] [--parts latency,datapath,memory,startup] [--policies 1,100,1000] ..."""
+run.py [--json FILE] [--parts latency,datapath,memory,startup] [--policies 1,100,1000] ..."""
 
 import argparse
 import concurrent.futures
@@ -18,14 +18,12 @@ sys.path[:0] = [os.path.dirname(HERE), HERE]
 
 import datapath  # noqa: E402
 import latency  # noqa: E402
+import tables  # noqa: E402
 from lab import objects  # noqa: E402
 from lab.control import TOP, Cluster, binary  # noqa: E402
 from lab.wait import until  # noqa: E402
 
 PARTS = ("latency", "datapath", "memory", "startup")
-EXPECTED = {  # (part, figure) -> (limit, better when smaller, said as)
-    "policy_to_packet p50": (15, True, "ms"), "policy_to_packet p99": (40, True, "ms"),
-    "packets_per_second ratio at 1000": (0.85, False, ""), "agent RSS at 1000": (16, True, "MiB")}
 PODS_A_POLICY = 3
 GATEWAY, EIPS = "bench", [f"10.6.1.{n}" for n in range(10, 110)]
 
@@ -35,7 +33,8 @@ def say(text):
 
 
 class Population:
-    """Policies and their pods on n1, growing: half with three destination ranges, half with none."""
+    """Policies and their pods on n1, growing: half with three destination ranges, half with
+    none."""
 
     def __init__(self, cluster, real_pod):
         self.cluster, self.real_pod, self.count = cluster, real_pod, 0
@@ -47,8 +46,14 @@ class Population:
         addresses = [p.ip4 for p in self.cluster.pods.values()]
 
         def known():
-            text = self.cluster.node("n1").netns.run("nft", "list", "table", "ip", "egw").replace(",", " ").split()
+            text = (
+                self.cluster.node("n1")
+                .netns.run("nft", "list", "table", "ip", "egw")
+                .replace(",", " ")
+                .split()
+            )
             return set(addresses) <= set(text)
+
         until(known, f"{self.count} policies in the kernel of n1", 120, 0.2)
 
     def add(self, number):
@@ -56,18 +61,33 @@ class Population:
         ranges = [f"10.{20 + number % 200}.{part}.0/24" for part in range(3)] if number % 2 else []
         # Number 0 is the one that is measured: it names the server among its ranges.
         if number == 0:
-            ranges, label = ["192.0.2.0/24", "198.51.100.0/24", f"{self.cluster.srv.ip4}/32"], self.real_pod.labels
-        self.cluster.api.create(objects.policy(f"bench-{number:05}", gateway=GATEWAY, pods=label, ipv4=EIPS[number % 100],
-                                               destinations=ranges))
+            ranges, label = [
+                "192.0.2.0/24",
+                "198.51.100.0/24",
+                f"{self.cluster.srv.ip4}/32",
+            ], self.real_pod.labels
+        self.cluster.api.create(
+            objects.policy(
+                f"bench-{number:05}",
+                gateway=GATEWAY,
+                pods=label,
+                ipv4=EIPS[number % 100],
+                destinations=ranges,
+            )
+        )
         for one in range(PODS_A_POLICY - (number == 0)):
             self.cluster.add_pod(f"bench-{number:05}-{one}", "n1", label, real=False)
 
 
 def memory(cluster):
-    """RSS in MiB: of the agents on a plain node and on the gateway, and the larger of the controllers."""
+    """RSS in MiB: of the agents on a plain node and on the gateway, and the larger of the
+    controllers."""
     controllers = max(c.rss() for c in cluster.controllers.values())
-    return {"agent": cluster.agents["n1"].rss() / 2**20, "gateway_agent": cluster.agents["n2"].rss() / 2**20,
-            "controller": controllers / 2**20}
+    return {
+        "agent": cluster.agents["n1"].rss() / 2**20,
+        "gateway_agent": cluster.agents["n2"].rss() / 2**20,
+        "controller": controllers / 2**20,
+    }
 
 
 def measure(options):
@@ -79,7 +99,9 @@ def measure(options):
         pod = cluster.add_pod("measured", "n1", {"bench": "measured"})
         if "latency" in parts:
             say(f"latency: {options.repeat} policies")
-            results["latency"] = latency.policy_to_packet(cluster, pod, GATEWAY, EIPS, options.repeat)
+            results["latency"] = latency.policy_to_packet(
+                cluster, pod, GATEWAY, EIPS, options.repeat
+            )
         if {"datapath", "memory"} & parts:
             results["policies"] = with_policies(cluster, pod, options)
         if "startup" in parts:
@@ -118,88 +140,56 @@ def with_policies(cluster, pod, options):
 
 def machine():
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-        model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "unknown")
-    return {"cpu": model, "cpus": os.cpu_count(), "kernel": platform.release(), "load": os.getloadavg()[0],
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        model = next(
+            (line.split(":", 1)[1].strip() for line in file if line.startswith("model name")),
+            "unknown",
+        )
+    return {
+        "cpu": model,
+        "cpus": os.cpu_count(),
+        "kernel": platform.release(),
+        "load": os.getloadavg()[0],
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
 
 
 def version():
-    said = subprocess.run([binary(), "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    said = subprocess.run(
+        [binary(), "--version"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     return {"version": said, "bytes": os.path.getsize(binary())}
 
 
-def table(results):
-    yield f"{results['egw']['version']}, {results['egw']['bytes'] / 1e6:.1f} MB; {results['machine']['cpus']} CPUs, " \
-          f"Linux {results['machine']['kernel']}, load {results['machine']['load']:.1f}"
-    if "latency" in results:
-        yield ""
-        yield f"{'latency (ms)':<34}{'p50':>9}{'p90':>9}{'p99':>9}{'max':>9}{'times':>8}"
-        for key, name in (("policy_to_packet", "policy created to first packet"),
-                          ("policy_deleted", "policy deleted to first packet"),
-                          ("write_to_watch", "bare write to watch event")):
-            v = results["latency"][key]
-            yield f"{name:<34}{v['p50_ms']:>9.1f}{v['p90_ms']:>9.1f}{v['p99_ms']:>9.1f}{v['max_ms']:>9.1f}{v['count']:>8}"
-    counts = results.get("policies", {})
-    if any("datapath" in e for e in counts.values()):
-        yield ""
-        yield f"{'ratio to bare VXLAN + one SNAT':<34}" + "".join(f"{c + ' pol.':>20}" for c in counts)
-        for measure, name in (("cpu_per_packet", "CPU a packet"), ("packets_per_second", "packets/s"),
-                              ("connections_per_second", "new connections/s"), ("tcp_bits_per_second", "TCP, one flow")):
-            cells = [e["datapath"][measure] for e in counts.values()]
-            yield f"{name:<34}" + "".join(f"{c['ratio']:>8.2f} ({c['low']:.2f}..{c['high']:.2f})".rjust(20) for c in cells)
-        yield f"{'  packets/s of bare, of egw':<34}" + "".join(
-            f"{e['datapath']['packets_per_second']['bare']:.0f}, {e['datapath']['packets_per_second']['egw']:.0f}".rjust(20)
-            for e in counts.values())
-    if any("memory" in e for e in counts.values()):
-        yield ""
-        yield f"{'resident memory (MiB)':<34}" + "".join(f"{c + ' pol.':>20}" for c in counts)
-        for key, name in (("agent", "agent"), ("gateway_agent", "agent on the gateway"), ("controller", "controller")):
-            yield f"{name:<34}" + "".join(f"{e['memory'][key]:>20.1f}" for e in counts.values())
-    if "startup" in results:
-        yield ""
-        yield f"{'start-up at ' + str(results['startup']['policies']) + ' policies (ms)':<34}{'p50':>9}{'max':>9}"
-        for key, name in (("restart", "agent, kernel as it was"), ("first_start", "agent, kernel empty")):
-            yield f"{name:<34}{results['startup'][key]['p50_ms']:>9.1f}{results['startup'][key]['max_ms']:>9.1f}"
-    lines = list(verdicts(results))
-    if lines:
-        yield ""
-        yield from lines
-
-
-def verdicts(results):
-    """What was expected beside what came out; the figures that were measured alone."""
-    got = {}
-    if "latency" in results:
-        got["policy_to_packet p50"] = results["latency"]["policy_to_packet"]["p50_ms"]
-        got["policy_to_packet p99"] = results["latency"]["policy_to_packet"]["p99_ms"]
-    top = results.get("policies", {}).get("1000", {})
-    if "datapath" in top:
-        got["packets_per_second ratio at 1000"] = top["datapath"]["packets_per_second"]["ratio"]
-    if "memory" in top:
-        got["agent RSS at 1000"] = max(top["memory"]["agent"], top["memory"]["gateway_agent"])
-    for name, value in got.items():
-        limit, smaller, unit = EXPECTED[name]
-        good = value < limit if smaller else value >= limit
-        yield f"{'reached' if good else 'MISSED':<9}{name:<34} {value:.2f} {unit} (expected " \
-              f"{'under' if smaller else 'at least'} {limit})"
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     numbers = lambda text: sorted(int(n) for n in text.split(","))
     parser.add_argument("--json", metavar="FILE", default=os.path.join(TOP, "build", "bench.json"))
-    parser.add_argument("--parts", type=lambda text: set(text.split(",")), default=set(PARTS),
-                        help=f"of {','.join(PARTS)} (all)")
-    parser.add_argument("--policies", type=numbers, default=[1, 100, 1000], help="counts to measure at (1,100,1000)")
+    parser.add_argument(
+        "--parts",
+        type=lambda text: set(text.split(",")),
+        default=set(PARTS),
+        help=f"of {','.join(PARTS)} (all)",
+    )
+    parser.add_argument(
+        "--policies", type=numbers, default=[1, 100, 1000], help="counts to measure at (1,100,1000)"
+    )
     parser.add_argument("--repeat", type=int, default=100, help="policies for the latency (100)")
-    parser.add_argument("--pairs", type=int, default=20, help="measurements of bare and egw in turn (20)")
-    parser.add_argument("--starts", type=int, default=5, help="starts of the agent of each kind (5)")
-    parser.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)), help="the CPU that forwards (last)")
+    parser.add_argument(
+        "--pairs", type=int, default=20, help="measurements of bare and egw in turn (20)"
+    )
+    parser.add_argument(
+        "--starts", type=int, default=5, help="starts of the agent of each kind (5)"
+    )
+    parser.add_argument(
+        "--cpu", type=int, default=max(os.sched_getaffinity(0)), help="the CPU that forwards (last)"
+    )
     options = parser.parse_args()
     if unknown := options.parts - set(PARTS):
         parser.error(f"--parts: {', '.join(sorted(unknown))} is none of {', '.join(PARTS)}")
     results = measure(options)
-    print("\n".join(table(results)))
+    print("\n".join(tables.lines(results)))
     with open(options.json, "w", encoding="ascii") as file:
         json.dump(results, file, indent=1)
     say(f"kept in {options.json}")

@@ -18,7 +18,9 @@ GATEWAY_NODES = ("n2", "n3")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--cni", action="append", choices=("calico", "flannel"), help="only this wiring (both)")
+    parser.addoption(
+        "--cni", action="append", choices=("calico", "flannel"), help="only this wiring (both)"
+    )
 
 
 def pytest_generate_tests(metafunc):
@@ -55,18 +57,26 @@ class Scene:
         """A gateway on n2 and n3 with `size` egress addresses in both families; its name."""
         name = name or f"gw-{self.number}"
         low, high = self.eip(), self.eip(size - 1)
-        self.cluster.apply(objects.gateway(name, [f"{low[0]}-{high[0]}"], [f"{low[1]}-{high[1]}"], **more))
-        until(lambda: objects.is_true(self.cluster.api.get(objects.GATEWAYS, name), "Ready"), f"gateway {name} Ready")
+        self.cluster.apply(
+            objects.gateway(name, [f"{low[0]}-{high[0]}"], [f"{low[1]}-{high[1]}"], **more)
+        )
+        until(
+            lambda: objects.is_true(self.cluster.api.get(objects.GATEWAYS, name), "Ready"),
+            f"gateway {name} Ready",
+        )
         return name
 
     def pod(self, node="n1", labels=None, namespace="default", real=True):
         name = f"pod-{self.number}-{next(self.names)}"
-        pod = self.cluster.add_pod(name, node, labels or {"test": f"t{self.number}"}, namespace, real)
+        pod = self.cluster.add_pod(
+            name, node, labels or {"test": f"t{self.number}"}, namespace, real
+        )
         self.pods.append(pod)
         return pod
 
     def policy(self, name=None, resource=None, wait=True, **spec):
-        """Applies a policy for this test's pods (unless `pods` says others) and waits until it is Ready."""
+        """Applies a policy for this test's pods (unless `pods` says others) and waits until it is
+        Ready."""
         name = name or f"policy-{self.number}-{next(self.names)}"
         spec.setdefault("pods", {"test": f"t{self.number}"})
         wanted = objects.policy(name, **spec)
@@ -82,6 +92,7 @@ class Scene:
             found = self.cluster.api.get(path, meta["name"], meta.get("namespace"))
             assert objects.is_true(found, "Ready"), found.get("status")
             return found
+
         return until(ready, f"{wanted['kind']} {meta['name']} Ready", timeout)
 
     def delete(self, obj):
@@ -95,18 +106,29 @@ class Scene:
                 self.cluster.await_source(pod, target, eip)
 
     def holder(self, gateway, which=0):
-        return objects.placement(self.cluster.api.get(objects.GATEWAYS, gateway)).get(self.eip(which)[0])
+        return objects.placement(self.cluster.api.get(objects.GATEWAYS, gateway)).get(
+            self.eip(which)[0]
+        )
 
 
 def plural(obj):
-    return {"EgressPolicy": objects.ALIASES, "EgressGatewayPolicy": objects.POLICIES,
-            "EgressClusterPolicy": objects.CLUSTER_POLICIES, "EgressGateway": objects.GATEWAYS}[obj["kind"]]
+    return {
+        "EgressPolicy": objects.ALIASES,
+        "EgressGatewayPolicy": objects.POLICIES,
+        "EgressClusterPolicy": objects.CLUSTER_POLICIES,
+        "EgressGateway": objects.GATEWAYS,
+    }[obj["kind"]]
 
 
 def own_addresses(cluster):
     """Every EIP that stands in some kernel."""
     own = re.compile(r"^(10\.6\.[1-8]\.|fd06::1:)")
-    return {a["local"] for node in cluster.nodes.values() for a in kernel.addresses(node) if own.match(a["local"])}
+    return {
+        a["local"]
+        for node in cluster.nodes.values()
+        for a in kernel.addresses(node)
+        if own.match(a["local"])
+    }
 
 
 @pytest.fixture
@@ -124,6 +146,15 @@ def scene(cluster):
     cluster.kubelet.check()
 
 
+def write_objects(cluster, path):
+    kinds = "nodes,pods,egw,egp,egresspolicies,egcp,egn,egep,egcep,egci,leases"
+    said = cluster.server.kubectl(
+        "get", kinds, "-A", "-o", "yaml", "--request-timeout=5s", check=False
+    )
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(said.stdout + said.stderr)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
@@ -131,8 +162,11 @@ def pytest_runtest_makereport(item, call):
     if report.failed and cluster is not None:
         target = os.path.join(TOP, "build", "lab-logs", re.sub(r"[^\w.-]+", "_", item.name))
         cluster.collect_logs(target)
+        write_objects(cluster, os.path.join(target, "objects.yaml"))
         for node in cluster.nodes.values():
-            with open(os.path.join(target, f"kernel-{node.name}.txt"), "w", encoding="utf-8") as file:
+            with open(
+                os.path.join(target, f"kernel-{node.name}.txt"), "w", encoding="utf-8"
+            ) as file:
                 for what, text in kernel.raw(node).items():
                     file.write(f"===== {what}\n{text}\n")
         report.sections.append(("lab", f"logs of all processes and kernels: {target}"))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No packet of a selected pod leaves by another address: the sniffer at the outside servers is the judge."""
+"""No packet of a selected pod leaves by another address: the sniffer at the outside servers is
+the judge."""
 
 import contextlib
 
@@ -19,17 +20,26 @@ def pod_addresses(*pods):
 def live_flows(scene, *pods):
     srv = scene.cluster.srv
     with contextlib.ExitStack() as stack:
-        flows = [stack.enter_context(pod.flow(kind, address, 0.01)) for pod in pods
-                 for kind in ("udp", "tcp") for address in (srv.ip4, srv.ip6)]
+        flows = [
+            stack.enter_context(pod.flow(kind, address, 0.01))
+            for pod in pods
+            for kind in ("udp", "tcp")
+            for address in (srv.ip4, srv.ip6)
+        ]
         wait_received(flows, 20)
         yield flows
 
 
 def mentions(cluster, *words):
-    """Lines of all nodes' rulesets, rules, routes, addresses and neighbours that hold one of the words."""
-    return [f"{node.name} {what}: {line.strip()}" for node in cluster.nodes.values()
-            for what, text in kernel.raw(node).items() for line in text.splitlines()
-            if any(word in line.replace(",", " ").replace("/", " ").split() for word in words)]
+    """Lines of all nodes' rulesets, rules, routes, addresses and neighbours that hold one of the
+    words."""
+    return [
+        f"{node.name} {what}: {line.strip()}"
+        for node in cluster.nodes.values()
+        for what, text in kernel.raw(node).items()
+        for line in text.splitlines()
+        if any(word in line.replace(",", " ").replace("/", " ").split() for word in words)
+    ]
 
 
 def test_policy_deleted_under_a_live_flow(cluster, scene):
@@ -38,7 +48,9 @@ def test_policy_deleted_under_a_live_flow(cluster, scene):
     pods = [scene.pod(name) for name in cluster.nodes]
     until(cluster.all_ready, "every node Ready")
     before = {name: kernel.ruleset(node) for name, node in cluster.nodes.items()}
-    wanted = scene.policy(gateway=gateway, destinations=[f"{cluster.srv.ip4}/32", f"{cluster.srv.ip6}/128"])
+    wanted = scene.policy(
+        gateway=gateway, destinations=[f"{cluster.srv.ip4}/32", f"{cluster.srv.ip6}/128"]
+    )
     scene.await_eip(*pods)
     cluster.srv.clear()
     with live_flows(scene, *pods) as flows:
@@ -59,6 +71,7 @@ def test_policy_deleted_under_a_live_flow(cluster, scene):
             left = kernel.difference(before[name], kernel.ruleset(node))
             assert not left, (name, left)
         return True
+
     until(clean, "the rulesets are as before the policy")
     cluster.delete(objects.GATEWAYS, gateway)
     until(lambda: not mentions(cluster, *scene.eip()), "the egress addresses stand nowhere")
@@ -127,7 +140,9 @@ def test_damaged_kernel_leaks_nothing_and_is_repaired(cluster, scene, broken):
             for family in ("-4", "-6"):
                 for rule in node.netns.ip_json(family, "rule", "show"):
                     if rule["priority"] in (98, 99, 100):
-                        node.netns.ip(family, "rule", "del", "pref", str(rule["priority"]), check=False)
+                        node.netns.ip(
+                            family, "rule", "del", "pref", str(rule["priority"]), check=False
+                        )
         elif broken == "tunnel down":
             node.netns.ip("link", "set", "egw0", "down")
         else:
@@ -139,14 +154,17 @@ def test_damaged_kernel_leaks_nothing_and_is_repaired(cluster, scene, broken):
 @pytest.mark.parametrize("ipv", [4, 6])
 @pytest.mark.parametrize("sender", ["a stranger", "a selected pod"])
 def test_forged_vxlan_from_a_pod_is_refused(cluster, scene, ipv, sender):
-    """A pod wraps a packet of a selected pod in VXLAN and sends it to the gateway's port. The same bytes
-    sent by the node itself get through: so it is not the bytes that are wrong."""
+    """A pod wraps a packet of a selected pod in VXLAN and sends it to the gateway's port. The
+    same bytes sent by the node itself get through: so it is not the bytes that are wrong."""
     gateway, victim, stranger = scene.gateway(), scene.pod("n1"), scene.pod("n1", {"test": "other"})
     scene.policy(gateway=gateway)
     scene.await_eip(victim)
     holder = cluster.node(scene.holder(gateway))
-    mac = {name: link["address"] for name, node in cluster.nodes.items()
-           for link in node.netns.ip_json("link", "show", "egw0")}
+    mac = {
+        name: link["address"]
+        for name, node in cluster.nodes.items()
+        for link in node.netns.ip_json("link", "show", "egw0")
+    }
     target = cluster.srv.ip4 if ipv == 4 else cluster.srv.ip6
     eip = scene.eip()[0 if ipv == 4 else 1]
 
@@ -156,7 +174,10 @@ def test_forged_vxlan_from_a_pod_is_refused(cluster, scene, ipv, sender):
 
     cluster.srv.clear()
     send_udp(cluster.node("n1").netns, holder.ip4, forged(8088))
-    until(lambda: eip in cluster.srv.sources(dport=8088), "the bytes are right when the node sends them")
+    until(
+        lambda: eip in cluster.srv.sources(dport=8088),
+        "the bytes are right when the node sends them",
+    )
     pod = stranger if sender == "a stranger" else victim
     for address in (holder.ip4, holder.ip6):
         send_udp(pod.netns, address, forged(8089))

@@ -27,11 +27,19 @@ def settled(cluster, quiet=1.0, timeout=30.0):
 
 def await_kernels(cluster, wanted, what):
     """Until every kernel is as in `wanted`; the error shows each difference."""
+
     def equal():
         now = kernels(cluster)
-        lines = [f"{name}{line}" for name in cluster.nodes for line in kernel.difference(wanted[name], now[name])]
-        assert not lines, f"{len(lines)} differences\n" + "\n".join(line[:300] for line in lines[:20])
+        lines = [
+            f"{name}{line}"
+            for name in cluster.nodes
+            for line in kernel.difference(wanted[name], now[name])
+        ]
+        assert not lines, f"{len(lines)} differences\n" + "\n".join(
+            line[:300] for line in lines[:20]
+        )
         return True
+
     until(equal, what, 15, 0.1)
 
 
@@ -41,11 +49,13 @@ def await_policies(cluster):
             for obj in cluster.api.list(path):
                 assert objects.is_true(obj, "Ready"), obj
         return True
+
     until(ready, "every policy Ready", 30)
 
 
 class Changes:
-    """A random series: policies, pods and labels come and go, gateway nodes too. The seed is in the error."""
+    """A random series: policies, pods and labels come and go, gateway nodes too. The seed is in
+    the error."""
 
     def __init__(self, cluster, scene, seed, gateway):
         self.cluster, self.scene, self.gateway = cluster, scene, gateway
@@ -54,8 +64,18 @@ class Changes:
         self.count = 0
 
     def step(self):
-        self.random.choice([self.add_policy, self.add_policy, self.drop_policy, self.add_pod, self.add_pod,
-                            self.drop_pod, self.relabel, self.turn_gateway_node])()
+        self.random.choice(
+            [
+                self.add_policy,
+                self.add_policy,
+                self.drop_policy,
+                self.add_pod,
+                self.add_pod,
+                self.drop_pod,
+                self.relabel,
+                self.turn_gateway_node,
+            ]
+        )()
 
     def labels(self):
         return {"random": str(self.random.randrange(4))}
@@ -64,11 +84,23 @@ class Changes:
         self.count += 1
         four, six = self.scene.eip(self.random.randrange(5))
         kind = self.random.choice(["EgressPolicy", "EgressClusterPolicy"])
-        ranges = self.random.choice([[], [f"{self.cluster.srv.ip4}/32", f"{self.cluster.srv.ip6}/128"],
-                                     ["192.0.2.0/24", "198.51.100.0/25", "2001:db8::/32"]])
-        made = objects.policy(f"random-{self.count}", gateway=self.gateway, pods=self.labels(), kind=kind,
-                              destinations=ranges, ipv4=four, ipv6=six,
-                              priority=self.random.randrange(100, 1000))
+        ranges = self.random.choice(
+            [
+                [],
+                [f"{self.cluster.srv.ip4}/32", f"{self.cluster.srv.ip6}/128"],
+                ["192.0.2.0/24", "198.51.100.0/25", "2001:db8::/32"],
+            ]
+        )
+        made = objects.policy(
+            f"random-{self.count}",
+            gateway=self.gateway,
+            pods=self.labels(),
+            kind=kind,
+            destinations=ranges,
+            ipv4=four,
+            ipv6=six,
+            priority=self.random.randrange(100, 1000),
+        )
         self.cluster.apply(made)
         self.policies[self.count] = made
 
@@ -87,7 +119,9 @@ class Changes:
     def relabel(self):
         if self.pods:
             pod = self.random.choice(self.pods)
-            self.cluster.api.patch("pods", pod.name, {"metadata": {"labels": self.labels()}}, pod.namespace)
+            self.cluster.api.patch(
+                "pods", pod.name, {"metadata": {"labels": self.labels()}}, pod.namespace
+            )
 
     def turn_gateway_node(self):
         node = self.random.choice(["n2", "n3"])

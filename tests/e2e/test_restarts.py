@@ -11,13 +11,17 @@ from lab.wait import until
 
 @contextlib.contextmanager
 def traffic(scene, pods):
-    """UDP every 10 ms and a TCP connection pushed from both ends, in both families, from each pod; at the
-    end nothing may be lost and nobody but the egress address seen."""
+    """UDP every 10 ms and a TCP connection pushed from both ends, in both families, from each
+    pod; at the end nothing may be lost and nobody but the egress address seen."""
     srv = scene.cluster.srv
     scene.cluster.srv.clear()
     with contextlib.ExitStack() as stack:
-        flows = [stack.enter_context(pod.flow(kind, address, 0.01 if kind == "udp" else 0.04))
-                 for pod in pods for kind in ("udp", "tcp") for address in (srv.ip4, srv.ip6)]
+        flows = [
+            stack.enter_context(pod.flow(kind, address, 0.01 if kind == "udp" else 0.04))
+            for pod in pods
+            for kind in ("udp", "tcp")
+            for address in (srv.ip4, srv.ip6)
+        ]
         wait_received(flows, 10)
 
         def more(count=20):
@@ -33,7 +37,10 @@ def traffic(scene, pods):
         if kind == "tcp":
             assert not report["broken"] and report["wrong"] == 0 and report["pushed"] > 0, report
             arrived = srv.flow(report["id"])
-            assert arrived["received"] == report["sent"] and arrived["wrong"] == 0, (report, arrived)
+            assert arrived["received"] == report["sent"] and arrived["wrong"] == 0, (
+                report,
+                arrived,
+            )
     assert set(srv.sources()) <= set(scene.eip())
 
 
@@ -82,7 +89,11 @@ def test_controllers_restart_without_a_lost_packet(cluster, scene, busy):
             controller.start()
     extra = scene.pod("n1", {"test": "later"})
     scene.policy(gateway=f"gw-{scene.number}", pods={"test": "later"}, wait=False)
-    until(lambda: extra.seen(cluster.srv.ip4) == scene.eip()[0], "a policy made after the restarts works", 40)
+    until(
+        lambda: extra.seen(cluster.srv.ip4) == scene.eip()[0],
+        "a policy made after the restarts works",
+        40,
+    )
 
 
 @pytest.mark.parametrize("how", ["stopped", "hung"])
@@ -102,7 +113,8 @@ def test_api_server_away_and_back(cluster, scene, busy, how):
 
 
 def test_what_happened_while_the_api_server_was_away_counts(cluster, scene, busy):
-    """A pod and a policy go while the agent of their node is down: they are gone when it is back."""
+    """A pod and a policy go while the agent of their node is down: they are gone when it is
+    back."""
     gone, home = busy[0], cluster.node("n1")
     cluster.agents["n1"].kill()
     cluster.api.patch("pods", gone.name, {"metadata": {"labels": {"test": "other"}}}, "default")

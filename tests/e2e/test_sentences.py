@@ -91,14 +91,17 @@ def test_smaller_priority_wins_where_both_hold(cluster, scene):
     gateway, pod, srv = scene.gateway(size=2), scene.pod("n1"), cluster.srv
     one, two = scene.eip(0), scene.eip(1)
     scene.policy(gateway=gateway, ipv4=one[0], ipv6=one[1], priority=200)
-    scene.policy(gateway=gateway, ipv4=two[0], ipv6=two[1], priority=100, destinations=[f"{srv.ip4}/32"])
+    scene.policy(
+        gateway=gateway, ipv4=two[0], ipv6=two[1], priority=100, destinations=[f"{srv.ip4}/32"]
+    )
     cluster.await_source(pod, srv.ip4, two[0])
     assert pod.seen(srv.addresses[1]) == one[0]
     assert pod.seen(srv.ip6) == one[1]
 
 
 def test_inside_the_cluster_nothing_changes(cluster, scene):
-    """Also under a policy for 0.0.0.0/0: other pods see the pod's own address, nodes see what they saw."""
+    """Also under a policy for 0.0.0.0/0: other pods see the pod's own address, nodes see what
+    they saw."""
     gateway = scene.gateway()
     pod, peers = scene.pod("n1"), [scene.pod(n, {"test": "peer"}) for n in ("n1", "n2")]
     scene.policy(gateway=gateway, destinations=["0.0.0.0/0", "::/0"])
@@ -111,7 +114,8 @@ def test_inside_the_cluster_nothing_changes(cluster, scene):
 
 @contextlib.contextmanager
 def listener(netns, *addresses):
-    """TCP sockets in a namespace; yields a function that connects a pod to one and tells who came."""
+    """TCP sockets in a namespace; yields a function that connects a pod to one and tells who
+    came."""
     sockets = {}
     for address in addresses:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -156,8 +160,12 @@ def test_kubectl_get(cluster, scene):
     scene.await_eip(pod)
     four, six = scene.eip()
     holder = scene.holder(gateway)
-    heads, row = [line.split() for line in cluster.server.kubectl(
-        "get", "egresspolicies", wanted["metadata"]["name"]).splitlines()]
+    heads, row = [
+        line.split()
+        for line in cluster.server.kubectl(
+            "get", "egresspolicies", wanted["metadata"]["name"]
+        ).splitlines()
+    ]
     for word in ("NAME", "GATEWAY", "IPV4", "IPV6", "NODE", "READY"):
         assert word in heads
     for word in (gateway, four, six, holder, "True"):
@@ -184,6 +192,7 @@ def test_ctl_status(cluster, scene):
     def told():
         code, text = cluster.ctl("status")
         return code == 1 and broken["metadata"]["name"] in text and "not-there" in text
+
     until(told, "egw ctl status tells of the policy without a gateway")
 
 
@@ -195,9 +204,20 @@ def test_a_hundred_policies(cluster, scene):
     for n in range(100):  # ten a pod: nine for elsewhere, one for the server
         four, six = scene.eip(n % 10)
         here = n // 10 == n % 10
-        wanted.append(scene.policy(
-            gateway=gateway, pods={"test": f"many-{n // 10}"}, ipv4=four, ipv6=six, wait=False,
-            destinations=[f"{srv.ip4}/32", f"{srv.ip6}/128"] if here else [f"192.0.2.{n}/32", f"2001:db8::{n:x}/128"]))
+        wanted.append(
+            scene.policy(
+                gateway=gateway,
+                pods={"test": f"many-{n // 10}"},
+                ipv4=four,
+                ipv6=six,
+                wait=False,
+                destinations=(
+                    [f"{srv.ip4}/32", f"{srv.ip6}/128"]
+                    if here
+                    else [f"192.0.2.{n}/32", f"2001:db8::{n:x}/128"]
+                ),
+            )
+        )
     for policy in wanted:
         scene.await_policy(policy)
     for n, pod in enumerate(pods):

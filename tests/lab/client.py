@@ -5,7 +5,9 @@
 As a program (inside a pod's namespace):
   client.py seen ADDRESS [--proto tcp|udp]         prints the source that the server saw
   client.py flow tcp|udp|connect ADDRESS ...       goes on until standard input ends; every line on
-                                                   standard input prints the statistics so far (JSON)"""
+                                                   standard input prints the statistics so far
+                                                   (JSON)
+"""
 
 import argparse
 import collections
@@ -19,7 +21,9 @@ import time
 
 PORT = 8080
 SO_RCVBUFFORCE = 33
-GRACE = 3.0  # seconds that answers may still take when a flow ends: a busy machine is slow, not lossy
+GRACE = (
+    3.0  # seconds that answers may still take when a flow ends: a busy machine is slow, not lossy
+)
 _ids = itertools.count()
 
 
@@ -32,7 +36,8 @@ def new_id():
 
 
 def seen_source(address, proto="udp", port=PORT, timeout=1.0):
-    """(source address, source port) of a new flow as the server saw it; None when there is no answer."""
+    """(source address, source port) of a new flow as the server saw it; None when there is no
+    answer."""
     ident = new_id()
     line = json.dumps({"id": ident}).encode() + b"\n"
     kind = socket.SOCK_DGRAM if proto == "udp" else socket.SOCK_STREAM
@@ -128,11 +133,18 @@ class Statistics:
         now = time.monotonic()
         order = sorted(self.latencies)
         pick = lambda q: order[min(len(order) - 1, int(q * len(order)))] * 1000 if order else None
-        return {"sent": self.sent, "received": self.received, "pushed": self.pushed,
-                "sources": dict(self.sources), "errors": dict(self.errors),
-                "gap_ms": 1000 * max(self.gap, now - (self.last or self.started)),
-                "push_gap_ms": 1000 * max(self.push_gap, now - (self.last_push or self.started)),
-                "latency_ms": {"p50": pick(0.5), "p99": pick(0.99)}, "seconds": now - self.started, **more}
+        return {
+            "sent": self.sent,
+            "received": self.received,
+            "pushed": self.pushed,
+            "sources": dict(self.sources),
+            "errors": dict(self.errors),
+            "gap_ms": 1000 * max(self.gap, now - (self.last or self.started)),
+            "push_gap_ms": 1000 * max(self.push_gap, now - (self.last_push or self.started)),
+            "latency_ms": {"p50": pick(0.5), "p99": pick(0.99)},
+            "seconds": now - self.started,
+            **more,
+        }
 
 
 class Flow:
@@ -183,7 +195,11 @@ class Flow:
 
     def finish(self):
         end = time.monotonic() + GRACE
-        while self.outstanding() and (left := end - time.monotonic()) > 0 and self.descriptor() is not None:
+        while (
+            self.outstanding()
+            and (left := end - time.monotonic()) > 0
+            and self.descriptor() is not None
+        ):
             if select.select([self.descriptor()], [], [], left)[0]:
                 self.readable()
         print(json.dumps(self.stats.report(**self.more())), flush=True)
@@ -250,9 +266,13 @@ class TcpFlow(Flow):
         return self.stats.received < self.stats.sent
 
     def more(self):
-        return {"id": self.ident, "broken": self.broken, "wrong": self.wrong,
-                "lost": self.stats.sent - self.stats.received,
-                "local_port": None if self.broken else self.socket.getsockname()[1]}
+        return {
+            "id": self.ident,
+            "broken": self.broken,
+            "wrong": self.wrong,
+            "lost": self.stats.sent - self.stats.received,
+            "local_port": None if self.broken else self.socket.getsockname()[1],
+        }
 
     def turn(self):
         if self.broken:
@@ -318,7 +338,9 @@ FLOWS = {"tcp": TcpFlow, "udp": UdpFlow, "connect": ConnectFlow}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     verbs = parser.add_subparsers(dest="verb", required=True)
     seen = verbs.add_parser("seen")
     seen.add_argument("address")
@@ -334,7 +356,9 @@ def main():
     if options.verb == "seen":
         source = seen_source(options.address, options.proto, options.port, options.timeout)
         if source is None:
-            sys.exit(f"no answer from {options.address} port {options.port} within {options.timeout:g} s")
+            sys.exit(
+                f"no answer from {options.address} port {options.port} within {options.timeout:g} s"
+            )
         print(source[0])
     else:
         FLOWS[options.kind](options.address, options.port, options.interval).run()

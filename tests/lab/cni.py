@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What two kinds of CNI put on a node, as their nodes show it: routes, devices, sysctls, iptables rules.
+"""What two kinds of CNI put on a node, as their nodes show it: routes, devices, sysctls, iptables
+rules.
 
 Calico: no bridge, a /32 a pod, proxy ARP, plain routes between nodes, strict rp_filter.
 Flannel: a bridge, its own VXLAN between nodes."""
@@ -12,8 +13,22 @@ CALICO_LINK_LOCAL = "fe80::ecee:eeff:feee:eeee"  # of that MAC
 
 def filter_table(accepts, forward_drop):
     policy = "DROP" if forward_drop else "ACCEPT"
-    return "\n".join(["*filter", ":INPUT ACCEPT [0:0]", f":FORWARD {policy} [0:0]", ":OUTPUT ACCEPT [0:0]",
-                      *accepts, "COMMIT", ""])
+    return "\n".join(
+        [
+            "*filter",
+            ":INPUT ACCEPT [0:0]",
+            f":FORWARD {policy} [0:0]",
+            ":OUTPUT ACCEPT [0:0]",
+            *accepts,
+            "COMMIT",
+            "",
+        ]
+    )
+
+
+def nat_table(rules):
+    chains = [f":{name} ACCEPT [0:0]" for name in ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")]
+    return "\n".join(["*nat", *chains, *rules, "COMMIT", ""])
 
 
 def load_iptables(netns, text4, text6):
@@ -27,36 +42,59 @@ class Calico:
     sysctls = {"net.ipv4.conf.all.rp_filter": 1, "net.ipv4.conf.default.rp_filter": 1}
 
     def node(self, node, forward_drop):
-        accepts = [":cali-FORWARD - [0:0]", "-A FORWARD -j cali-FORWARD", "-A cali-FORWARD -i cali+ -j ACCEPT",
-                   "-A cali-FORWARD -o cali+ -j ACCEPT"]
+        accepts = [
+            ":cali-FORWARD - [0:0]",
+            "-A FORWARD -j cali-FORWARD",
+            "-A cali-FORWARD -i cali+ -j ACCEPT",
+            "-A cali-FORWARD -o cali+ -j ACCEPT",
+        ]
+        raw = (
+            "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:cali-PREROUTING - [0:0]\n"
+            "-A PREROUTING -j cali-PREROUTING\n"
+            "-A cali-PREROUTING -i cali+ -m rpfilter --validmark --invert -j DROP\nCOMMIT\n"
+        )
         texts = []
         for pods in (POD4, POD6):
-            texts.append(
-                "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:cali-PREROUTING - [0:0]\n"
-                "-A PREROUTING -j cali-PREROUTING\n"
-                "-A cali-PREROUTING -i cali+ -m rpfilter --validmark --invert -j DROP\nCOMMIT\n"
-                + filter_table(accepts, forward_drop) +
-                "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
-                ":POSTROUTING ACCEPT [0:0]\n:cali-POSTROUTING - [0:0]\n:cali-nat-outgoing - [0:0]\n"
-                "-A POSTROUTING -j cali-POSTROUTING\n-A cali-POSTROUTING -j cali-nat-outgoing\n"
-                f"-A cali-nat-outgoing -s {pods} ! -d {pods} -j MASQUERADE --random-fully\nCOMMIT\n")
+            masquerade = [
+                ":cali-POSTROUTING - [0:0]",
+                ":cali-nat-outgoing - [0:0]",
+                "-A POSTROUTING -j cali-POSTROUTING",
+                "-A cali-POSTROUTING -j cali-nat-outgoing",
+                f"-A cali-nat-outgoing -s {pods} ! -d {pods} -j MASQUERADE --random-fully",
+            ]
+            texts.append(raw + filter_table(accepts, forward_drop) + nat_table(masquerade))
         load_iptables(node.netns, *texts)
         # Calico's own block: what is not a pod here dies here.
-        node.netns.batch(f"route add blackhole {node.pods4} proto bird\nroute add blackhole {node.pods6} proto bird")
+        node.netns.batch(
+            f"route add blackhole {node.pods4} proto bird\n"
+            f"route add blackhole {node.pods6} proto bird"
+        )
 
     def peer(self, node, other):
         """`node` learns of `other`."""
-        return (f"route replace {other.pods4} via {other.ip4} dev eth0 proto bird\n"
-                f"route replace {other.pods6} via {other.ip6} dev eth0 proto bird\n")
+        return (
+            f"route replace {other.pods4} via {other.ip4} dev eth0 proto bird\n"
+            f"route replace {other.pods6} via {other.ip6} dev eth0 proto bird\n"
+        )
 
     def pod(self, node, pod):
         host = f"cali{pod.number:07x}"
-        node.netns.batch(f"link add {host} address {CALICO_MAC} mtu {self.pod_mtu} type veth "
-                         f"peer name eth0 mtu {self.pod_mtu} netns {pod.netns.name}")
-        node.netns.sysctl({f"net.ipv4.conf.{host}.proxy_arp": 1, f"net.ipv4.neigh.{host}.proxy_delay": 0,
-                           f"net.ipv4.conf.{host}.rp_filter": 1, f"net.ipv6.conf.{host}.proxy_ndp": 1})
-        node.netns.batch(f"link set {host} up\nroute add {pod.ip4}/32 dev {host} scope link\n"
-                         f"route add {pod.ip6}/128 dev {host} metric 1024")
+        node.netns.batch(
+            f"link add {host} address {CALICO_MAC} mtu {self.pod_mtu} type veth "
+            f"peer name eth0 mtu {self.pod_mtu} netns {pod.netns.name}"
+        )
+        node.netns.sysctl(
+            {
+                f"net.ipv4.conf.{host}.proxy_arp": 1,
+                f"net.ipv4.neigh.{host}.proxy_delay": 0,
+                f"net.ipv4.conf.{host}.rp_filter": 1,
+                f"net.ipv6.conf.{host}.proxy_ndp": 1,
+            }
+        )
+        node.netns.batch(
+            f"link set {host} up\nroute add {pod.ip4}/32 dev {host} scope link\n"
+            f"route add {pod.ip6}/128 dev {host} metric 1024"
+        )
         pod.netns.batch(f"""
             addr add {pod.ip4}/32 dev eth0
             addr add {pod.ip6}/128 dev eth0 nodad
@@ -83,22 +121,36 @@ class Flannel:
 
     def node(self, node, forward_drop):
         texts = []
-        for pods, own, multicast in ((POD4, node.pods4, "224.0.0.0/4"), (POD6, node.pods6, "ff00::/8")):
-            texts.append(
-                filter_table([":FLANNEL-FWD - [0:0]", "-A FORWARD -j FLANNEL-FWD", f"-A FLANNEL-FWD -s {pods} -j ACCEPT",
-                              f"-A FLANNEL-FWD -d {pods} -j ACCEPT"], forward_drop) +
-                "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
-                ":POSTROUTING ACCEPT [0:0]\n:FLANNEL-POSTRTG - [0:0]\n-A POSTROUTING -j FLANNEL-POSTRTG\n"
-                "-A FLANNEL-POSTRTG -m mark --mark 0x4000/0x4000 -j RETURN\n"
-                f"-A FLANNEL-POSTRTG -s {own} -d {pods} -j RETURN\n-A FLANNEL-POSTRTG -s {pods} -d {own} -j RETURN\n"
-                f"-A FLANNEL-POSTRTG ! -s {pods} -d {own} -j RETURN\n"
-                f"-A FLANNEL-POSTRTG -s {pods} ! -d {multicast} -j MASQUERADE --random-fully\n"
-                f"-A FLANNEL-POSTRTG ! -s {pods} -d {pods} -j MASQUERADE --random-fully\nCOMMIT\n")
+        for pods, own, multicast in (
+            (POD4, node.pods4, "224.0.0.0/4"),
+            (POD6, node.pods6, "ff00::/8"),
+        ):
+            forward = [
+                ":FLANNEL-FWD - [0:0]",
+                "-A FORWARD -j FLANNEL-FWD",
+                f"-A FLANNEL-FWD -s {pods} -j ACCEPT",
+                f"-A FLANNEL-FWD -d {pods} -j ACCEPT",
+            ]
+            masquerade = [
+                ":FLANNEL-POSTRTG - [0:0]",
+                "-A POSTROUTING -j FLANNEL-POSTRTG",
+                "-A FLANNEL-POSTRTG -m mark --mark 0x4000/0x4000 -j RETURN",
+                f"-A FLANNEL-POSTRTG -s {own} -d {pods} -j RETURN",
+                f"-A FLANNEL-POSTRTG -s {pods} -d {own} -j RETURN",
+                f"-A FLANNEL-POSTRTG ! -s {pods} -d {own} -j RETURN",
+                f"-A FLANNEL-POSTRTG -s {pods} ! -d {multicast} -j MASQUERADE --random-fully",
+                f"-A FLANNEL-POSTRTG ! -s {pods} -d {pods} -j MASQUERADE --random-fully",
+            ]
+            texts.append(filter_table(forward, forward_drop) + nat_table(masquerade))
         load_iptables(node.netns, *texts)
         base4, base6 = self.base(node)
+        vxlan = (
+            f"address {self.mac(node)} mtu {self.pod_mtu} type vxlan id 1 dstport 8472 nolearning"
+        )
+        vxlan += " dev eth0"
         node.netns.batch(f"""
-            link add flannel.1 address {self.mac(node)} mtu {self.pod_mtu} type vxlan id 1 dstport 8472 local {node.ip4} dev eth0 nolearning
-            link add flannel-v6.1 address {self.mac(node)} mtu {self.pod_mtu} type vxlan id 1 dstport 8472 local {node.ip6} dev eth0 nolearning
+            link add flannel.1 {vxlan} local {node.ip4}
+            link add flannel-v6.1 {vxlan} local {node.ip6}
             addr add {base4}/32 dev flannel.1
             addr add {base6}/128 dev flannel-v6.1 nodad
             link set flannel.1 up
@@ -112,20 +164,30 @@ class Flannel:
 
     def peer(self, node, other):
         base4, base6 = self.base(other)
-        node.netns.run("bridge", "-batch", "-", stdin=(
-            f"fdb replace {self.mac(other)} dev flannel.1 dst {other.ip4} self permanent\n"
-            f"fdb replace {self.mac(other)} dev flannel-v6.1 dst {other.ip6} self permanent\n"))
-        return (f"neigh replace {base4} lladdr {self.mac(other)} dev flannel.1 nud permanent\n"
-                f"neigh replace {base6} lladdr {self.mac(other)} dev flannel-v6.1 nud permanent\n"
-                f"route replace {other.pods4} via {base4} dev flannel.1 onlink\n"
-                f"route replace {other.pods6} via {base6} dev flannel-v6.1 onlink\n")
+        node.netns.run(
+            "bridge",
+            "-batch",
+            "-",
+            stdin=(
+                f"fdb replace {self.mac(other)} dev flannel.1 dst {other.ip4} self permanent\n"
+                f"fdb replace {self.mac(other)} dev flannel-v6.1 dst {other.ip6} self permanent\n"
+            ),
+        )
+        return (
+            f"neigh replace {base4} lladdr {self.mac(other)} dev flannel.1 nud permanent\n"
+            f"neigh replace {base6} lladdr {self.mac(other)} dev flannel-v6.1 nud permanent\n"
+            f"route replace {other.pods4} via {base4} dev flannel.1 onlink\n"
+            f"route replace {other.pods6} via {base6} dev flannel-v6.1 onlink\n"
+        )
 
     def pod(self, node, pod):
         host = f"veth{pod.number:07x}"
         base4, base6 = self.base(node)
-        node.netns.batch(f"link add {host} mtu {self.pod_mtu} type veth peer name eth0 mtu {self.pod_mtu} "
-                         f"netns {pod.netns.name}\nlink set {host} master cni0 up\n"
-                         f"link set {host} type bridge_slave hairpin on")
+        node.netns.batch(
+            f"link add {host} mtu {self.pod_mtu} type veth peer name eth0 mtu {self.pod_mtu} "
+            f"netns {pod.netns.name}\nlink set {host} master cni0 up\n"
+            f"link set {host} type bridge_slave hairpin on"
+        )
         pod.netns.batch(f"""
             addr add {pod.ip4}/20 dev eth0
             addr add {pod.ip6}/64 dev eth0 nodad

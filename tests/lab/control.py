@@ -29,9 +29,9 @@ LOG_LEVEL = os.environ.get("EGW_LAB_LOG_LEVEL", "debug")
 
 
 def binary():
-    path = os.environ.get("EGW_BINARY") or os.path.join(TOP, "build", "egw")
+    path = os.environ.get("EGW_BIN") or os.path.join(TOP, "build", "egw")
     if not os.access(path, os.X_OK):
-        raise FileNotFoundError(f"{path} is not there: ./dev build, or name another one in EGW_BINARY")
+        raise FileNotFoundError(f"{path} is not there: ./dev build, or name another one in EGW_BIN")
     return path
 
 
@@ -39,7 +39,16 @@ class Cluster(Lab):
     """Options beside the lab's: `controllers` how many, `egw` False for a cluster without egw,
     `start_egw` False when the caller will call start_egw()."""
 
-    def __init__(self, nodes=3, cni="calico", controllers=2, egw=True, start_egw=True, log_level=LOG_LEVEL, **more):
+    def __init__(
+        self,
+        nodes=3,
+        cni="calico",
+        controllers=2,
+        egw=True,
+        start_egw=True,
+        log_level=LOG_LEVEL,
+        **more,
+    ):
         self.egw = binary() if egw else None
         super().__init__(nodes=nodes, cni=cni, **more)
         self.start_at_once = start_egw
@@ -50,6 +59,8 @@ class Cluster(Lab):
     # ---- life ------------------------------------------------------------------------------------
 
     def start(self):
+        if self.server:
+            return self
         super().start()
         try:
             self.start_control_plane()
@@ -63,8 +74,13 @@ class Cluster(Lab):
 
     def start_control_plane(self):
         began = time.monotonic()
-        self.server = ApiServer(os.path.join(self.directory, "kubernetes"), address=CONTROL4, port=6443,
-                                netns=self.wires.control.name, controller_manager=True)
+        self.server = ApiServer(
+            os.path.join(self.directory, "kubernetes"),
+            address=CONTROL4,
+            port=6443,
+            netns=self.wires.control.name,
+            controller_manager=True,
+        )
         self.closers.append(self.server.kill)
         self.server.start()
         self.api = self.server.api
@@ -82,20 +98,27 @@ class Cluster(Lab):
 
     def start_egw(self):
         began = time.monotonic()
-        config = {name: self.server.service_account_kubeconfig(NAMESPACE, f"egw-{name}")
-                  for name in ("controller", "agent")}
+        config = {
+            name: self.server.service_account_kubeconfig(NAMESPACE, f"egw-{name}")
+            for name in ("controller", "agent")
+        }
         for number in range(1, self.controller_count + 1):
             name = f"controller-{number}"
-            self.controllers[name] = self.process(self.wires.control, name, [
-                self.egw, "controller", "--kubeconfig", config["controller"], "--namespace", NAMESPACE,
-                "--identity", name, "--metrics-address", f"127.0.0.1:{9100 + number}",
-                "--log-level", self.log_level]).start()
+            options = f"--namespace {NAMESPACE} --identity {name}".split()
+            self.controllers[name] = self.start_role(
+                self.wires.control, name, "controller", config, 9100 + number, options
+            )
         for node in self.nodes.values():
-            node.agent = self.agents[node.name] = self.process(node.netns, f"agent-{node.name}", [
-                self.egw, "agent", "--kubeconfig", config["agent"], "--node-name", node.name,
-                "--metrics-address", "127.0.0.1:9100", "--log-level", self.log_level]).start()
+            node.agent = self.agents[node.name] = self.start_role(
+                node.netns, f"agent-{node.name}", "agent", config, 9100, ["--node-name", node.name]
+            )
         until(self.all_ready, "every EgressNode Ready", 30)
         self.timings["egw ready"] = time.monotonic() - began
+
+    def start_role(self, space, name, role, config, port, options):
+        argv = [self.egw, role, "--kubeconfig", config[role], *options]
+        argv += ["--metrics-address", f"127.0.0.1:{port}", "--log-level", self.log_level]
+        return self.process(space, name, argv).start()
 
     def keep_logs(self):
         """Logs outlive a lab that failed to start."""
@@ -109,7 +132,10 @@ class Cluster(Lab):
         for process in (*self.controllers.values(), *self.agents.values()):
             if not process.running():
                 raise RuntimeError(f"{process.name} has ended:\n{process.tail()}")
-        phases = {o["metadata"]["name"]: o.get("status", {}).get("phase") for o in self.api.list(objects.NODES)}
+        phases = {
+            o["metadata"]["name"]: o.get("status", {}).get("phase")
+            for o in self.api.list(objects.NODES)
+        }
         wanted = {name: "Ready" for name in self.nodes}
         assert phases == wanted, f"phases of EgressNodes: {phases}"
         return True
@@ -130,9 +156,13 @@ class Cluster(Lab):
     def ctl(self, *arguments, check=True):
         """(exit status, output) of `egw ctl ...` as admin."""
         argv = [self.egw, "ctl", *arguments, "--kubeconfig", str(self.server.kubeconfig)]
-        done = self.wires.control.call(subprocess.run, argv, text=True, capture_output=True, timeout=30)
+        done = self.wires.control.call(
+            subprocess.run, argv, text=True, capture_output=True, timeout=30
+        )
         if check and done.returncode not in (0, 1):
-            raise RuntimeError(f"egw ctl {' '.join(arguments)}: exit {done.returncode}: {done.stderr}")
+            raise RuntimeError(
+                f"egw ctl {' '.join(arguments)}: exit {done.returncode}: {done.stderr}"
+            )
         return done.returncode, done.stdout + done.stderr
 
     def status(self):
@@ -145,7 +175,12 @@ class Cluster(Lab):
 
     def metrics(self, node):
         import urllib.request
-        read = lambda: urllib.request.urlopen("http://127.0.0.1:9100/metrics", timeout=5).read().decode()
+
+        read = (
+            lambda: urllib.request.urlopen("http://127.0.0.1:9100/metrics", timeout=5)
+            .read()
+            .decode()
+        )
         return node.netns.call(read)
 
     # ---- objects ---------------------------------------------------------------------------------
@@ -160,7 +195,13 @@ class Cluster(Lab):
         self.api.patch("nodes", node, {"metadata": {"labels": labels}})
 
     def namespace(self, name, labels=None):
-        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}})
+        self.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {"name": name, "labels": labels or {}},
+            }
+        )
 
     def add_pod(self, name, node="n1", labels=None, namespace="default", real=True):
         pod = super().add_pod(name, node, labels, namespace, real)
@@ -172,11 +213,16 @@ class Cluster(Lab):
         super().remove_pod(pod)
 
     def await_source(self, pod, address, source, proto="udp", timeout=20.0):
-        """Until a new flow of the pod to `address` shows `source` (None: no answer) at the server."""
+        """Until a new flow of the pod to `address` shows `source` (None: no answer) at the
+        server."""
         patience = 0.1 if source is None else 0.25
-        return until(lambda: pod.seen(address, proto, patience) == source or None if source is not None
-                     else pod.seen(address, proto, patience) is None,
-                     f"{pod.name} -> {address} ({proto}) leaves as {source}", timeout)
+
+        def shows():
+            seen = pod.seen(address, proto, patience)
+            assert seen == source, f"the server saw {seen}"
+            return True
+
+        until(shows, f"{pod.name} -> {address} ({proto}) leaves as {source}", timeout)
 
     # ---- what can go wrong -----------------------------------------------------------------------
 

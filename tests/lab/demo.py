@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The story of one egress IP, told by a cluster of network namespaces with real processes.
 
-  demo.py [--cni calico|flannel] [--keep]    exit status 0 when everything came out as expected"""
+demo.py [--cni calico|flannel] [--keep]    exit status 0 when everything came out as expected"""
 
 import argparse
 import concurrent.futures
@@ -37,15 +37,24 @@ class Teller:
         print(f"\n{self.paint('1;36', f'{self.number:4}')}  {self.paint('1', text)}", flush=True)
 
     def fact(self, what, value, note=""):
-        print(f"      {what:<{WIDTH}} {value}" + (f"  {self.paint('2', note)}" if note else ""), flush=True)
+        print(
+            f"      {what:<{WIDTH}} {value}" + (f"  {self.paint('2', note)}" if note else ""),
+            flush=True,
+        )
 
     def expect(self, what, value, wanted, note=""):
         good = value == wanted
         mark = self.paint("32", "ok   ") if good else self.paint("1;31", "WRONG")
         tail = note if good else f"expected {said(wanted)}"
-        print(f"{mark} {what:<{WIDTH}} {said(value):<16}  {self.paint('2', tail)}".rstrip(), flush=True)
+        print(
+            f"{mark} {what:<{WIDTH}} {said(value):<16}  {self.paint('2', tail)}".rstrip(),
+            flush=True,
+        )
         if not good:
-            self.failures.append(f"step {self.number} ({self.step_text}): {what}: {said(value)}, expected {said(wanted)}")
+            self.failures.append(
+                f"step {self.number} ({self.step_text}): {what}: "
+                f"{said(value)}, expected {said(wanted)}"
+            )
 
     def block(self, command, text):
         print(f"      {self.paint('33', '$ ' + command)}")
@@ -76,15 +85,19 @@ class Story:
     def sources(self, pod, wanted4, wanted6, servers=None, note=""):
         for address, wanted in zip(servers or (self.srv.ip4, self.srv.ip6), (wanted4, wanted6)):
             for proto in ("tcp", "udp"):
-                self.tell.expect(f"{proto.upper()} to {address}", pod.seen(address, proto, 1.0), wanted, note)
+                self.tell.expect(
+                    f"{proto.upper()} to {address}", pod.seen(address, proto, 1.0), wanted, note
+                )
 
     def measured(self, pod, address, source, action):
         """Seconds from the start of `action` until the server has seen `source`."""
         began = threading.Event()
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
+
             def watch():
                 began.set()
                 return pod.first_seen(address, source)
+
             answer = pool.submit(watch)
             began.wait()
             start = time.monotonic()
@@ -116,12 +129,23 @@ class Story:
     def apply_policy(self):
         cluster, tell = self.cluster, self.tell
         tell.step("A gateway of n2 and n3, and a policy for app=web to this server")
-        cluster.apply(objects.gateway("office", [f"{self.EIP4}-10.6.1.60"], [f"{self.EIP6}-fd06::1:60"]))
-        until(lambda: objects.is_true(cluster.api.get(objects.GATEWAYS, "office"), "Ready"), "gateway office Ready")
-        policy = objects.policy("web", gateway="office", pods={"app": "web"},
-                                destinations=[f"{self.srv.ip4}/32", f"{self.srv.ip6}/128"])
+        cluster.apply(
+            objects.gateway("office", [f"{self.EIP4}-10.6.1.60"], [f"{self.EIP6}-fd06::1:60"])
+        )
+        until(
+            lambda: objects.is_true(cluster.api.get(objects.GATEWAYS, "office"), "Ready"),
+            "gateway office Ready",
+        )
+        policy = objects.policy(
+            "web",
+            gateway="office",
+            pods={"app": "web"},
+            destinations=[f"{self.srv.ip4}/32", f"{self.srv.ip6}/128"],
+        )
         took = self.measured(self.web, self.srv.ip4, self.EIP4, lambda: cluster.apply(policy))
-        tell.fact("policy to first packet", milliseconds(took), "from the request to the server's answer")
+        tell.fact(
+            "policy to first packet", milliseconds(took), "from the request to the server's answer"
+        )
         cluster.await_source(self.web, self.srv.ip6, self.EIP6)
         self.sources(self.web, self.EIP4, self.EIP6, note="the egress IP")
 
@@ -130,14 +154,21 @@ class Story:
         tell.step("A second namespace, by its default gateway, with an address of its own")
         cluster.namespace("billing", {objects.DEFAULT_LABEL: "office"})
         pod = cluster.add_pod("invoice", "n1", {"app": "invoice"}, "billing")
-        cluster.apply(objects.policy("invoice", "billing", pods={"app": "invoice"}, ipv4=self.SECOND4,
-                                     ipv6=self.SECOND6))
+        cluster.apply(
+            objects.policy(
+                "invoice", "billing", pods={"app": "invoice"}, ipv4=self.SECOND4, ipv6=self.SECOND6
+            )
+        )
         cluster.await_source(pod, self.srv.ip4, self.SECOND4)
         cluster.await_source(pod, self.srv.ip6, self.SECOND6)
-        named = cluster.api.get(objects.ALIASES, "invoice", "billing")["spec"].get("egressGatewayName")
+        named = cluster.api.get(objects.ALIASES, "invoice", "billing")["spec"].get(
+            "egressGatewayName"
+        )
         tell.expect("gateway filled in", named, "office")
         self.sources(pod, self.SECOND4, self.SECOND6, note="its own egress IP")
-        self.sources(pod, self.SECOND4, self.SECOND6, cluster.srv2.addresses, "behind the router too")
+        self.sources(
+            pod, self.SECOND4, self.SECOND6, cluster.srv2.addresses, "behind the router too"
+        )
         self.sources(self.web, self.EIP4, self.EIP6, note="the first one is untouched")
 
     def holder(self, address):
@@ -166,12 +197,23 @@ class Story:
             report = flow.stop()
         now = self.holder(self.EIP4)
         tell.expect("holder now", now, "n3" if lost == "n2" else "n2")
-        tell.fact("placed elsewhere", milliseconds(placed), "after the power went, by the node's Ready condition")
+        tell.fact(
+            "placed elsewhere",
+            milliseconds(placed),
+            "after the power went, by the node's Ready condition",
+        )
         tell.fact("same address back", milliseconds(back))
-        tell.fact("connections every 10 ms", f"{report['received']} answered, {report['lost']} not; "
-                  f"longest gap {report['gap_ms']:.0f} ms")
-        tell.expect("sources seen meanwhile", sorted(report["sources"]), [self.EIP4], "no other address")
-        leaked = sorted(s for s in cluster.srv.sources(dst=self.srv.ip4) if s not in (self.EIP4, self.SECOND4))
+        tell.fact(
+            "connections every 10 ms",
+            f"{report['received']} answered, {report['lost']} not; "
+            f"longest gap {report['gap_ms']:.0f} ms",
+        )
+        tell.expect(
+            "sources seen meanwhile", sorted(report["sources"]), [self.EIP4], "no other address"
+        )
+        leaked = sorted(
+            s for s in cluster.srv.sources(dst=self.srv.ip4) if s not in (self.EIP4, self.SECOND4)
+        )
         tell.expect("foreign packets on the wire", leaked, [], "every packet sniffed")
         cluster.await_source(self.web, self.srv.ip6, self.EIP6)
         self.sources(self.web, self.EIP4, self.EIP6, note=f"the same address, from {now}")
@@ -190,29 +232,46 @@ class Story:
             tell.block(f"kubectl {words}", cluster.server.kubectl(*words.split()))
         code, text = cluster.ctl("status")
         tell.block("egw ctl status", text)
-        tell.expect("egw ctl status says", "all is well" if code == 0 else f"exit {code}", "all is well")
+        tell.expect(
+            "egw ctl status says", "all is well" if code == 0 else f"exit {code}", "all is well"
+        )
 
     def delete_policy(self, home):
         cluster, tell = self.cluster, self.tell
         tell.step("The policy is deleted: the pod leaves by its node again")
-        took = self.measured(self.web, self.srv.ip4, home.ip4,
-                             lambda: cluster.delete(objects.ALIASES, "web", "default"))
+        took = self.measured(
+            self.web,
+            self.srv.ip4,
+            home.ip4,
+            lambda: cluster.delete(objects.ALIASES, "web", "default"),
+        )
         tell.fact("back to the node's address", milliseconds(took))
         cluster.await_source(self.web, self.srv.ip6, home.ip6)
         self.sources(self.web, home.ip4, home.ip6, note="address of n1")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--cni", choices=("calico", "flannel"), default="calico",
-                        help="how pods are wired: routed with strict rp_filter, or bridged with a VXLAN")
-    parser.add_argument("--keep", action="store_true", help="leave the cluster running, with commands to try")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--cni",
+        choices=("calico", "flannel"),
+        default="calico",
+        help="how pods are wired: routed with strict rp_filter, or bridged with a VXLAN",
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the cluster running, with commands to try"
+    )
     options = parser.parse_args()
     tell = Teller()
     began = time.monotonic()
     cluster = Cluster(nodes=3, cni=options.cni)
     try:
-        tell.step(f"A cluster on this machine: three nodes, {options.cni} wiring, a real API server, and egw")
+        tell.step(
+            "A cluster on this machine: three nodes wired as by "
+            f"{options.cni.capitalize()}, a real API server, egw"
+        )
         with cluster:
             try:
                 Story(cluster, tell).tell_all()
@@ -225,7 +284,9 @@ def main():
     except KeyboardInterrupt:
         print("\ninterrupted: everything is cleaned up")
         return 130
-    tell.fact("namespaces, processes, files", f"gone in {milliseconds(cluster.timings['teardown'])}")
+    tell.fact(
+        "namespaces, processes, files", f"gone in {milliseconds(cluster.timings['teardown'])}"
+    )
     tell.fact("whole demo", milliseconds(time.monotonic() - began))
     if tell.failures:
         print(f"\n{tell.paint('1;31', f'{len(tell.failures)} expectations not met')}")

@@ -13,11 +13,13 @@ from binaries import binaries
 
 
 def script(path, namespace_file, command):
-    # Entered through this process: its mount namespace and root are those of the build root, which a
-    # terminal outside does not have.
-    text = (f"#!/bin/sh\n# Works while the demo is kept running (process {os.getpid()}).\n"
-            f"exec nsenter --target {os.getpid()} --mount --root -- "
-            f"nsenter --net={namespace_file} -- {command}\n")
+    # Entered through this process: its mount namespace and root are those of the build root,
+    # which a terminal outside does not have.
+    text = (
+        f"#!/bin/sh\n# Works while the demo is kept running (process {os.getpid()}).\n"
+        f"cd / && exec nsenter --target {os.getpid()} --mount --root -- "
+        f"nsenter --net={namespace_file} -- {command}\n"
+    )
     with open(path, "w", encoding="ascii") as file:
         file.write(text)
     os.chmod(path, 0o755)
@@ -37,18 +39,23 @@ def wait(cluster, tell):
     python, client = shlex.quote(sys.executable), shlex.quote(os.path.abspath(client_path))
     for pod in cluster.pods.values():
         if pod.netns:
-            script(f"{folder}/{pod.namespace}-{pod.name}", pod.netns.path,
-                   f'sh -c \'if [ $# = 0 ]; then set -- {python} {client} seen {cluster.srv.ip4}; fi; exec "$@"\' sh "$@"')
+            script(
+                f"{folder}/{pod.namespace}-{pod.name}",
+                pod.netns.path,
+                f"sh -c 'test $# != 0 || set -- {python} {client} seen {cluster.srv.ip4}; "
+                'exec "$@"\' sh "$@"',
+            )
     shown = os.path.relpath(folder)
     tell.step("The cluster stays until Ctrl-C; from here or another terminal (as root):")
     pod = next(f"{p.namespace}-{p.name}" for p in cluster.pods.values() if p.netns)
     for words, what in (
-            ("kubectl get egw,egp,egresspolicies,egn -A", "the objects"),
-            ("egw ctl status", "what egw says about them"),
-            (f"{pod}", "asks the outside server which source it sees"),
-            (f"{pod} ping -c 1 {cluster.srv.ip4}", "any command in this pod"),
-            ("n2 nft list table ip egw", "any command on a node"),
-            ("server-log", "every request that the outside server got")):
+        ("kubectl get egw,egp,egresspolicies,egn -A", "the objects"),
+        ("egw ctl status", "what egw says about them"),
+        (f"{pod}", "asks the outside server which source it sees"),
+        (f"{pod} ping -c 1 {cluster.srv.ip4}", "any command in this pod"),
+        ("n2 nft list table ip egw", "any command on a node"),
+        ("server-log", "every request that the outside server got"),
+    ):
         print(f"      {shown + '/' + words:<58} {tell.paint('2', what)}")
     print(flush=True)
     try:

@@ -4,8 +4,24 @@
 import json
 
 # Changes by itself or by use, or is a mere number of the kernel's.
-VOLATILE = {"handle", "expires", "ifindex", "link_index", "packets", "bytes", "used", "index", "metainfo",
-            "updated", "probes", "cache", "txqlen", "cacheinfo", "refcnt", "flags_extra"}
+VOLATILE = {
+    "handle",
+    "expires",
+    "ifindex",
+    "link_index",
+    "packets",
+    "bytes",
+    "used",
+    "index",
+    "metainfo",
+    "updated",
+    "probes",
+    "cache",
+    "txqlen",
+    "cacheinfo",
+    "refcnt",
+    "flags_extra",
+}
 
 
 def strip(value):
@@ -21,19 +37,23 @@ def text(value):
 
 
 def ruleset(node):
-    """{"family table": {"chain NAME": [rules in order], "set NAME": {...}}} with elements in order."""
+    """{"family table": {"chain NAME": [rules in order], "set NAME": {...}}} with elements in
+    order."""
     tables = {}
     # Rules carry their chain's name; two dumps in between which a chain came back compare equal.
     for item in node.netns.nft_json("list", "ruleset"):
-        (kind, body), = item.items()
+        ((kind, body),) = item.items()
         if kind == "metainfo":
             continue
         place = tables.setdefault(f"{body['family']} {body.get('table') or body.get('name')}", {})
         if kind == "rule":
-            place.setdefault(f"chain {body['chain']}", {"rules": []})["rules"].append(strip(body["expr"]))
+            place.setdefault(f"chain {body['chain']}", {"rules": []})["rules"].append(
+                strip(body["expr"])
+            )
         elif kind == "chain":
             place.setdefault(f"chain {body['name']}", {"rules": []}).update(
-                {k: v for k, v in strip(body).items() if k not in ("name", "table", "family")})
+                {k: v for k, v in strip(body).items() if k not in ("name", "table", "family")}
+            )
         elif kind in ("set", "map"):
             body = strip(body)
             body["elem"] = sorted((body.get("elem") or []), key=text)
@@ -46,10 +66,14 @@ def ruleset(node):
 def snapshot(node):
     """The whole kernel state that a process could have changed, without conntrack entries."""
     ns = node.netns
-    routes = [r for v in ("-4", "-6") for r in strip(ns.ip_json(v, "-d", "route", "show", "table", "all"))]
+    routes = [
+        r for v in ("-4", "-6") for r in strip(ns.ip_json(v, "-d", "route", "show", "table", "all"))
+    ]
     neighbours = strip(ns.ip_json("neigh", "show", "nud", "permanent"))
-    links = [{k: v for k, v in link.items() if k not in ("stats64", "operstate")}
-             for link in strip(ns.ip_json("-d", "link", "show"))]
+    links = [
+        {k: v for k, v in link.items() if k not in ("stats64", "operstate")}
+        for link in strip(ns.ip_json("-d", "link", "show"))
+    ]
     return {
         "nft": ruleset(node),
         "rules": [r for v in ("-4", "-6") for r in strip(ns.ip_json(v, "rule", "show"))],
@@ -62,8 +86,11 @@ def snapshot(node):
 
 
 def addresses(node):
-    return [{"device": link["ifname"], **strip(a)} for link in node.netns.ip_json("addr", "show")
-            for a in link.get("addr_info", [])]
+    return [
+        {"device": link["ifname"], **strip(a)}
+        for link in node.netns.ip_json("addr", "show")
+        for a in link.get("addr_info", [])
+    ]
 
 
 def raw(node):
@@ -72,14 +99,18 @@ def raw(node):
     return {
         "nft": ns.run("nft", "-s", "list", "ruleset"),
         "rule": ns.ip("rule", "show") + ns.ip("-6", "rule", "show"),
-        "route": ns.ip("route", "show", "table", "all") + ns.ip("-6", "route", "show", "table", "all"),
+        "route": ns.ip("route", "show", "table", "all")
+        + ns.ip("-6", "route", "show", "table", "all"),
         "link": ns.ip("-d", "link", "show"),
         "addr": ns.ip("addr", "show"),
         "neigh": ns.ip("neigh", "show", "nud", "permanent"),
         "fdb": ns.run("bridge", "fdb", "show"),
-        "iptables": "\n".join(line for tool in ("iptables-save", "ip6tables-save")
-                              for line in ns.run(tool, "-M", "/bin/true").splitlines()
-                              if not line.startswith("#") and not line.startswith(":")),
+        "iptables": "\n".join(
+            line
+            for tool in ("iptables-save", "ip6tables-save")
+            for line in ns.run(tool, "-M", "/bin/true").splitlines()
+            if not line.startswith("#") and not line.startswith(":")
+        ),
     }
 
 
@@ -118,5 +149,8 @@ def conntrack(node, *match):
 
 def holders(lab, address):
     """Names of the nodes on whose interfaces `address` stands."""
-    return [node.name for node in lab.nodes.values()
-            if any(a["local"] == address for a in addresses(node))]
+    return [
+        node.name
+        for node in lab.nodes.values()
+        if any(a["local"] == address for a in addresses(node))
+    ]

@@ -42,14 +42,21 @@ class Node:
         self.ip4, self.ip6 = node4(index), node6(index)
         self.pods4, self.pods6 = f"10.244.{16 * index}.0/20", f"fd00:244:0:{index}::/64"
         self.netns = lab.wires.host(self.name, self.ip4, self.ip6)
-        self.netns.sysctl({"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1, **lab.cni.sysctls,
-                           "net.ipv4.conf.eth0.rp_filter": lab.cni.sysctls["net.ipv4.conf.default.rp_filter"]})
+        self.netns.sysctl(
+            {
+                "net.ipv4.ip_forward": 1,
+                "net.ipv6.conf.all.forwarding": 1,
+                **lab.cni.sysctls,
+                "net.ipv4.conf.eth0.rp_filter": lab.cni.sysctls["net.ipv4.conf.default.rp_filter"],
+            }
+        )
         lab.cni.node(self, lab.forward_drop)
         self.taken = 9
         self.agent = None
 
     def next_addresses(self):
-        """Addresses come round only after the whole range: a test never meets another's old flows."""
+        """Addresses come round only after the whole range: a test never meets another's old
+        flows."""
         in_use = self.lab.addresses
         while True:
             self.taken = self.taken + 1 if self.taken < 4000 else 10
@@ -70,7 +77,8 @@ class Pod:
     _numbers = itertools.count(1)
 
     def __init__(self, lab, namespace, name, node, labels, real=True):
-        self.lab, self.namespace, self.name, self.node, self.labels = lab, namespace, name, node, labels
+        self.lab, self.node, self.labels = lab, node, labels
+        self.namespace, self.name = namespace, name
         self.number = next(Pod._numbers)
         self.ip4, self.ip6 = node.next_addresses()
         lab.addresses.add(self.ip4)
@@ -86,7 +94,8 @@ class Pod:
         return self.ip6 if ":" in like else self.ip4
 
     def seen(self, address, proto="udp", timeout=1.0, port=PORT):
-        """The source address that the server at `address` sees of a new flow; None without an answer."""
+        """The source address that the server at `address` sees of a new flow; None without an
+        answer."""
         answer = self.netns.call(seen_source, address, proto, port, timeout)
         return answer and answer[0]
 
@@ -96,8 +105,8 @@ class Pod:
 
     def flow(self, kind, address, interval=0.01, port=PORT):
         """A flow that goes on until stopped: kind tcp, udp or connect, `interval` in seconds."""
-        return Flow(self.lab, self.netns, f"flow-{self.name}-{next(self.lab.flow_numbers)}", kind, address,
-                    interval, port)
+        name = f"flow-{self.name}-{next(self.lab.flow_numbers)}"
+        return Flow(self.lab, self.netns, name, kind, address, interval, port)
 
     def remove_wires(self):
         if self.netns:
@@ -125,11 +134,16 @@ class Lab:
     def start(self):
         if self.reaper:
             return self  # `with lab:` of one that runs
-        if threading.current_thread() is threading.main_thread() and \
-                signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        ):
             self.old_handler = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        self.reaper = subprocess.Popen([sys.executable, f"{HERE}/reaper.py", self.prefix, self.directory],
-                                       stdin=subprocess.PIPE, start_new_session=True)
+        self.reaper = subprocess.Popen(
+            [sys.executable, f"{HERE}/reaper.py", self.prefix, self.directory],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
         began = time.monotonic()
         try:
             self.wires = Wires(self)
@@ -139,7 +153,9 @@ class Lab:
                 node = Node(self, index)
                 self.nodes[node.name] = node
             for node in self.nodes.values():
-                text = "".join(self.cni.peer(node, other) for other in self.nodes.values() if other is not node)
+                text = "".join(
+                    self.cni.peer(node, other) for other in self.nodes.values() if other is not node
+                )
                 if text:
                     node.netns.run("ip", "-batch", "-", stdin=text)
             for server in filter(None, (self.srv, self.srv2)):
@@ -159,7 +175,9 @@ class Lab:
         # A second Ctrl-C must not leave half a lab behind.
         handlers = {}
         if threading.current_thread() is threading.main_thread():
-            handlers = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
+            handlers = {
+                s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)
+            }
         try:
             for close in reversed(self.closers):
                 close()

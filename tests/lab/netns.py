@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Network namespaces: made, entered by a thread, and taken down with everything that runs in them."""
+"""Network namespaces: made, entered by a thread, and taken down with everything that runs in
+them."""
 
 import ctypes
 import fcntl
@@ -26,8 +27,14 @@ class CommandError(RuntimeError):
 
 def run(*argv, stdin=None, check=True, timeout=60):
     """Run a command and return what it printed; an error carries all that it said."""
-    done = subprocess.run([str(a) for a in argv], input=stdin, text=True, timeout=timeout,
-                          capture_output=True, start_new_session=True)
+    done = subprocess.run(
+        [str(a) for a in argv],
+        input=stdin,
+        text=True,
+        timeout=timeout,
+        capture_output=True,
+        start_new_session=True,
+    )
     if check and done.returncode != 0:
         said = (done.stderr + done.stdout).strip()
         sent = f"\n--- stdin\n{stdin}" if stdin else ""
@@ -43,12 +50,16 @@ class Netns:
         self.name = name
         self.path = f"{RUN}/{name}"
         run("ip", "netns", "add", name)
-        self.sysctl({
-            # Duplicate address detection would keep every IPv6 address back for a second.
-            "net.ipv6.conf.all.accept_dad": 0, "net.ipv6.conf.default.accept_dad": 0,
-            "net.ipv6.conf.default.dad_transmits": 0, "net.ipv6.conf.default.accept_ra": 0,
-            "net.ipv6.conf.default.router_solicitations": 0,
-        })
+        self.sysctl(
+            {
+                # Duplicate address detection would keep every IPv6 address back for a second.
+                "net.ipv6.conf.all.accept_dad": 0,
+                "net.ipv6.conf.default.accept_dad": 0,
+                "net.ipv6.conf.default.dad_transmits": 0,
+                "net.ipv6.conf.default.accept_ra": 0,
+                "net.ipv6.conf.default.router_solicitations": 0,
+            }
+        )
         self.batch("link set lo up")
 
     def call(self, function, *args, **kwargs):
@@ -101,17 +112,23 @@ class Netns:
                 name = key.replace(".", "\0").replace("/", ".").replace("\0", "/")
                 with open(f"/proc/sys/{name}", "w", encoding="ascii") as file:
                     file.write(str(value))
+
         self.call(write)
 
     def wait_up(self, *devices, timeout=10.0):
-        """Until the kernel lets packets out: it hears of a carrier up to a second after `link set up`."""
+        """Until the kernel lets packets out: it hears of a carrier up to a second after `link set
+        up`."""
+
         def up():
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
                 for device in devices:
-                    answer = fcntl.ioctl(sock, SIOCGIFFLAGS, struct.pack("16sH14x", device.encode(), 0))
+                    answer = fcntl.ioctl(
+                        sock, SIOCGIFFLAGS, struct.pack("16sH14x", device.encode(), 0)
+                    )
                     if not struct.unpack("16xH14x", answer)[0] & IFF_RUNNING:
                         return False
             return True
+
         self.call(until, up, f"{devices} of {self.name} up", timeout, 0.001)
 
     def delete(self):

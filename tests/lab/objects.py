@@ -3,9 +3,17 @@
 
 GROUP = "egressgateway.spidernet.io/v1beta1"
 GATEWAYS, POLICIES, ALIASES, CLUSTER_POLICIES, NODES, SLICES, CLUSTER_INFO = (
-    f"{GROUP}/{plural}" for plural in (
-        "egressgateways", "egressgatewaypolicies", "egresspolicies", "egressclusterpolicies", "egressnodes",
-        "egressendpointslices", "egressclusterinfos"))
+    f"{GROUP}/{plural}"
+    for plural in (
+        "egressgateways",
+        "egressgatewaypolicies",
+        "egresspolicies",
+        "egressclusterpolicies",
+        "egressnodes",
+        "egressendpointslices",
+        "egressclusterinfos",
+    )
+)
 GATEWAY_LABEL = {"egress": "true"}
 DEFAULT_LABEL = "spidernet.io/egressgateway-default"
 
@@ -19,19 +27,37 @@ def of(kind, name, namespace=None, spec=None, labels=None):
     return {"apiVersion": GROUP, "kind": kind, "metadata": metadata, "spec": spec or {}}
 
 
-def gateway(name, ipv4=(), ipv6=(), labels=None, default=False, ipv4_default=None, ipv6_default=None):
+def gateway(
+    name, ipv4=(), ipv6=(), labels=None, default=False, ipv4_default=None, ipv6_default=None
+):
     pools = {"ipv4": list(ipv4), "ipv6": list(ipv6)}
     if ipv4_default:
         pools["ipv4DefaultEIP"] = ipv4_default
     if ipv6_default:
         pools["ipv6DefaultEIP"] = ipv6_default
-    return of("EgressGateway", name, spec={
-        "ippools": pools, "clusterDefault": default,
-        "nodeSelector": {"selector": {"matchLabels": dict(labels or GATEWAY_LABEL)}}})
+    return of(
+        "EgressGateway",
+        name,
+        spec={
+            "ippools": pools,
+            "clusterDefault": default,
+            "nodeSelector": {"selector": {"matchLabels": dict(labels or GATEWAY_LABEL)}},
+        },
+    )
 
 
-def policy(name, namespace="default", gateway=None, pods=None, destinations=(), ipv4=None, ipv6=None,
-           priority=None, kind="EgressPolicy", **more):
+def policy(
+    name,
+    namespace="default",
+    gateway=None,
+    pods=None,
+    destinations=(),
+    ipv4=None,
+    ipv6=None,
+    priority=None,
+    kind="EgressPolicy",
+    **more,
+):
     spec = {"appliedTo": {"podSelector": {"matchLabels": dict(pods or {})}}}
     if gateway:
         spec["egressGatewayName"] = gateway
@@ -55,8 +81,11 @@ def condition(obj, kind):
 def is_true(obj, kind):
     """The condition holds for the object as it is now, not for an older spec."""
     entry = condition(obj, kind)
-    return entry.get("status") == "True" and \
-        entry.get("observedGeneration", obj["metadata"]["generation"]) == obj["metadata"]["generation"]
+    return (
+        entry.get("status") == "True"
+        and entry.get("observedGeneration", obj["metadata"]["generation"])
+        == obj["metadata"]["generation"]
+    )
 
 
 def placement(gateway_object):
@@ -64,7 +93,9 @@ def placement(gateway_object):
     status, found = gateway_object.get("status", {}), {}
     for node in status.get("nodeList", []):
         for entry in node.get("eips", []):
-            found.update({entry[family]: node["name"] for family in ("ipv4", "ipv6") if entry.get(family)})
+            found.update(
+                {entry[family]: node["name"] for family in ("ipv4", "ipv6") if entry.get(family)}
+            )
     for entry in status.get("unplaced", []):
         found.update({entry[family]: None for family in ("ipv4", "ipv6") if entry.get(family)})
     return found

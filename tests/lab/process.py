@@ -24,8 +24,13 @@ class Process:
             log.flush()
             # A session of its own: Ctrl-C reaches the lab alone, which then ends things in order.
             self.popen = self.netns.popen(
-                self.argv, stdin=self.stdin or subprocess.DEVNULL, stdout=self.stdout or log,
-                stderr=log, start_new_session=True, env=self.env)
+                self.argv,
+                stdin=self.stdin or subprocess.DEVNULL,
+                stdout=self.stdout or log,
+                stderr=log,
+                start_new_session=True,
+                env=self.env,
+            )
         return self
 
     @property
@@ -58,8 +63,10 @@ class Process:
             return self.popen.wait(timeout=timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise RuntimeError(f"{self.name} did not end within {timeout:g} s of SIGTERM; "
-                               f"last lines: {self.tail()}") from None
+            raise RuntimeError(
+                f"{self.name} did not end within {timeout:g} s of SIGTERM; "
+                f"last lines: {self.tail()}"
+            ) from None
 
     def restart(self, timeout=10.0):
         self.stop(timeout)
@@ -85,4 +92,5 @@ class Process:
             if not self.running():
                 raise RuntimeError(f"{self.name} ended: {self.tail()}")
             return text in self.output()
+
         until(seen, f"{self.name} says {text!r}", timeout)

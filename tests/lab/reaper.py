@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Watches over a lab from outside: when the lab's process is gone, even by SIGKILL, its namespaces,
-processes and files go too. Run as `python3 reaper.py PREFIX DIRECTORY`, standard input = the lab's pipe."""
+processes and files go too.
+
+Run as `python3 reaper.py PREFIX DIRECTORY` with the lab's pipe as standard input."""
 
 import os
 import shutil

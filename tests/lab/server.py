@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The server outside the cluster: says to every client which source it saw, and counts every packet.
+"""The server outside the cluster: says to every client which source it saw, and counts every
+packet.
 
 TCP and UDP on --port at each --address. A request is one JSON line (UDP: one datagram) with any
 `id`; the answer is {"src", "sport", "dst", "id"}. {"push": SECONDS, "id"} on TCP makes the server
 send {"n": 0}, {"n": 1}, ... by itself while it goes on answering.
 
-A raw socket on --device notes source, protocol, destination and port of every IP packet that arrives
-for one of the addresses, SYNs and packets nobody answers included: what it did not see did not come.
---control is a unix socket: one JSON request a line, one JSON answer a line (see `Control`)."""
+A raw socket on --device notes source, protocol, destination and port of every IP packet that
+arrives for one of the addresses, SYNs and packets nobody answers included: what it did not see
+did not come.
+
+--control is a unix socket: one JSON request a line, one JSON answer a line (see `control`)."""
 
 import argparse
 import asyncio
@@ -40,7 +43,9 @@ class Sniffer:
 
     def clear(self):
         self.drain() if hasattr(self, "seen") else None
-        self.seen = collections.defaultdict(lambda: {"packets": 0, "syn": 0, "first": 0.0, "last": 0.0})
+        self.seen = collections.defaultdict(
+            lambda: {"packets": 0, "syn": 0, "first": 0.0, "last": 0.0}
+        )
 
     def drain(self):
         while True:
@@ -90,8 +95,19 @@ class Server:
 
     def note(self, protocol, source, sport, target, ident):
         if self.log:
-            self.log.write(json.dumps({"time": time.time(), "proto": protocol, "src": source,
-                                       "sport": sport, "dst": target, "id": ident}) + "\n")
+            self.log.write(
+                json.dumps(
+                    {
+                        "time": time.time(),
+                        "proto": protocol,
+                        "src": source,
+                        "sport": sport,
+                        "dst": target,
+                        "id": ident,
+                    }
+                )
+                + "\n"
+            )
 
     def answer(self, protocol, peer, target, line):
         try:
@@ -101,8 +117,13 @@ class Server:
         if not isinstance(request, dict):
             return None, None
         self.note(protocol, peer[0], peer[1], target, request.get("id"))
-        return request, json.dumps({"src": peer[0], "sport": peer[1], "dst": target,
-                                    "id": request.get("id")}).encode() + b"\n"
+        return (
+            request,
+            json.dumps(
+                {"src": peer[0], "sport": peer[1], "dst": target, "id": request.get("id")}
+            ).encode()
+            + b"\n",
+        )
 
     async def tcp(self, reader, writer):
         peer, target = writer.get_extra_info("peername"), writer.get_extra_info("sockname")[0]
@@ -114,7 +135,9 @@ class Server:
                 if said is None:
                     break
                 if "n" in request:
-                    flow = self.flows.setdefault(str(request.get("id")), {"received": 0, "next": 0, "wrong": 0})
+                    flow = self.flows.setdefault(
+                        str(request.get("id")), {"received": 0, "next": 0, "wrong": 0}
+                    )
                     flow["wrong"] += request["n"] != flow["next"]
                     flow["next"] = request["n"] + 1
                     flow["received"] += 1
@@ -141,9 +164,13 @@ class Server:
             self.sniffer.drain()
             said = {}
             if request["do"] == "sources":
-                said = {"lost": self.sniffer.lost(), "seen": [
-                    {"src": k[0], "proto": k[1], "dst": k[2], "dport": k[3], **v}
-                    for k, v in self.sniffer.seen.items()]}
+                said = {
+                    "lost": self.sniffer.lost(),
+                    "seen": [
+                        {"src": k[0], "proto": k[1], "dst": k[2], "dport": k[3], **v}
+                        for k, v in self.sniffer.seen.items()
+                    ],
+                }
             elif request["do"] == "clear":
                 self.sniffer.clear()
                 self.sniffer.lost()
@@ -182,15 +209,18 @@ async def main(options):
     loop.add_reader(server.sniffer.socket, server.sniffer.drain)
     for address in options.address:
         await asyncio.start_server(server.tcp, address, options.port, backlog=1024)
-        await loop.create_datagram_endpoint(lambda a=address: Datagrams(server, a),
-                                            sock=udp_socket(address, options.port))
+        await loop.create_datagram_endpoint(
+            lambda a=address: Datagrams(server, a), sock=udp_socket(address, options.port)
+        )
     await asyncio.start_unix_server(server.control, options.control)
     print("ready", flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--address", action="append", required=True)
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--device", default="eth0")

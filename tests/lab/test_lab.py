@@ -42,8 +42,20 @@ def test_pods_reach_pods_without_nat(lab, source, target):
     one, other = pod(lab, source), pod(lab, target)
     script = os.path.join(TESTS, "lab", "server.py")
     control = os.path.join(lab.directory, "pod.sock")
-    server = lab.process(other.netns, f"server-{target}", [
-        sys.executable, script, "--address", other.ip4, "--address", other.ip6, "--control", control]).start()
+    server = lab.process(
+        other.netns,
+        f"server-{target}",
+        [
+            sys.executable,
+            script,
+            "--address",
+            other.ip4,
+            "--address",
+            other.ip6,
+            "--control",
+            control,
+        ],
+    ).start()
     try:
         server.wait_for_log("ready")
         for address in (other.ip4, other.ip6):
@@ -62,8 +74,9 @@ def test_sniffer_sees_syns_that_nobody_answers(lab):
 
 def test_flows_count_what_is_lost(lab):
     one = pod(lab, "a")
-    with one.flow("tcp", lab.srv.ip4) as tcp, one.flow("udp", lab.srv.ip6, 0.005) as udp, \
-            one.flow("connect", lab.srv.ip4, 0.02) as connect:
+    with one.flow("tcp", lab.srv.ip4) as tcp, one.flow("udp", lab.srv.ip6, 0.005) as udp, one.flow(
+        "connect", lab.srv.ip4, 0.02
+    ) as connect:
         for flow in (tcp, udp, connect):
             flow.wait_received(20)
         lab.node("n1").silence(True)
@@ -72,12 +85,18 @@ def test_flows_count_what_is_lost(lab):
         for flow in (tcp, udp, connect):
             flow.wait_received(20)
         reports = {flow.kind: flow.stop() for flow in (tcp, udp, connect)}
-    assert reports["tcp"]["lost"] == 0 and not reports["tcp"]["broken"] and reports["tcp"]["wrong"] == 0
+    assert (
+        reports["tcp"]["lost"] == 0
+        and not reports["tcp"]["broken"]
+        and reports["tcp"]["wrong"] == 0
+    )
     assert reports["tcp"]["pushed"] > 20
     assert 10 <= reports["udp"]["lost"] < reports["udp"]["sent"] - 40
     assert reports["udp"]["gap_ms"] > 90
     home = lab.node("n1")
-    assert set(reports["tcp"]["sources"]) == {home.ip4} and set(reports["udp"]["sources"]) == {home.ip6}
+    assert set(reports["tcp"]["sources"]) == {home.ip4} and set(reports["udp"]["sources"]) == {
+        home.ip6
+    }
     server = lab.srv.flow(reports["tcp"]["id"])
     assert server["received"] == reports["tcp"]["sent"] and server["wrong"] == 0
 
@@ -104,18 +123,28 @@ def test_two_labs_side_by_side(lab):
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_behind(end):
-    program = (f"import sys; sys.path.insert(0, {TESTS!r})\n"
-               "from lab import Lab\n"
-               "import time\n"
-               "with Lab(nodes=1) as lab:\n"
-               "    lab.add_pod('a')\n"
-               "    print(lab.prefix, lab.directory, flush=True)\n"
-               "    time.sleep(60)\n")
-    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                             text=True, start_new_session=True)
+    program = (
+        f"import sys; sys.path.insert(0, {TESTS!r})\n"
+        "from lab import Lab\n"
+        "import time\n"
+        "with Lab(nodes=1) as lab:\n"
+        "    lab.add_pod('a')\n"
+        "    print(lab.prefix, lab.directory, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
     prefix, directory = child.stdout.readline().split()
     assert len(netns.named(prefix)) >= 6
     child.send_signal(end)
     assert child.wait(timeout=20) != 0
     child.stdout.close()
-    until(lambda: not netns.named(prefix) and not os.path.exists(directory), f"nothing of {prefix} left")
+    until(
+        lambda: not netns.named(prefix) and not os.path.exists(directory),
+        f"nothing of {prefix} left",
+    )

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wires outside the cluster: a switch, a router, outside servers, and the addresses of everything.
+"""The wires outside the cluster: a switch, a router, outside servers, and the addresses of
+everything.
 
-    10.6.0.0/16, fd06::/64   the segment of the nodes (underlay); .0.1 router, .0.5 control plane,
-                             .0.11 ... nodes, .9.1 and .9.2 an outside server; EIPs from 10.6.1.0/24
-    10.7.0.0/24, fd07::/64   a second outside server behind the router
-    10.244.(16 N).0/20, fd00:244:0:N::/64   pods of node N"""
+10.6.0.0/16, fd06::/64   the segment of the nodes (underlay); .0.1 router, .0.5 control plane,
+                         .0.11 ... nodes, .9.1 and .9.2 an outside server; EIPs from 10.6.1.0/24
+10.7.0.0/24, fd07::/64   a second outside server behind the router
+10.244.(16 N).0/20, fd00:244:0:N::/64   pods of node N"""
 
 from .traffic import Server
 
@@ -28,9 +29,15 @@ class Wires:
         self.lab = lab
         self.ports = []
         self.switch = lab.netns("sw")
-        self.switch.sysctl({"net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disable_ipv6": 1})
-        self.switch.batch("link add br0 type bridge forward_delay 0 mcast_snooping 0\nlink set br0 up")
-        self.switch.sysctl({f"net.bridge.bridge-nf-call-{x}": 0 for x in ("iptables", "ip6tables", "arptables")})
+        self.switch.sysctl(
+            {"net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disable_ipv6": 1}
+        )
+        self.switch.batch(
+            "link add br0 type bridge forward_delay 0 mcast_snooping 0\nlink set br0 up"
+        )
+        self.switch.sysctl(
+            {f"net.bridge.bridge-nf-call-{x}": 0 for x in ("iptables", "ip6tables", "arptables")}
+        )
         self.router = self.host("rt", ROUTER4, ROUTER6, gateway=False)
         self.router.sysctl({"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1})
         self.control = self.host("cp", CONTROL4, CONTROL6)
@@ -39,14 +46,18 @@ class Wires:
         """A namespace with eth0 on the switch."""
         space = self.lab.netns(name)
         self.plug(space, name)
-        space.batch(f"addr add {ip4}/16 dev eth0\naddr add {ip6}/64 dev eth0 nodad\nlink set eth0 up")
+        space.batch(
+            f"addr add {ip4}/16 dev eth0\naddr add {ip6}/64 dev eth0 nodad\nlink set eth0 up"
+        )
         if gateway:
             space.batch(f"route add default via {ROUTER4}\nroute add default via {ROUTER6}")
         return space
 
     def plug(self, space, name):
-        self.switch.batch(f"link add p-{name} type veth peer name eth0 netns {space.name}\n"
-                          f"link set p-{name} master br0 up")
+        self.switch.batch(
+            f"link add p-{name} type veth peer name eth0 netns {space.name}\n"
+            f"link set p-{name} master br0 up"
+        )
         self.ports.append(name)
 
     def wait_up(self):
@@ -60,8 +71,8 @@ class Wires:
         self.switch.ip("link", "set", f"p-{name}", "up" if up else "down")
 
     def silence(self, name, silent):
-        """The switch's port swallows everything while both ends keep their carrier. (Without a carrier
-        the kernel keeps packets in the neighbour's queue and sends them later.)"""
+        """The switch's port swallows everything while both ends keep their carrier. (Without a
+        carrier the kernel keeps packets in the neighbour's queue and sends them later.)"""
         self.switch.run("bridge", "link", "set", "dev", f"p-{name}", "state", 0 if silent else 3)
 
     def server(self):
@@ -73,8 +84,12 @@ class Wires:
     def far_server(self):
         space = self.lab.netns("srv2")
         ip4, ip6 = FAR_SERVER
-        self.router.batch(f"link add eth1 type veth peer name eth0 netns {space.name}\n"
-                          "addr add 10.7.0.254/24 dev eth1\naddr add fd07::fe/64 dev eth1 nodad\nlink set eth1 up")
-        space.batch(f"addr add {ip4}/24 dev eth0\naddr add {ip6}/64 dev eth0 nodad\nlink set eth0 up\n"
-                    "route add default via 10.7.0.254\nroute add default via fd07::fe")
+        self.router.batch(
+            f"link add eth1 type veth peer name eth0 netns {space.name}\n"
+            "addr add 10.7.0.254/24 dev eth1\naddr add fd07::fe/64 dev eth1 nodad\nlink set eth1 up"
+        )
+        space.batch(
+            f"addr add {ip4}/24 dev eth0\naddr add {ip6}/64 dev eth0 nodad\nlink set eth0 up\n"
+            "route add default via 10.7.0.254\nroute add default via fd07::fe"
+        )
         return Server(self.lab, space, "srv2", FAR_SERVER)

@@ -22,7 +22,14 @@ class Server:
         self.ip6 = next(a for a in addresses if ":" in a)
         self.requests = os.path.join(lab.directory, f"{name}.requests")
         self.socket = os.path.join(lab.directory, f"{name}.sock")
-        argv = [sys.executable, f"{HERE}/server.py", "--control", self.socket, "--log", self.requests]
+        argv = [
+            sys.executable,
+            f"{HERE}/server.py",
+            "--control",
+            self.socket,
+            "--log",
+            self.requests,
+        ]
         for address in addresses:
             argv += ["--address", address]
         self.process = lab.process(netns, name, argv).start()
@@ -46,13 +53,19 @@ class Server:
         self.ask(do="clear")
 
     def seen(self, proto=None, dst=None, dport=None):
-        """What arrived since `clear`: a list of {src, proto, dst, dport, packets, syn, first, last}.
-        Packets that the sniffer lost would make an absence worthless, so they are an error."""
+        """What arrived since `clear`: a list of {src, proto, dst, dport, packets, syn, first,
+        last}. Packets that the sniffer lost would make an absence worthless, so they are an error.
+        """
         answer = self.ask(do="sources")
         if answer["lost"]:
             raise RuntimeError(f"{self.name}: the sniffer lost {answer['lost']} packets")
-        return [e for e in answer["seen"] if proto in (None, e["proto"]) and dst in (None, e["dst"])
-                and dport in (None, e["dport"])]
+        return [
+            e
+            for e in answer["seen"]
+            if proto in (None, e["proto"])
+            and dst in (None, e["dst"])
+            and dport in (None, e["dport"])
+        ]
 
     def sources(self, **which):
         """{source address: packets} since `clear`."""
@@ -70,7 +83,12 @@ def wait_received(flows, more, timeout=30.0):
     """Until each of the flows has had `more` further answers."""
     goals = [(flow, flow.stats()["received"] + more) for flow in flows]
     for flow, goal in goals:
-        until(lambda: flow.stats()["received"] >= goal, f"{more} more answers on {flow.process.name}", timeout, 0.02)
+        until(
+            lambda: flow.stats()["received"] >= goal,
+            f"{more} more answers on {flow.process.name}",
+            timeout,
+            0.02,
+        )
 
 
 class Flow:
@@ -78,9 +96,24 @@ class Flow:
 
     def __init__(self, lab, netns, name, kind, address, interval, port):
         self.kind = kind
-        self.process = Process(netns, name, [sys.executable, f"{HERE}/client.py", "flow", kind, address,
-                                             "--interval", interval, "--port", port],
-                               lab.directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE).start()
+        self.process = Process(
+            netns,
+            name,
+            [
+                sys.executable,
+                f"{HERE}/client.py",
+                "flow",
+                kind,
+                address,
+                "--interval",
+                interval,
+                "--port",
+                port,
+            ],
+            lab.directory,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ).start()
         self.ended = None
 
     def stats(self):
@@ -101,7 +134,12 @@ class Flow:
 
     def wait_sent(self, more, timeout=20.0):
         goal = self.stats()["sent"] + more
-        until(lambda: self.stats()["sent"] >= goal, f"{more} more requests on {self.process.name}", timeout, 0.02)
+        until(
+            lambda: self.stats()["sent"] >= goal,
+            f"{more} more requests on {self.process.name}",
+            timeout,
+            0.02,
+        )
 
     def stop(self):
         """End the flow; answers still on their way get a few seconds."""

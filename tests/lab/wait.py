@@ -24,5 +24,8 @@ def until(condition, what, timeout=20.0, pause=0.005):
         except AssertionError as error:
             last = error
         if time.monotonic() > end:
-            raise NotInTime(f"not within {timeout:g} s: {what}; last seen: {last if isinstance(last, AssertionError) else repr(last)}")
+            raise NotInTime(
+                f"not within {timeout:g} s: {what}; last seen: "
+                + (str(last) if isinstance(last, AssertionError) else repr(last))
+            )
         time.sleep(pause)

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What needs many runs or hours: random changes, moves and restarts under traffic, for as long as asked.
+"""What needs many runs or hours: random changes, moves and restarts under traffic, for as long as
+asked.
 
   run.py [--hours H] [--cni calico|flannel] [--seed N]
 
-Each round makes a random series of changes with live flows that no change concerns, then restarts, moves
-or loses something, and checks: no packet from a foreign address, the undisturbed flows lost nothing (but
-in rounds that lose a node), and the kernels equal those of a fresh start. Stops at the first failure with
-the seed of that round, the logs and exit status 1."""
+Each round makes a random series of changes with live flows that no change concerns, then
+restarts, moves or loses something, and checks: no packet from a foreign address, the undisturbed
+flows lost nothing (but in rounds that lose a node), and the kernels equal those of a fresh start.
+Stops at the first failure with the seed of that round, the logs and exit status 1."""
 
 import argparse
 import os
@@ -41,12 +42,17 @@ class Round:
         scene.policy(gateway=gateway, ipv4=four, ipv6=six, priority=100)
         scene.await_eip(pod, which=5)
         cluster.srv.clear()
-        event = self.random.choice([self.nothing, self.agents, self.controllers, self.server, self.lose_node])
+        event = self.random.choice(
+            [self.nothing, self.agents, self.controllers, self.server, self.lose_node]
+        )
         changes = Changes(cluster, scene, self.seed, gateway)
         changes.turn_gateway_node = lambda: None  # would move the steady flow
         lossless = event != self.lose_node
-        with pod.flow("udp", cluster.srv.ip4, 0.005) as udp, pod.flow("tcp", cluster.srv.ip6, 0.01) as tcp, \
-                pod.flow("connect", cluster.srv.ip4, 0.02) as connect:
+        with (
+            pod.flow("udp", cluster.srv.ip4, 0.01) as udp,
+            pod.flow("tcp", cluster.srv.ip6, 0.04) as tcp,
+            pod.flow("connect", cluster.srv.ip4, 0.02) as connect,
+        ):
             flows = (udp, tcp, connect)
             wait_received(flows, 20)
             for _ in range(self.random.randrange(5, 40)):
@@ -74,7 +80,8 @@ class Round:
             node.agent.start()
         await_kernels(cluster, grown, "a fresh start ends where the changes ended")
 
-    # ---- what happens in the middle ----------------------------------------------------------------
+    # ---- what happens in the middle
+    # ----------------------------------------------------------------
 
     def nothing(self, _):
         pass
@@ -120,11 +127,18 @@ class Round:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--hours", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, help="stop after so many rounds")
     parser.add_argument("--cni", choices=("calico", "flannel"), default="calico")
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="of the first round; the next has the next")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=int(time.time()),
+        help="of the first round; the next has the next",
+    )
     options = parser.parse_args()
     end, done = time.monotonic() + 3600 * options.hours, 0
     longest = 0.0
@@ -141,15 +155,24 @@ def main():
             except Exception as error:
                 target = os.path.join(TOP, "build", "lab-logs", f"soak-{seed}")
                 cluster.collect_logs(target)
-                print(f"round {done + 1} failed: {error}\nagain with: --seed {seed} --rounds 1 --cni {options.cni}\n"
-                      f"logs: {target}")
+                print(
+                    f"round {done + 1} failed: {error}\n"
+                    f"again with: --seed {seed} --rounds 1 --cni {options.cni}\n"
+                    f"logs: {target}"
+                )
                 return 1
             done += 1
             if event == "lose_node":
                 longest = max(longest, reports["connect"]["gap_ms"])
-            memory = max(p.rss() for p in (*cluster.agents.values(), *cluster.controllers.values())) / 2**20
-            print(f"round {done:4} seed {seed} {event:<12} ok; largest process {memory:.1f} MiB; "
-                  f"longest outage of a lost node {longest:.0f} ms", flush=True)
+            memory = (
+                max(p.rss() for p in (*cluster.agents.values(), *cluster.controllers.values()))
+                / 2**20
+            )
+            print(
+                f"round {done:4} seed {seed} {event:<12} ok; largest process {memory:.1f} MiB; "
+                f"longest outage of a lost node {longest:.0f} ms",
+                flush=True,
+            )
     print(f"{done} passed, 0 failed")
     return 0
 
