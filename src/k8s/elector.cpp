@@ -63,9 +63,9 @@ void Elector::Impl::perform(const LeaderAction& action) {
     events.push_back(
         LeaderRead{client.get_as<api::Lease>({config.namespace_, config.name}, call_options())});
   } else if (const auto* create = std::get_if<CreateLease>(&action)) {
-    events.push_back(LeaderWrote{put(Verb::Create, create->lease)});
+    events.emplace_back(LeaderWrote{put(Verb::Create, create->lease)});
   } else if (const auto* update = std::get_if<UpdateLease>(&action)) {
-    events.push_back(LeaderWrote{put(Verb::Update, update->lease)});
+    events.emplace_back(LeaderWrote{put(Verb::Update, update->lease)});
   } else if (const auto* elected = std::get_if<Elected>(&action)) {
     log::info("leader of {}/{} with term {}", config.namespace_, config.name, elected->term);
     changed({true, elected->term, ""});

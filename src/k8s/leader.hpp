@@ -56,8 +56,8 @@ struct LeaderHolderDead {
   std::string holder;
 }; // someone saw this holder dead (failover.md)
 struct LeaderTermSeen {
-  std::int32_t term;
-};                    // in what an earlier leader wrote
+  std::int32_t term = 0;
+}; // in what an earlier leader wrote
 struct LeaderStop {}; // hand the lease back and end
 using LeaderEvent =
     std::variant<LeaderTick, LeaderRead, LeaderWrote, LeaderHolderDead, LeaderTermSeen, LeaderStop>;
