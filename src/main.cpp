@@ -1,16 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/format.h>
-
-#include <cstdio>
-#include <string_view>
-
-#include "version.hpp"
+#include "base/signals.hpp"
+#include "cmd/app.hpp"
 
 int main(int argc, char** argv) {
-  if (argc == 2 && std::string_view(argv[1]) == "--version") {
-    fmt::print("egw {}\n", egw::version());
-    return 0;
-  }
-  fmt::print(stderr, "usage: egw --version\n");
-  return 2;
+  egw::block_signals(); // before there is a second thread
+  return egw::cmd::run(argc, argv);
 }

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/app.hpp"
+
+#include <fmt/format.h>
+#include <nss.h>
+#include <openssl/crypto.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "cmd/command.hpp"
+#include "version.hpp"
+
+namespace egw::cmd {
+
+namespace {
+
+void prepare_process() {
+  // A static glibc can't load the modules that a host's nsswitch.conf may name.
+  __nss_configure_lookup("hosts", "files dns");
+  // The host's openssl.cnf may name providers that are not linked in.
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+}
+
+} // namespace
+
+int run(int argc, char** argv) {
+  prepare_process();
+  CLI::App app{"egw: stable source addresses for traffic that leaves a Kubernetes cluster"};
+  app.set_version_flag("--version", fmt::format("egw {}", version()));
+  app.require_subcommand(1);
+  Run command;
+  add_controller(app, command);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  try {
+    return command();
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "egw: {}\n", error.what());
+    return 1;
+  }
+}
+
+} // namespace egw::cmd

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/controller.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <future>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "base/log.hpp"
+#include "base/queue.hpp"
+#include "base/signals.hpp"
+#include "cmd/controller_metrics.hpp"
+#include "cmd/controller_watches.hpp"
+#include "cmd/controller_writes.hpp"
+#include "cmd/health.hpp"
+#include "k8s/client.hpp"
+#include "k8s/config.hpp"
+#include "k8s/elector.hpp"
+#include "k8s/events.hpp"
+#include "k8s/writer.hpp"
+#include "version.hpp"
+
+namespace egw::cmd {
+
+namespace {
+
+struct Written { // the answer to a write
+  k8s::Write request;
+  Result<std::string> result;
+};
+struct Ask { // done by the core thread
+  std::function<void()> work;
+};
+struct Stop {};
+using Input = std::variant<egress::Event, k8s::Leadership, Written, Ask, Stop>;
+
+k8s::ClientOptions client_options() {
+  k8s::ClientOptions options;
+  options.qps = 100;
+  options.burst = 200;
+  options.user_agent = fmt::format("egw-controller/{}", version());
+  return options;
+}
+
+// Watches, elector and writers push into one queue; this thread drains it, steps the core, and hands
+// out what the core wants done.
+class Controller {
+ public:
+  Controller(const ControllerSettings& settings, k8s::Config config)
+      : settings_(settings),
+        core_(settings.core),
+        recorder_({.component = "egw-controller"}),
+        client_(config, client_options()),
+        writer_(client_, [this](k8s::Write w, Result<std::string> r) {
+          queue_.push(Written{std::move(w), std::move(r)});
+        }),
+        watches_(config, [this](egress::Event e) { queue_.push(std::move(e)); }) {
+    if (settings_.leader.namespace_.empty()) settings_.leader.namespace_ = config.namespace_;
+  }
+
+  int run() {
+    if (const auto right = k8s::validate(settings_.leader); !right) {
+      throw std::invalid_argument(right.error().message);
+    }
+    std::unique_ptr<HealthServer> health;
+    if (settings_.metrics) {
+      health = std::make_unique<HealthServer>(*settings_.metrics, questions());
+      log::info("metrics and health on port {}", health->port());
+    }
+    elect();
+    SignalThread signals([this] { queue_.push(Stop{}); });
+    log::info("egw {} as {}, API server {}:{} ({})", version(), settings_.leader.identity,
+              client_.config().host, client_.config().port, client_.config().origin);
+    while (!stopping_) turn();
+    log::info("stopping");
+    health.reset();
+    queue_.close(); // questions that are asked from now on get no answer
+    watches_.stop();
+    writer_.stop();
+    elector_.reset(); // gives the Lease back, after the last write
+    client_.stop();
+    return 0;
+  }
+
+ private:
+  void elect() {
+    elector_ = std::make_unique<k8s::Elector>(
+        client_, settings_.leader, [this](const k8s::Leadership& l) { queue_.push(l); });
+  }
+
+  [[nodiscard]] std::optional<Time> next_deadline() const {
+    const auto a = core_.deadline(), b = recorder_.next_flush();
+    return a && b ? std::min(*a, *b) : (a ? a : b);
+  }
+
+  void turn() {
+    std::vector<egress::Event> events;
+    for (Input& input : queue_.take(next_deadline())) {
+      std::visit(
+          [&](auto& in) {
+            using T = std::decay_t<decltype(in)>;
+            if constexpr (std::is_same_v<T, egress::Event>) events.push_back(std::move(in));
+            if constexpr (std::is_same_v<T, k8s::Leadership>) events.push_back(leadership(in));
+            if constexpr (std::is_same_v<T, Written>) written(std::move(in), events);
+            if constexpr (std::is_same_v<T, Ask>) in.work();
+            if constexpr (std::is_same_v<T, Stop>) stopping_ = true;
+          },
+          input);
+    }
+    if (stopping_) return;
+    const Now start = now();
+    const bool was_active = core_.active();
+    auto actions = core_.step(std::move(events), start);
+    if (core_.active() && !was_active) log::info("leading, term {}", core_.term());
+    for (egress::Action& action : actions) perform(std::move(action), start);
+    for (k8s::Write& count : recorder_.flush(start)) push(std::move(count));
+    stats_.steps.observe(now().steady - start.steady);
+  }
+
+  egress::Event leadership(const k8s::Leadership& l) {
+    if (l.leading) {
+      log::info("holds the Lease, term {}", l.term);
+      return egress::LeaderChanged{l.term};
+    }
+    log::warn("does not lead any more: {}", l.why);
+    return egress::LostLeadership{};
+  }
+
+  void perform(egress::Action action, const Now& when) {
+    if (auto* write = std::get_if<egress::Write>(&action)) {
+      k8s::Write request = to_request(*write);
+      request.tag = ++last_tag_;
+      in_flight_.emplace(request.tag,
+                         InFlight{egress::key_of(write->object), write->verb, when.steady});
+      log::debug("{} {} {}", egress::to_string(write->verb), request.resource->kind,
+                 request.key.to_string());
+      push(std::move(request));
+    } else if (auto* notice = std::get_if<egress::Notice>(&action)) {
+      log::info("{} {}: {}: {}", notice->regarding.kind, notice->regarding.name, notice->reason,
+                notice->message);
+      auto event = recorder_.record(notice->regarding, notice->warning ? "Warning" : "Normal",
+                                    notice->reason, notice->message, when);
+      if (event) push(*std::move(event));
+    } else if (const auto* resign = std::get_if<egress::Resign>(&action)) {
+      log::error("resigns: {}", resign->why);
+      elector_.reset();
+      elect();
+      elector_->term_seen(static_cast<std::int32_t>(resign->term));
+    }
+  }
+
+  // A leader's writes are not sent after its Lease may have run out.
+  void push(k8s::Write request) {
+    request.not_after = elector_->deadline().value_or(Time{});
+    writer_.push(std::move(request));
+  }
+
+  void written(Written answer, std::vector<egress::Event>& events) {
+    const auto at = in_flight_.find(answer.request.tag);
+    if (at == in_flight_.end()) { // of the recorder
+      if (!answer.result) log::debug("event: {}", answer.result.error().message);
+      if (auto again = recorder_.done(answer.request, answer.result, now())) push(*std::move(again));
+      return;
+    }
+    const InFlight was = std::move(at->second);
+    in_flight_.erase(at);
+    egress::WriteDone done = to_event(was.key, answer.request, answer.result);
+    stats_.count(was.key.kind, was.verb, done.outcome, now().steady - was.pushed);
+    if (!answer.result) {
+      const std::string& why = answer.result.error().message;
+      if (done.outcome == egress::WriteDone::Outcome::Failed) {
+        log::warn("{}", why);
+      } else {
+        log::debug("{}", why);
+      }
+    }
+    events.emplace_back(std::move(done));
+  }
+
+  // --- questions of the health server's threads, answered by the core thread ---------------------
+
+  template <class F>
+  auto ask(Duration patience, F f) -> std::optional<std::invoke_result_t<F>> {
+    auto promise = std::make_shared<std::promise<std::invoke_result_t<F>>>();
+    auto answer = promise->get_future();
+    queue_.push(Ask{[promise, f = std::move(f)] { promise->set_value(f()); }});
+    if (answer.wait_for(patience) != std::future_status::ready) return std::nullopt;
+    return answer.get();
+  }
+
+  HealthQuestions questions() {
+    using namespace std::chrono_literals;
+    HealthQuestions q;
+    q.metrics = [this] {
+      return ask(5s, [this] { return metrics_text(core_, stats_, client_.metrics(), watches_); });
+    };
+    q.unhealthy = [this]() -> std::optional<std::string> {
+      if (ask(5s, [] { return true; })) return std::nullopt;
+      return "the core thread does not answer";
+    };
+    q.unready = [this]() -> std::optional<std::string> {
+      const auto synced = ask(2s, [this] { return core_.world().synced(); });
+      if (!synced) return "the core thread does not answer";
+      if (*synced) return std::nullopt;
+      std::string why = "waiting for lists from the API server";
+      for (const auto& view : watches_.views()) {
+        if (view.fault) why += "; " + *view.fault;
+      }
+      return why;
+    };
+    return q;
+  }
+
+  struct InFlight {
+    egress::ObjectKey key;
+    egress::WriteVerb verb;
+    Time pushed;
+  };
+
+  ControllerSettings settings_;
+  egress::ControllerCore core_;
+  k8s::EventRecorder recorder_;
+  ControllerStats stats_;
+  std::map<std::uint64_t, InFlight> in_flight_;
+  std::uint64_t last_tag_ = 0;
+  bool stopping_ = false;
+
+  // What has threads comes last: they end before the rest goes.
+  Queue<Input> queue_;
+  k8s::Client client_;
+  std::unique_ptr<k8s::Elector> elector_;
+  k8s::Writer writer_;
+  ControllerWatches watches_;
+};
+
+} // namespace
+
+int run_controller(const ControllerSettings& settings) {
+  log::set_component("controller");
+  log::set_level(settings.level);
+  auto config = k8s::load(settings.kubeconfig);
+  if (!config) throw std::invalid_argument(config.error().message);
+  return Controller(settings, *std::move(config)).run();
+}
+
+} // namespace egw::cmd

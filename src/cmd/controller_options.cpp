@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/controller_options.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <random>
+
+#include "base/digest.hpp"
+#include "cmd/command.hpp"
+#include "cmd/controller.hpp"
+
+namespace egw::cmd {
+
+namespace {
+
+std::string host_name() {
+  char name[256] = {};
+  check_errno(gethostname(name, sizeof name - 1), "gethostname");
+  return name;
+}
+
+// Leaders are told apart by process, not by host: a restarted one must not take itself for the holder.
+std::string unique_identity(const std::string& given) {
+  std::random_device random;
+  const std::string seed = fmt::format("{} {} {}", random(), random(), getpid());
+  return (given.empty() ? host_name() : given) + "_" + short_digest(seed).substr(0, 8);
+}
+
+// Takes a parsed value, or keeps the first error with the option's name.
+class Taker {
+ public:
+  template <class T, class To>
+  void take(const char* option, Result<T> result, To& to) {
+    if (result) {
+      to = *std::move(result);
+    } else if (!error) {
+      error = Error{fmt::format("{}: {}", option, result.error().message)};
+    }
+  }
+  std::optional<Error> error;
+};
+
+} // namespace
+
+Result<ControllerSettings> parse(const ControllerArguments& a) {
+  ControllerSettings s;
+  Taker taker;
+  if (!a.kubeconfig.empty()) s.kubeconfig = a.kubeconfig;
+  if (!a.metrics_address.empty()) {
+    taker.take("--metrics-address", parse_listen_address(a.metrics_address), s.metrics);
+  }
+  taker.take("--log-level", parse_level(a.log_level), s.level);
+  taker.take("--tunnel-ipv4-subnet", Prefix::parse_strict(a.tunnel_ipv4_subnet), s.core.tunnel.v4);
+  taker.take("--tunnel-ipv6-subnet", Prefix::parse_strict(a.tunnel_ipv6_subnet), s.core.tunnel.v6);
+  taker.take("--lease-duration", parse_duration(a.lease_duration), s.leader.lease_duration);
+  taker.take("--renew-deadline", parse_duration(a.renew_deadline), s.leader.renew_deadline);
+  taker.take("--retry-period", parse_duration(a.retry_period), s.leader.retry_period);
+  if (taker.error) return *taker.error;
+  if (const auto right = egress::validate(s.core.tunnel); !right) return right.error();
+  s.leader.namespace_ = a.namespace_;
+  s.leader.name = "egw-controller";
+  s.leader.identity = unique_identity(a.identity);
+  return s;
+}
+
+void add_controller(CLI::App& app, Run& run) {
+  auto* command = app.add_subcommand("controller", "Decide which node holds which egress IP");
+  auto a = std::make_shared<ControllerArguments>();
+  command->add_option("--kubeconfig", a->kubeconfig,
+                      "Credentials; else $KUBECONFIG, else those of the pod, else ~/.kube/config");
+  command->add_option("--namespace", a->namespace_,
+                      "Where the leaders' Lease and Events of cluster-wide objects are; else that of the "
+                      "credentials");
+  command->add_option("--identity", a->identity, "Name in the Lease; else the host's name");
+  command->add_option("--metrics-address", a->metrics_address,
+                      "For /metrics, /healthz and /readyz; empty: none")
+      ->capture_default_str();
+  command->add_option("--tunnel-ipv4-subnet", a->tunnel_ipv4_subnet, "Of the nodes' tunnel addresses")
+      ->capture_default_str();
+  command->add_option("--tunnel-ipv6-subnet", a->tunnel_ipv6_subnet, "Of the nodes' tunnel addresses")
+      ->capture_default_str();
+  command->add_option("--lease-duration", a->lease_duration, "How long others wait for a silent leader")
+      ->capture_default_str();
+  command->add_option("--renew-deadline", a->renew_deadline, "When a leader that can't renew steps down")
+      ->capture_default_str();
+  command->add_option("--retry-period", a->retry_period, "Between attempts to get or renew the Lease")
+      ->capture_default_str();
+  command->add_option("--log-level", a->log_level, "debug, info, warn or error")
+      ->capture_default_str();
+  command->callback([a, &run] {
+    run = [a] {
+      const auto settings = parse(*a);
+      if (!settings) {
+        fmt::print(stderr, "egw controller: {}\n", settings.error().message);
+        return 2;
+      }
+      return run_controller(*settings);
+    };
+  });
+}
+
+} // namespace egw::cmd

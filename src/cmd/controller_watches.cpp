@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/controller_watches.hpp"
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <type_traits>
+#include <utility>
+
+#include "api/json.hpp"
+#include "base/log.hpp"
+#include "k8s/watch.hpp"
+#include "version.hpp"
+
+namespace egw::cmd {
+
+struct ControllerWatches::Running {
+  egress::Kind kind;
+  virtual ~Running() = default;
+  virtual void stop() = 0;
+  [[nodiscard]] virtual const k8s::WatchMetrics& metrics() const = 0;
+  explicit Running(egress::Kind k) : kind(k) {}
+};
+
+template <class T>
+struct ControllerWatches::Of : Running {
+  k8s::Watch<T> watch;
+  template <class... A>
+  explicit Of(egress::Kind k, A&&... a) : Running(k), watch(std::forward<A>(a)...) {}
+  void stop() override { watch.stop(); }
+  [[nodiscard]] const k8s::WatchMetrics& metrics() const override { return watch.metrics(); }
+};
+
+namespace {
+
+template <class T>
+k8s::Decoder<T> decoder(egress::Kind kind) {
+  if constexpr (std::is_same_v<T, api::EgressPolicy>) {
+    return [k = egress::policy_kind(kind).value()](const rapidjson::Value& object) {
+      return api::decode_policy(object, k);
+    };
+  } else {
+    return &api::decode<T>;
+  }
+}
+
+k8s::WatchOptions options(egress::Kind kind, const api::Resource& resource) {
+  k8s::WatchOptions o;
+  o.resource = &resource;
+  o.user_agent = fmt::format("egw-controller/{}", version());
+  switch (kind) {
+    case egress::Kind::Pod: // those that have ended are never endpoints
+      o.field_selector = "status.phase!=Succeeded,status.phase!=Failed";
+      break;
+    case egress::Kind::Namespace: o.metadata_only = true; break;
+    case egress::Kind::EndpointSlice:
+      o.namespace_ = "default";
+      o.label_selector = "kubernetes.io/service-name=kubernetes";
+      break;
+    default: break;
+  }
+  return o;
+}
+
+// Nothing: it tells about the watch, not about objects.
+template <class T>
+std::optional<egress::Event> to_event(egress::Kind kind, k8s::WatchEvent<T> event) {
+  if (auto* all = std::get_if<k8s::Replaced<T>>(&event)) {
+    egress::Replaced list{kind, {}, std::move(all->broken), std::move(all->resource_version)};
+    list.objects.assign(std::make_move_iterator(all->items.begin()),
+                        std::make_move_iterator(all->items.end()));
+    return list;
+  }
+  if (auto* upsert = std::get_if<k8s::Upsert<T>>(&event)) {
+    return egress::Upsert{std::move(upsert->object)};
+  }
+  if (auto* deleted = std::get_if<k8s::Deleted>(&event)) {
+    return egress::Deleted{{kind, std::move(deleted->key.namespace_), std::move(deleted->key.name)},
+                           std::move(deleted->uid),
+                           std::move(deleted->resource_version)};
+  }
+  if (auto* broken = std::get_if<k8s::Broken>(&event)) {
+    return egress::Unreadable{{kind, std::move(broken->key.namespace_), std::move(broken->key.name)}};
+  }
+  return std::nullopt;
+}
+
+} // namespace
+
+void ControllerWatches::set_fault(egress::Kind kind, std::optional<std::string> fault) {
+  bool was = false;
+  {
+    const std::lock_guard lock(mutex_);
+    was = faults_.erase(kind) > 0;
+    if (fault) faults_[kind] = *fault;
+  }
+  if (fault && !was) log::warn("watch of {}: {}", egress::to_string(kind), *fault);
+  if (!fault && was) log::info("watch of {}: works again", egress::to_string(kind));
+}
+
+template <class T>
+void ControllerWatches::add(egress::Kind kind, const k8s::Config& config,
+                            const api::Resource& resource) {
+  const auto sink = [this, kind](k8s::WatchEvent<T> event) {
+    if (const auto* status = std::get_if<k8s::WatchStatus>(&event)) {
+      set_fault(kind, status->error ? std::optional(status->error->message) : std::nullopt);
+    } else if (auto converted = to_event<T>(kind, std::move(event))) {
+      sink_(*std::move(converted));
+    }
+  };
+  running_.push_back(std::make_unique<Of<T>>(kind, config, options(kind, resource),
+                                             k8s::WatchSink<T>(sink), decoder<T>(kind)));
+}
+
+ControllerWatches::ControllerWatches(const k8s::Config& config, Sink sink) : sink_(std::move(sink)) {
+  using egress::Kind;
+  add<api::Node>(Kind::Node, config, api::resource<api::Node>());
+  add<api::Pod>(Kind::Pod, config, api::resource<api::Pod>());
+  add<api::Namespace>(Kind::Namespace, config, api::resource<api::Namespace>());
+  add<api::EndpointSlice>(Kind::EndpointSlice, config, api::resource<api::EndpointSlice>());
+  add<api::EgressGateway>(Kind::Gateway, config, api::resource<api::EgressGateway>());
+  for (const auto kind : {api::PolicyKind::EgressGatewayPolicy, api::PolicyKind::EgressPolicy,
+                          api::PolicyKind::EgressClusterPolicy}) {
+    add<api::EgressPolicy>(egress::kind_of(kind), config, api::policy_resource(kind));
+  }
+  add<api::EgressNode>(Kind::EgressNode, config, api::resource<api::EgressNode>());
+  add<api::EgressEndpointSlice>(Kind::Slice, config, api::slice_resource(false));
+  add<api::EgressEndpointSlice>(Kind::ClusterSlice, config, api::slice_resource(true));
+  add<api::EgressClusterInfo>(Kind::ClusterInfo, config, api::resource<api::EgressClusterInfo>());
+}
+
+ControllerWatches::~ControllerWatches() { stop(); }
+
+void ControllerWatches::stop() {
+  for (const auto& watch : running_) watch->stop();
+}
+
+std::vector<ControllerWatches::View> ControllerWatches::views() const {
+  std::vector<View> out;
+  const std::lock_guard lock(mutex_);
+  for (const auto& watch : running_) {
+    View view{watch->kind, &watch->metrics(), std::nullopt};
+    if (const auto at = faults_.find(watch->kind); at != faults_.end()) view.fault = at->second;
+    out.push_back(std::move(view));
+  }
+  return out;
+}
+
+} // namespace egw::cmd

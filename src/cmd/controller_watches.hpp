@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "egress/controller_io.hpp"
+#include "k8s/config.hpp"
+#include "k8s/metrics.hpp"
+
+namespace egw::cmd {
+
+// The controller's watches, one for each Kind, as the core's events.
+class ControllerWatches {
+ public:
+  using Sink = std::function<void(egress::Event)>; // from the watches' threads
+
+  ControllerWatches(const k8s::Config& config, Sink sink);
+  ~ControllerWatches(); // stop()
+  ControllerWatches(const ControllerWatches&) = delete;
+  ControllerWatches& operator=(const ControllerWatches&) = delete;
+
+  void stop(); // the sink is not called afterwards
+
+  struct View {
+    egress::Kind kind;
+    const k8s::WatchMetrics* metrics;
+    std::optional<std::string> fault; // while the watch fails
+  };
+  [[nodiscard]] std::vector<View> views() const;
+
+ private:
+  struct Running; // a watch of any type
+  template <class T>
+  struct Of;
+  template <class T>
+  void add(egress::Kind kind, const k8s::Config& config, const api::Resource& resource);
+  void set_fault(egress::Kind kind, std::optional<std::string> fault);
+
+  Sink sink_;
+  mutable std::mutex mutex_;
+  std::map<egress::Kind, std::string> faults_; // guarded by mutex_
+  std::vector<std::unique_ptr<Running>> running_;
+};
+
+} // namespace egw::cmd

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whom a change touches. What is marked here is planned anew; what is not, costs nothing.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "egress/controller_core.hpp"
+
+namespace egw::egress {
+
+namespace {
+
+template <class Map, class Key>
+auto* lookup(Map& map, const Key& key) {
+  const auto at = map.find(key);
+  return at == map.end() ? nullptr : &at->second;
+}
+
+template <class T>
+const T* as(const std::optional<Object>& object) {
+  return object ? std::get_if<T>(&*object) : nullptr;
+}
+
+// What placement and addresses depend on; a Node's heartbeat changes none of it.
+bool same_for_us(const api::Node& a, const api::Node& b) {
+  return a.meta.uid == b.meta.uid && a.meta.deleting == b.meta.deleting &&
+         a.meta.labels == b.meta.labels && a.ready == b.ready && a.unschedulable == b.unschedulable &&
+         a.internal_ips == b.internal_ips && a.pod_cidrs == b.pod_cidrs;
+}
+
+bool same_addresses(const api::Node* a, const api::Node* b) {
+  return a != nullptr && b != nullptr && a->internal_ips == b->internal_ips &&
+         a->pod_cidrs == b->pod_cidrs;
+}
+
+} // namespace
+
+void ControllerCore::notice(const World::Change& change) {
+  if (!active_) return;
+  const auto& [key, before] = change;
+  const api::NamespacedName name{key.namespace_, key.name};
+  switch (key.kind) {
+    case Kind::Node: return changed(key.name, as<api::Node>(before), lookup(world_.nodes, key.name));
+    case Kind::Pod: {
+      const auto* ns = lookup(world_.pods, key.namespace_);
+      const auto* pod = ns == nullptr ? nullptr : lookup(*ns, key.name);
+      return changed(as<api::Pod>(before), pod);
+    }
+    case Kind::Namespace:
+      return changed(key.name, as<api::Namespace>(before), lookup(world_.namespaces, key.name));
+    case Kind::EndpointSlice: mark(Task::ClusterInfo); return mark(Task::Addresses);
+    case Kind::Gateway:
+      return changed(key.name, as<api::EgressGateway>(before), lookup(world_.gateways, key.name));
+    case Kind::GatewayPolicy:
+    case Kind::Policy:
+    case Kind::ClusterPolicy: {
+      const api::PolicyKey policy{*policy_kind(key.kind), key.namespace_, key.name};
+      return changed(policy, as<api::EgressPolicy>(before), lookup(world_.policies, policy));
+    }
+    case Kind::EgressNode:
+      return changed(key.name, as<api::EgressNode>(before), lookup(world_.egress_nodes, key.name));
+    case Kind::Slice:
+    case Kind::ClusterSlice:
+      return changed(as<api::EgressEndpointSlice>(before), lookup(world_.slices, name));
+    case Kind::ClusterInfo:
+      return changed(as<api::EgressClusterInfo>(before), lookup(world_.cluster_infos, key.name));
+  }
+}
+
+void ControllerCore::mark_gateways_of(const std::string& node) {
+  for (const std::string& gateway : world_.gateways_of(node)) mark(Task::Gateway, gateway);
+}
+
+void ControllerCore::changed(const std::string& name, const api::Node* before,
+                             const api::Node* after) {
+  if (before != nullptr && after != nullptr && same_for_us(*before, *after)) return;
+  mark(Task::Node, name);
+  if (!same_addresses(before, after)) {
+    mark(Task::ClusterInfo);
+    mark(Task::Addresses);
+  }
+  mark_gateways_of(name);
+  // Those that it belonged to before its labels changed list it still.
+  if (before != nullptr && (after == nullptr || before->meta.labels != after->meta.labels)) {
+    for (const auto& [gateway_name, gateway] : world_.gateways) {
+      if (gateway.spec.node_selector.matches(before->meta.labels)) mark(Task::Gateway, gateway_name);
+    }
+  }
+}
+
+void ControllerCore::changed(const std::string& name, const api::EgressNode* before,
+                             const api::EgressNode* after) {
+  for (const auto* node : {before, after}) {
+    if (node == nullptr) continue;
+    for (const std::string& other : tunnels_.claimants(*node)) mark(Task::Node, other);
+  }
+  if (after != nullptr) {
+    tunnels_.claim(*after);
+  } else {
+    tunnels_.remove(name);
+  }
+  mark(Task::Node, name);
+  const api::Node* node = lookup(world_.nodes, name);
+  if (node_phase(node, before) != node_phase(node, after)) mark_gateways_of(name);
+}
+
+void ControllerCore::changed(const std::string& name, const api::EgressGateway* before,
+                             const api::EgressGateway* after) {
+  const bool same_spec = before != nullptr && after != nullptr && before->spec == after->spec &&
+                         before->meta.uid == after->meta.uid &&
+                         before->meta.deleting == after->meta.deleting;
+  mark(Task::Gateway, name);
+  for (const std::string& other : hindered_) mark(Task::Gateway, other);
+  mark_entries(name, before == nullptr ? nullptr : &before->status,
+               after == nullptr ? nullptr : &after->status);
+  if (after == nullptr) {
+    ledger_.remove(name);
+  } else if (!writes_.contains({Kind::Gateway, "", name})) {
+    ledger_.replace(name, after->status);
+  }
+  if (after != nullptr && after->status.term > term_) {
+    actions_.emplace_back(Resign{after->status.term,
+                                 fmt::format("gateway {} was written by a leader of term {}, mine is {}",
+                                             name, after->status.term, term_)});
+    leading_ = false;
+    deactivate();
+    return;
+  }
+  if (same_spec) return;
+  mark(Task::Addresses);
+  for (const api::PolicyKey& key : world_.policies_of(name)) mark(Task::Verdict, key);
+  for (const api::PolicyKey& key : world_.policies_of("")) mark(Task::Verdict, key);
+  if (before == nullptr || after == nullptr || before->meta.uid != after->meta.uid) {
+    mark(Task::ClusterInfo);
+  }
+  if (before == nullptr || after == nullptr || before->spec.node_selector != after->spec.node_selector) {
+    // Their label says whether they are a gateway's.
+    for (const auto& [node, object] : world_.nodes) mark(Task::Node, node);
+  }
+}
+
+// Policies whose EIP stands elsewhere now, or has come or gone.
+void ControllerCore::mark_entries(const std::string& gateway, const api::EgressGatewayStatus* before,
+                                  const api::EgressGatewayStatus* after) {
+  const auto allocations = allocations_.find(gateway);
+  if (allocations == allocations_.end()) return;
+  using Place = std::tuple<std::string, std::string, std::string>;
+  const auto places = [](const api::EgressGatewayStatus* status) {
+    std::map<std::int32_t, Place> out;
+    if (status == nullptr) return out;
+    for (const auto& node : status->node_list) {
+      for (const auto& e : node.eips) out[e.id] = {node.name, e.ipv4, e.ipv6};
+    }
+    for (const auto& e : status->unplaced) out[e.id] = {"", e.ipv4, e.ipv6};
+    return out;
+  };
+  const auto old_places = places(before), new_places = places(after);
+  for (const auto& [key, allocation] : allocations->second) {
+    const auto* a = lookup(old_places, allocation.id);
+    const auto* b = lookup(new_places, allocation.id);
+    if ((a == nullptr) != (b == nullptr) || (a != nullptr && *a != *b)) mark(Task::Status, key);
+  }
+}
+
+void ControllerCore::changed(const api::PolicyKey& key, const api::EgressPolicy* before,
+                             const api::EgressPolicy* after) {
+  const bool same_object = before != nullptr && after != nullptr &&
+                           before->meta.uid == after->meta.uid &&
+                           before->meta.deleting == after->meta.deleting &&
+                           before->spec == after->spec;
+  mark(Task::Status, key);
+  if (!same_object || before->status.eip_id != after->status.eip_id) {
+    mark(Task::Verdict, key);
+    for (const auto* policy : {before, after}) {
+      if (policy != nullptr) mark(Task::Gateway, policy->spec.gateway);
+    }
+  }
+  if (same_object) return;
+  collect_members(key);
+  mark(Task::Slices, key);
+}
+
+void ControllerCore::changed(const api::EgressEndpointSlice* before,
+                             const api::EgressEndpointSlice* after) {
+  for (const auto* slice : {before, after}) {
+    if (slice == nullptr) continue;
+    if (const auto owner = owner_of(*slice)) mark(Task::Slices, *owner);
+  }
+}
+
+void ControllerCore::changed(const api::EgressClusterInfo* before,
+                             const api::EgressClusterInfo* after) {
+  mark(Task::ClusterInfo);
+  mark(Task::Addresses);
+  if (after != nullptr && !after->status.id_blocks.empty()) known_blocks_ = after->status.id_blocks;
+  const bool same_blocks =
+      before != nullptr && after != nullptr && before->status.id_blocks == after->status.id_blocks;
+  if (same_blocks) return;
+  for (const auto& [name, gateway] : world_.gateways) mark(Task::Gateway, name);
+}
+
+void ControllerCore::changed(const std::string& name, const api::Namespace* before,
+                             const api::Namespace* after) {
+  const bool same_labels =
+      before != nullptr && after != nullptr && before->meta.labels == after->meta.labels;
+  if (same_labels && before->meta.annotations == after->meta.annotations) return;
+  for (const api::PolicyKey& key : world_.policies_in(name)) mark(Task::Verdict, key);
+  if (same_labels) return;
+  const auto* pods = lookup(world_.pods, name);
+  if (pods == nullptr) return;
+  for (const api::PolicyKey& key : world_.policies_in("")) {
+    for (const auto& [pod_name, pod] : *pods) update_member(key, {name, pod_name}, &pod);
+  }
+}
+
+void ControllerCore::changed(const api::Pod* before, const api::Pod* after) {
+  const api::ObjectMeta& meta = after != nullptr ? after->meta : before->meta;
+  update_members({meta.namespace_, meta.name}, after);
+}
+
+// --- which pods a policy selects -------------------------------------------------------------------
+
+void ControllerCore::update_members(const api::NamespacedName& name, const api::Pod* pod) {
+  for (const api::PolicyKey& key : world_.policies_in(name.namespace_)) {
+    update_member(key, name, pod);
+  }
+  for (const api::PolicyKey& key : world_.policies_in("")) update_member(key, name, pod);
+}
+
+void ControllerCore::update_member(const api::PolicyKey& policy, const api::NamespacedName& name,
+                                   const api::Pod* pod) {
+  Members* members = lookup(members_, policy);
+  if (members == nullptr) return;
+  const auto known = members->pods.find(name);
+  const bool selected = pod != nullptr && selects(members->compiled, *pod,
+                                                  world_.namespace_labels(name.namespace_));
+  if (!selected) {
+    if (known == members->pods.end()) return;
+    members->pods.erase(known);
+  } else {
+    api::Endpoint endpoint = endpoint_of(*pod);
+    if (known != members->pods.end() && known->second == endpoint) return;
+    members->pods.insert_or_assign(name, std::move(endpoint));
+  }
+  mark(Task::Slices, policy);
+}
+
+void ControllerCore::collect_members(const api::PolicyKey& key) {
+  members_.erase(key);
+  const api::EgressPolicy* policy = lookup(world_.policies, key);
+  if (policy == nullptr) return;
+  members_[key].compiled = compile(*policy);
+  const auto collect = [&](const std::string& ns, const std::map<std::string, api::Pod>& pods) {
+    for (const auto& [name, pod] : pods) update_member(key, {ns, name}, &pod);
+  };
+  if (key.kind == api::PolicyKind::EgressClusterPolicy) {
+    for (const auto& [ns, pods] : world_.pods) collect(ns, pods);
+  } else if (const auto* pods = lookup(world_.pods, key.namespace_)) {
+    collect(key.namespace_, *pods);
+  }
+}
+
+} // namespace egw::egress

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "egress/controller_io.hpp"
+#include "egress/gateway_plan.hpp"
+#include "egress/ledger.hpp"
+#include "egress/policy.hpp"
+#include "egress/policy_plan.hpp"
+#include "egress/slices.hpp"
+#include "egress/tunnel.hpp"
+#include "egress/world.hpp"
+
+namespace egw::egress {
+
+struct ControllerOptions {
+  TunnelSubnets tunnel;
+  // Of what only people read in a gateway's status (names of policies, usage): one write each interval.
+  Duration cosmetic_interval = std::chrono::seconds(1);
+  // Slices of one policy: the first changes are written at once, then one batch each interval.
+  Duration slice_interval = std::chrono::milliseconds(500);
+  int slice_burst = 3;
+  Duration retry_min = std::chrono::milliseconds(50), retry_max = std::chrono::seconds(30);
+};
+
+// The controller: events in, actions out; no I/O, no threads, no clock. An event marks what it touches;
+// what is marked is planned anew by the pure functions of this folder, and the difference to what the
+// API server holds becomes writes, at most one under way for each object. Whatever the outcome of a
+// write, the object is looked at again; so a lost or refused one mends itself.
+class ControllerCore {
+ public:
+  explicit ControllerCore(ControllerOptions options) : options_(options) {}
+
+  // Does what the events ask for. Also to be called, without events, when deadline() has come.
+  [[nodiscard]] std::vector<Action> step(std::vector<Event> events, const Now& now);
+  [[nodiscard]] std::optional<Time> deadline() const;
+
+  [[nodiscard]] const World& world() const { return world_; }
+  // Leads, and has every list: it writes.
+  [[nodiscard]] bool active() const { return active_; }
+  [[nodiscard]] std::int64_t term() const { return term_; }
+  // How often something was planned.
+  struct Counters {
+    std::uint64_t verdicts = 0, gateways = 0, statuses = 0, nodes = 0, slices = 0, infos = 0;
+    // Writes that succeeded and changed nothing: something else insists on another value, or the API
+    // server keeps it in another form. They are repeated with backoff.
+    std::uint64_t fruitless = 0;
+  };
+  [[nodiscard]] const Counters& counters() const { return counters_; }
+
+ private:
+  // In the order in which they are done: what comes later uses what came earlier.
+  enum class Task : std::uint8_t { Addresses, Verdict, Gateway, ClusterInfo, Status, Node, Slices };
+  struct Work {
+    Task task = Task::Addresses;
+    api::PolicyKey key; // of gateways and nodes the name alone
+    auto operator<=>(const Work&) const = default;
+  };
+  struct Pending { // a write under way, or one to be repeated later
+    bool in_flight = false;
+    bool waits_for_news = false; // conflict: what the watch brings makes a new try worthwhile
+    int failures = 0;
+    Time not_before{};
+    std::string deleted_at; // resourceVersion of a deletion seen meanwhile
+    Write sent;
+    Work work; // what plans this object
+    std::vector<Notice> notices; // once it has succeeded
+  };
+  struct Done { // in this step
+    Write sent;
+    int failures = 0;
+  };
+  struct Members { // of a policy
+    CompiledPolicy compiled;
+    Endpoints pods;
+  };
+
+  // controller_core.cpp
+  void handle(Replaced&& event);
+  void handle(Upsert&& event);
+  void handle(Deleted&& event);
+  void handle(Unreadable&& event);
+  void handle(LeaderChanged&& event);
+  void handle(LostLeadership&& event);
+  void handle(WriteDone&& event);
+  void activate();
+  void deactivate();
+  void run(const Work& work);
+  void mark(Task task, const std::string& name = {}) { dirty_.insert({task, {{}, {}, name}}); }
+  void mark(Task task, const api::PolicyKey& key) { dirty_.insert({task, key}); }
+  void schedule(const Work& work, Time at);
+  [[nodiscard]] bool blocked(const ObjectKey& key, const Work& work);
+  void submit(Write write, const Work& work, std::vector<Notice> notices = {});
+  void postpone(Pending& pending);
+  void news(const ObjectKey& key);
+  void gone(const ObjectKey& key, const std::string& resource_version);
+
+  // controller_changes.cpp: whom a change touches
+  void notice(const World::Change& change);
+  void changed(const std::string& name, const api::Node* before, const api::Node* after);
+  void changed(const api::Pod* before, const api::Pod* after);
+  void changed(const std::string& name, const api::Namespace* before, const api::Namespace* after);
+  void changed(const std::string& name, const api::EgressGateway* before,
+               const api::EgressGateway* after);
+  void changed(const api::PolicyKey& key, const api::EgressPolicy* before,
+               const api::EgressPolicy* after);
+  void changed(const std::string& name, const api::EgressNode* before, const api::EgressNode* after);
+  void changed(const api::EgressEndpointSlice* before, const api::EgressEndpointSlice* after);
+  void changed(const api::EgressClusterInfo* before, const api::EgressClusterInfo* after);
+  void mark_gateways_of(const std::string& node);
+  void mark_entries(const std::string& gateway, const api::EgressGatewayStatus* before,
+                    const api::EgressGatewayStatus* after);
+  void collect_members(const api::PolicyKey& key);
+  void update_member(const api::PolicyKey& policy, const api::NamespacedName& name,
+                     const api::Pod* pod);
+  void update_members(const api::NamespacedName& name, const api::Pod* pod);
+
+  // controller_work.cpp: planning and writing
+  void check_addresses();
+  void judge_policy(const api::PolicyKey& key);
+  void reconcile_gateway(const std::string& name);
+  void reconcile_cluster_info();
+  void reconcile_policy(const api::PolicyKey& key);
+  void reconcile_node(const std::string& name);
+  void reconcile_slices(const api::PolicyKey& key);
+  [[nodiscard]] GatewayInput gateway_input(const api::EgressGateway& gateway);
+  void write_gateway(const api::EgressGateway& gateway, GatewayPlan plan);
+  [[nodiscard]] api::NodePhase phase_of(const std::string& node) const;
+
+  ControllerOptions options_;
+  World world_;
+  bool leading_ = false, active_ = false;
+  std::int64_t lease_term_ = 0, term_ = 0;
+  Now now_{};
+  Counters counters_;
+  std::vector<Action> actions_;
+
+  std::set<Work> dirty_;
+  std::map<Work, Time> scheduled_;
+  std::map<ObjectKey, Pending> writes_;
+  std::map<ObjectKey, Done> just_done_;
+
+  // While active: what follows from the world, kept up to date.
+  Ledger ledger_;
+  TunnelBook tunnels_;
+  std::map<std::string, Refusal> refused_gateways_;
+  std::string default_gateway_;
+  std::optional<Range> overlap_;
+  std::map<api::PolicyKey, Verdict> verdicts_;
+  std::map<std::string, std::map<api::PolicyKey, Allocation>> allocations_; // by gateway
+  std::set<std::string> want_block_;
+  std::set<std::string> hindered_; // gateways that can't have an address because another holds it
+  std::map<std::string, Time> cosmetic_after_;
+  std::map<api::PolicyKey, Members> members_;
+  std::map<api::PolicyKey, Time> slice_pace_;
+  std::map<api::PolicyKey, int> slices_in_flight_;
+  // Survives the deletion of EgressClusterInfo, so that ids of gateways that are gone go on resting.
+  std::vector<api::IdBlock> known_blocks_;
+};
+
+} // namespace egw::egress

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "api/core.hpp"
+#include "api/egress.hpp"
+
+// What goes into the controller's core, and what comes out of it. Plain values: who fetched an object
+// and how a write is sent is none of its business.
+namespace egw::egress {
+
+// One for each list that is watched.
+enum class Kind : std::uint8_t {
+  Node,
+  Pod,
+  Namespace,
+  EndpointSlice, // those of default/kubernetes
+  Gateway,
+  GatewayPolicy,
+  Policy,
+  ClusterPolicy,
+  EgressNode,
+  Slice,
+  ClusterSlice,
+  ClusterInfo,
+};
+inline constexpr std::size_t kKinds = 12;
+[[nodiscard]] const char* to_string(Kind kind);
+[[nodiscard]] Kind kind_of(api::PolicyKind kind);
+[[nodiscard]] std::optional<api::PolicyKind> policy_kind(Kind kind);
+
+struct ObjectKey {
+  Kind kind = Kind::Node;
+  std::string namespace_, name;
+  auto operator<=>(const ObjectKey&) const = default;
+};
+[[nodiscard]] ObjectKey key_of(const api::PolicyKey& key);
+
+using Object = std::variant<api::Node, api::Pod, api::Namespace, api::EndpointSlice, api::EgressGateway,
+                            api::EgressPolicy, api::EgressNode, api::EgressEndpointSlice,
+                            api::EgressClusterInfo>;
+[[nodiscard]] ObjectKey key_of(const Object& object);
+[[nodiscard]] const api::ObjectMeta& meta_of(const Object& object);
+
+// --- events --------------------------------------------------------------------------------------
+
+// A complete list: what is not among the objects is gone. Until each kind had one, nothing is written.
+struct Replaced {
+  Kind kind = Kind::Node;
+  std::vector<Object> objects;
+  std::vector<api::NamespacedName> unreadable; // exist, but could not be decoded
+  std::string resource_version;                // of the list
+};
+struct Upsert {
+  Object object;
+};
+struct Deleted {
+  ObjectKey key;
+  std::string uid, resource_version; // resource_version: of the deletion
+};
+// Exists, but could not be decoded: what was known of it stays.
+struct Unreadable {
+  ObjectKey key;
+};
+struct LeaderChanged { // this process leads now
+  std::int64_t term = 0;
+};
+struct LostLeadership {};
+// Comes exactly once for each Write, also for one that was never sent.
+struct WriteDone {
+  enum class Outcome : std::uint8_t { Ok, Conflict, NotFound, Failed };
+  ObjectKey key;
+  Outcome outcome = Outcome::Ok;
+  std::optional<Object> object; // as it is after the write; nothing after a delete
+};
+using Event =
+    std::variant<Replaced, Upsert, Deleted, Unreadable, LeaderChanged, LostLeadership, WriteDone>;
+
+// --- actions -------------------------------------------------------------------------------------
+
+enum class WriteVerb : std::uint8_t {
+  Create,
+  Update,       // whole object, with its resourceVersion: a compare-and-swap
+  UpdateStatus, // the same for the status subresource
+  FillGateway,  // policies: sets spec.egressGatewayName, with the resourceVersion
+  ApplyStatus,  // server-side apply of the controller's part of the status
+  Remove,       // of this very object (uid)
+};
+[[nodiscard]] const char* to_string(WriteVerb verb);
+
+struct Write {
+  WriteVerb verb = WriteVerb::Update;
+  Object object;
+  bool failover = false; // outside the rate limit: it moves an EIP
+};
+// A Kubernetes Event for people.
+struct Notice {
+  api::ObjectReference regarding;
+  bool warning = false;
+  std::string reason, message;
+};
+// Another leader has written with a higher term: this one must not go on.
+struct Resign {
+  std::int64_t term = 0; // that one's
+  std::string why;
+};
+using Action = std::variant<Write, Notice, Resign>;
+
+} // namespace egw::egress

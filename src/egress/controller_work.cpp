@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: Apache-2.0
+// Planning, and the difference to what the API server holds as writes.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "egress/cluster_info.hpp"
+#include "egress/controller_core.hpp"
+#include "egress/ids.hpp"
+
+namespace egw::egress {
+
+namespace {
+
+template <class Map, class Key>
+auto* lookup(Map& map, const Key& key) {
+  const auto at = map.find(key);
+  return at == map.end() ? nullptr : &at->second;
+}
+
+bool is_true(const std::vector<api::Condition>& conditions, const char* type) {
+  const auto* condition = api::find_condition(conditions, type);
+  return condition != nullptr && condition->status == "True";
+}
+
+// The message when `type` is "False" now and was not, or was for another reason.
+const api::Condition* fell(const std::vector<api::Condition>& before,
+                           const std::vector<api::Condition>& after, const char* type) {
+  const auto* now = api::find_condition(after, type);
+  if (now == nullptr || now->status != "False") return nullptr;
+  const auto* then = api::find_condition(before, type);
+  const bool same = then != nullptr && then->status == "False" && then->reason == now->reason;
+  return same ? nullptr : now;
+}
+
+api::ObjectReference reference(const char* kind, const api::ObjectMeta& meta) {
+  return {api::kApiVersion, kind, meta.name, meta.namespace_, meta.uid};
+}
+
+std::vector<Notice> gateway_notices(const api::EgressGateway& gateway, const GatewayPlan& plan,
+                                    const std::map<std::string, api::NodePhase>& phases) {
+  std::vector<Notice> notices;
+  const auto about = reference("EgressGateway", gateway.meta);
+  std::map<std::pair<std::string, std::string>, std::vector<std::string>> moves;
+  for (const Move& move : plan.moves) moves[{move.from, move.to}].push_back(move.eip);
+  for (const auto& [way, eips] : moves) {
+    const auto& [from, to] = way;
+    std::string what = eips.front();
+    if (eips.size() > 1) what += fmt::format(" and {} more EIPs", eips.size() - 1);
+    const auto phase = phases.find(from);
+    const std::string why =
+        phase == phases.end() ? "is no node of the gateway any more"
+                              : fmt::format("is {}", api::to_string(phase->second));
+    if (from.empty()) {
+      notices.push_back({about, false, "EIPPlaced", fmt::format("{}: on node {} now", what, to)});
+    } else if (to.empty()) {
+      notices.push_back(
+          {about, true, "EIPUnplaced", fmt::format("{}: node {} {}, no other is ready", what, from, why)});
+    } else {
+      notices.push_back({about, false, "EIPMoved",
+                         fmt::format("{}: from node {}, which {}, to {}", what, from, why, to)});
+    }
+  }
+  for (const char* type : {kAccepted, kReady}) {
+    const auto* bad = fell(gateway.status.conditions, plan.status.conditions, type);
+    if (bad != nullptr) notices.push_back({about, true, bad->reason, bad->message});
+  }
+  return notices;
+}
+
+std::vector<Notice> policy_notices(const api::EgressPolicy& policy, const api::PolicyStatus& status) {
+  std::vector<Notice> notices;
+  const auto about = reference(api::to_string(policy.kind), policy.meta);
+  const auto& before = policy.status.conditions;
+  if (const auto* refused = fell(before, status.conditions, kAccepted)) {
+    notices.push_back({about, true, "PolicyRefused", refused->reason + ": " + refused->message});
+  } else if (const auto* missing = fell(before, status.conditions, kAllocated)) {
+    notices.push_back({about, true, missing->reason, missing->message});
+  } else if (is_true(status.conditions, kAllocated) && !is_true(before, kAllocated)) {
+    const char* sep = status.eip_ipv4.empty() || status.eip_ipv6.empty() ? "" : " and ";
+    notices.push_back({about, false, "Allocated",
+                       fmt::format("EIP {}{}{}", status.eip_ipv4, sep, status.eip_ipv6)});
+  }
+  return notices;
+}
+
+} // namespace
+
+api::NodePhase ControllerCore::phase_of(const std::string& node) const {
+  return node_phase(lookup(world_.nodes, node), lookup(world_.egress_nodes, node));
+}
+
+void ControllerCore::check_addresses() {
+  const auto* info = lookup(world_.cluster_infos, std::string(kClusterInfoName));
+  const IntervalSet inside = cluster_addresses(
+      info != nullptr ? info->status : api::EgressClusterInfoStatus{}, world_.nodes);
+
+  IntervalSet tunnel;
+  tunnel.add(options_.tunnel.v4);
+  tunnel.add(options_.tunnel.v6);
+  if (const auto overlap = inside.first_overlap(tunnel); overlap != overlap_) {
+    overlap_ = overlap;
+    for (const auto& [name, node] : world_.nodes) mark(Task::Node, name);
+  }
+
+  auto refused = refuse_gateways(world_.gateways, inside);
+  std::swap(refused, refused_gateways_);
+  const auto* by_default = cluster_default(world_.gateways);
+  const std::string default_name = by_default != nullptr ? by_default->meta.name : "";
+  const bool other_default = std::exchange(default_gateway_, default_name) != default_name;
+  for (const auto& [name, gateway] : world_.gateways) {
+    const auto *before = lookup(refused, name), *after = lookup(refused_gateways_, name);
+    const bool same = before == nullptr ? after == nullptr : after != nullptr && *before == *after;
+    if (!same || (other_default && gateway.spec.cluster_default)) mark(Task::Gateway, name);
+    if (same) continue;
+    for (const api::PolicyKey& key : world_.policies_of(name)) mark(Task::Verdict, key);
+  }
+  // A namespace's default may be any gateway.
+  for (const api::PolicyKey& key : world_.policies_of("")) mark(Task::Verdict, key);
+}
+
+void ControllerCore::judge_policy(const api::PolicyKey& key) {
+  const api::EgressPolicy* policy = lookup(world_.policies, key);
+  const auto known = verdicts_.find(key);
+  if (policy == nullptr) {
+    if (known != verdicts_.end()) {
+      mark(Task::Gateway, known->second.gateway);
+      verdicts_.erase(known);
+    }
+    mark(Task::Slices, key);
+    return;
+  }
+  if (world_.unreadable({Kind::Gateway, "", policy->spec.gateway})) return; // nothing is known of it
+  ++counters_.verdicts;
+  const Verdict verdict = judge({policy, lookup(world_.namespaces, key.namespace_), &world_.gateways,
+                                 lookup(world_.gateways, default_gateway_), &refused_gateways_});
+  mark(Task::Status, key);
+  if (known != verdicts_.end() && known->second == verdict) return;
+  if (known != verdicts_.end()) mark(Task::Gateway, known->second.gateway);
+  mark(Task::Gateway, verdict.gateway);
+  mark(Task::Slices, key);
+  verdicts_[key] = verdict;
+}
+
+// --- gateways --------------------------------------------------------------------------------------
+
+GatewayInput ControllerCore::gateway_input(const api::EgressGateway& gateway) {
+  GatewayInput in;
+  const std::string& name = gateway.meta.name;
+  in.gateway = &gateway;
+  for (const std::string& node : world_.nodes_of(name)) {
+    const api::Node& object = world_.nodes.at(node);
+    in.nodes.push_back(
+        {node, phase_of(node), object.unschedulable, ledger_.eips_elsewhere(node, name)});
+  }
+  for (const api::PolicyKey& key : world_.policies_of(name)) {
+    const Verdict* verdict = lookup(verdicts_, key);
+    if (verdict != nullptr && verdict->accepted) in.policies.push_back(&world_.policies.at(key));
+  }
+
+  const auto& ids = ledger_.ids(name);
+  std::set<std::int32_t> unowned;
+  for (const std::int32_t id : ids) unowned.insert(block_of(id));
+  for (const auto& block : known_blocks_) {
+    unowned.erase(block.first);
+    if (block.gateway_uid == gateway.meta.uid) {
+      in.blocks.push_back(block.first);
+      continue;
+    }
+    for (auto id = ids.lower_bound(block.first);
+         id != ids.end() && *id < block.first + api::kIdBlockSize; ++id) {
+      in.foreign_ids.insert(*id);
+    }
+  }
+  if (!unowned.empty()) mark(Task::ClusterInfo);
+
+  if (const auto pools = api::parse_pools(gateway.spec)) {
+    for (const Range& range : pools->addresses.ranges()) {
+      const auto& holders = ledger_.holders();
+      for (auto at = holders.lower_bound(range.first);
+           at != holders.end() && at->first <= range.last; ++at) {
+        if (at->second.size() > at->second.count(name)) in.taken.insert(at->first);
+      }
+    }
+  }
+  const auto check_lost = [&](const api::EipEntry& entry) {
+    for (const std::string* text : {&entry.ipv4, &entry.ipv6}) {
+      const auto address = Address::parse(*text);
+      if (!address) continue;
+      const auto* holders = lookup(ledger_.holders(), *address);
+      if (holders == nullptr) continue;
+      for (const std::string& other : *holders) {
+        const auto* holder = other == name ? nullptr : lookup(world_.gateways, other);
+        if (holder != nullptr && older(holder->meta, gateway.meta)) in.lost.insert(*address);
+      }
+    }
+  };
+  for (const auto& node : gateway.status.node_list) {
+    for (const auto& entry : node.eips) check_lost(entry);
+  }
+  for (const auto& entry : gateway.status.unplaced) check_lost(entry);
+
+  if (const Refusal* refusal = lookup(refused_gateways_, name)) in.refusal = *refusal;
+  if (default_gateway_ != name) in.other_default = default_gateway_;
+  in.keep_unused = world_.any_policy_unreadable();
+  in.term = term_;
+  in.now = now_.wall;
+  return in;
+}
+
+void ControllerCore::reconcile_gateway(const std::string& name) {
+  const api::EgressGateway* gateway = lookup(world_.gateways, name);
+  if (gateway == nullptr) {
+    allocations_.erase(name);
+    want_block_.erase(name);
+    hindered_.erase(name);
+    cosmetic_after_.erase(name);
+    return;
+  }
+  if (world_.unreadable({Kind::Gateway, "", name})) return;
+  if (blocked({Kind::Gateway, "", name}, {Task::Gateway, {{}, {}, name}})) return;
+  ++counters_.gateways;
+  const GatewayInput input = gateway_input(*gateway);
+  GatewayPlan plan = plan_gateway(input);
+  if (input.taken.empty() && input.lost.empty()) {
+    hindered_.erase(name);
+  } else {
+    hindered_.insert(name);
+  }
+
+  const bool wants = plan.wants_block || (input.blocks.empty() && !input.refusal);
+  if (wants ? want_block_.insert(name).second : want_block_.erase(name) > 0) mark(Task::ClusterInfo);
+
+  auto& allocations = allocations_[name];
+  for (const auto& [key, allocation] : plan.allocations) {
+    const Allocation* before = lookup(allocations, key);
+    if (before == nullptr || *before != allocation) mark(Task::Status, key);
+  }
+  allocations = plan.allocations;
+  if (plan.status == gateway->status) {
+    ledger_.replace(name, gateway->status);
+    return;
+  }
+  write_gateway(*gateway, std::move(plan));
+}
+
+void ControllerCore::write_gateway(const api::EgressGateway& gateway, GatewayPlan plan) {
+  const std::string& name = gateway.meta.name;
+  const Work work{Task::Gateway, {{}, {}, name}};
+  if (plan.cosmetic) {
+    Time& after = cosmetic_after_[name];
+    if (after > now_.steady) return schedule(work, after);
+    after = now_.steady + options_.cosmetic_interval;
+  }
+  std::map<std::string, api::NodePhase> phases;
+  for (const std::string& node : world_.nodes_of(name)) phases.emplace(node, phase_of(node));
+  ledger_.replace(name, plan.status);
+  api::EgressGateway wanted = gateway;
+  wanted.status = plan.status;
+  submit({WriteVerb::UpdateStatus, std::move(wanted), !plan.moves.empty()}, work,
+         gateway_notices(gateway, plan, phases));
+}
+
+// --- policies --------------------------------------------------------------------------------------
+
+void ControllerCore::reconcile_policy(const api::PolicyKey& key) {
+  const api::EgressPolicy* policy = lookup(world_.policies, key);
+  const Verdict* verdict = lookup(verdicts_, key);
+  if (policy == nullptr || verdict == nullptr) return;
+  if (world_.unreadable({Kind::Gateway, "", policy->spec.gateway})) return;
+  const Work work{Task::Status, key};
+  if (blocked(key_of(key), work)) return;
+  ++counters_.statuses;
+  if (verdict->accepted && verdict->fill) {
+    api::EgressPolicy filled = *policy;
+    filled.spec.gateway = verdict->gateway;
+    return submit({WriteVerb::FillGateway, std::move(filled), false}, work);
+  }
+
+  const Allocation* allocation = nullptr;
+  std::string node;
+  if (verdict->accepted) {
+    const auto* of_gateway = lookup(allocations_, verdict->gateway);
+    allocation = of_gateway == nullptr ? nullptr : lookup(*of_gateway, key);
+    if (allocation == nullptr) return; // the gateway's plan marks it
+    if (allocation->id != 0) {
+      // Told only when the gateway's status holds it: that is where agents look it up.
+      const auto* gateway = lookup(world_.gateways, verdict->gateway);
+      const auto placed = gateway != nullptr ? find_entry(gateway->status, allocation->id) : Placed{};
+      if (placed.entry == nullptr || placed.entry->ipv4 != allocation->ipv4 ||
+          placed.entry->ipv6 != allocation->ipv6) {
+        return;
+      }
+      node = placed.node;
+    }
+  }
+  api::PolicyStatus status = plan_policy_status(*policy, *verdict, allocation, node, now_.wall);
+  if (status == policy->status) return;
+  auto notices = policy_notices(*policy, status);
+  api::EgressPolicy wanted = *policy;
+  wanted.status = std::move(status);
+  submit({WriteVerb::UpdateStatus, std::move(wanted), false}, work, std::move(notices));
+}
+
+// --- nodes -----------------------------------------------------------------------------------------
+
+void ControllerCore::reconcile_node(const std::string& name) {
+  const Work work{Task::Node, {{}, {}, name}};
+  if (world_.unreadable({Kind::Node, "", name})) return;
+  if (world_.unreadable({Kind::EgressNode, "", name})) return;
+  if (blocked({Kind::EgressNode, "", name}, work)) return;
+  const api::Node* node = lookup(world_.nodes, name);
+  const api::EgressNode* current = lookup(world_.egress_nodes, name);
+  if (node == nullptr) {
+    tunnels_.remove(name);
+    if (current != nullptr && !current->meta.deleting) {
+      submit({WriteVerb::Remove, *current, false}, work);
+    }
+    return;
+  }
+  if (current != nullptr && current->meta.deleting) return; // made anew when it is gone
+  ++counters_.nodes;
+  EgressNodeInput input{node,     current, !world_.gateways_of(name).empty(), options_.tunnel,
+                        overlap_, now_.wall};
+  const api::EgressNode wanted = plan_egress_node(input, tunnels_);
+  if (current == nullptr || wanted.meta != current->meta) {
+    api::EgressNode head;
+    head.meta = wanted.meta;
+    const WriteVerb verb = current == nullptr ? WriteVerb::Create : WriteVerb::Update;
+    return submit({verb, std::move(head), false}, work);
+  }
+  if (wanted.status == current->status) return;
+  tunnels_.claim(wanted);
+  submit({WriteVerb::ApplyStatus, wanted, false}, work);
+}
+
+// --- endpoint slices -------------------------------------------------------------------------------
+
+void ControllerCore::reconcile_slices(const api::PolicyKey& key) {
+  const Work work{Task::Slices, key};
+  if (slices_in_flight_.contains(key)) return; // comes again when they are done
+  const api::EgressPolicy* policy = lookup(world_.policies, key);
+  const Verdict* verdict = lookup(verdicts_, key);
+  const bool wanted = policy != nullptr && !policy->meta.deleting && !policy->spec.gateway.empty() &&
+                      ((verdict != nullptr && verdict->accepted) ||
+                       is_true(policy->status.conditions, kEnforced));
+  if (world_.unreadable(key_of(key))) return;
+
+  std::vector<const api::EgressEndpointSlice*> current;
+  SliceChanges changes;
+  for (const auto& name : world_.slices_of(key)) {
+    const auto& slice = world_.slices.at(name);
+    if (blocked(key_of(Object(slice)), work)) return;
+    const bool of_this_one =
+        policy != nullptr && std::ranges::find(slice.meta.owners, policy->meta.uid,
+                                               &api::OwnerReference::uid) != slice.meta.owners.end();
+    if (slice.meta.deleting) continue;
+    if (wanted && of_this_one) {
+      current.push_back(&slice);
+    } else {
+      changes.remove.push_back(slice);
+    }
+  }
+  if (wanted) {
+    const Time pace = slice_pace_[key];
+    const Duration credit = options_.slice_interval * options_.slice_burst;
+    if (pace > now_.steady + credit - options_.slice_interval) {
+      schedule(work, pace - credit + options_.slice_interval);
+    } else {
+      auto planned = plan_slices(*policy, current, members_.at(key).pods);
+      if (!planned.empty()) slice_pace_[key] = std::max(pace, now_.steady) + options_.slice_interval;
+      changes.create = std::move(planned.create);
+      changes.update = std::move(planned.update);
+      std::ranges::move(planned.remove, std::back_inserter(changes.remove));
+    }
+  } else {
+    slice_pace_.erase(key);
+  }
+  ++counters_.slices;
+  for (auto& slice : changes.create) {
+    // One of that name may wait out an earlier refusal.
+    if (blocked(key_of(Object(slice)), work)) continue;
+    submit({WriteVerb::Create, std::move(slice), false}, work);
+  }
+  for (auto& slice : changes.update) submit({WriteVerb::Update, std::move(slice), false}, work);
+  for (auto& slice : changes.remove) submit({WriteVerb::Remove, std::move(slice), false}, work);
+}
+
+// --- EgressClusterInfo -----------------------------------------------------------------------------
+
+void ControllerCore::reconcile_cluster_info() {
+  const Work work{Task::ClusterInfo, {}};
+  const std::string name = kClusterInfoName;
+  const ObjectKey key{Kind::ClusterInfo, "", name};
+  if (world_.unreadable(key) || blocked(key, work)) return;
+  ++counters_.infos;
+  const api::EgressClusterInfo* info = lookup(world_.cluster_infos, name);
+  if (info == nullptr) return submit({WriteVerb::Create, default_cluster_info(), false}, work);
+  if (info->meta.deleting) return;
+
+  api::EgressClusterInfo wanted = *info;
+  wanted.status = detect(*info, world_.nodes, world_.api_server, now_.wall);
+  std::vector<IdUser> users;
+  for (const auto& [gateway_name, gateway] : world_.gateways) {
+    users.push_back({gateway_name, gateway.meta.uid, gateway.meta.created, ledger_.ids(gateway_name),
+                     want_block_.contains(gateway_name)});
+  }
+  // A new object, after the old one was deleted, takes over what was known.
+  const auto& blocks = info->status.id_blocks.empty() ? known_blocks_ : info->status.id_blocks;
+  const BlockPlan plan =
+      plan_blocks(blocks, std::move(users), world_.unreadable_gateways(), now_.wall);
+  wanted.status.id_blocks = plan.blocks;
+  api::set_condition(
+      wanted.status.conditions,
+      plan.exhausted
+          ? api::Condition{kIdsAvailable, "False", "Exhausted",
+                           "all EIP ids are given out: delete a gateway that is not used, its ids are "
+                           "free five minutes later",
+                           info->meta.generation, {}}
+          : api::Condition{kIdsAvailable, "True", "Available", "", info->meta.generation, {}},
+      now_.wall);
+  if (wanted.status == info->status) return;
+  submit({WriteVerb::UpdateStatus, std::move(wanted), false}, work);
+}
+
+} // namespace egw::egress

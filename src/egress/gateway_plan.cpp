@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "egress/gateway_plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <tuple>
+
+#include "egress/ids.hpp"
+#include "egress/placement.hpp"
+#include "egress/policy.hpp"
+
+namespace egw::egress {
+
+namespace {
+
+struct Held {
+  api::EipEntry entry;
+  std::string from; // node it stood on; empty: unplaced or new
+  std::string node; // node it stands on; empty: unplaced
+  bool existed = true;
+  std::vector<api::PolicyKey> users;
+};
+
+std::string describe(const api::EipEntry& entry) {
+  if (entry.ipv4.empty()) return entry.ipv6.empty() ? fmt::format("#{}", entry.id) : entry.ipv6;
+  return entry.ipv6.empty() ? entry.ipv4 : entry.ipv4 + " and " + entry.ipv6;
+}
+
+std::vector<Address> addresses_of(const api::EipEntry& entry) {
+  std::vector<Address> out;
+  for (const std::string* text : {&entry.ipv4, &entry.ipv6}) {
+    if (const auto address = Address::parse(*text)) out.push_back(*address);
+  }
+  return out;
+}
+
+std::int64_t saturate(std::uint64_t n) {
+  constexpr auto kMax = std::numeric_limits<std::int64_t>::max();
+  return n > static_cast<std::uint64_t>(kMax) ? kMax : static_cast<std::int64_t>(n);
+}
+
+class Planner {
+ public:
+  explicit Planner(const GatewayInput& in) : in_(in), gateway_(*in.gateway) {}
+
+  GatewayPlan run() {
+    adopt();
+    keep_users();
+    release();
+    allocate();
+    place();
+    publish();
+    return std::move(plan_);
+  }
+
+ private:
+  // What the status holds, without what can't be: an id or an address twice, an address that an older
+  // gateway holds. The first stays; the order is that of the ids.
+  void adopt() {
+    std::vector<Held> found;
+    for (const auto& node : gateway_.status.node_list) {
+      for (const auto& entry : node.eips) found.push_back({entry, node.name, node.name, true, {}});
+    }
+    for (const auto& entry : gateway_.status.unplaced) found.push_back({entry, "", "", true, {}});
+    std::stable_sort(found.begin(), found.end(), [](const Held& a, const Held& b) {
+      return a.entry.id < b.entry.id;
+    });
+    for (const auto& resting : gateway_.status.resting_ids) {
+      resting_.emplace(resting.id, resting.until);
+    }
+    std::set<Address> seen;
+    for (Held& held : found) {
+      const auto addresses = addresses_of(held.entry);
+      const bool clash = std::any_of(addresses.begin(), addresses.end(), [&](const Address& a) {
+        return seen.contains(a) || in_.lost.contains(a);
+      });
+      const std::int32_t id = held.entry.id;
+      if (clash || id < 1 || id > api::kMaxEipId || held_.contains(id) ||
+          in_.foreign_ids.contains(id)) {
+        displaced_.push_back(std::move(held));
+        continue;
+      }
+      seen.insert(addresses.begin(), addresses.end());
+      held_.emplace(id, std::move(held));
+    }
+  }
+
+  void keep_users() {
+    for (const api::EgressPolicy* policy : in_.policies) {
+      const auto at = held_.find(policy->status.eip_id);
+      if (at != held_.end() && fits(policy->spec, at->second.entry)) {
+        at->second.users.push_back(policy->key());
+      } else {
+        waiting_.push_back(policy);
+      }
+    }
+    std::sort(waiting_.begin(), waiting_.end(), [](const auto* a, const auto* b) {
+      return std::make_tuple(a->meta.created, a->key()) < std::make_tuple(b->meta.created, b->key());
+    });
+  }
+
+  void rest(std::int32_t id) {
+    resting_[id] = std::chrono::floor<std::chrono::seconds>(in_.now) + kIdRest;
+  }
+
+  // Entries that no policy uses, unless one is waiting for exactly that: the write of its status may
+  // have been lost with an earlier leader.
+  void release() {
+    const PoolState state = pool_state();
+    for (const api::EgressPolicy* policy : waiting_) {
+      const auto choice = choose_eip(policy->spec, state);
+      if (const auto* shared = std::get_if<SharedEip>(&choice)) wanted_.insert(shared->id);
+    }
+    for (auto at = held_.begin(); at != held_.end();) {
+      const bool keep =
+          in_.keep_unused || !at->second.users.empty() || wanted_.contains(at->first);
+      if (!keep) rest(at->first);
+      at = keep ? std::next(at) : held_.erase(at);
+    }
+    for (const Held& held : displaced_) {
+      // An id that another entry or gateway still uses is not ours to rest.
+      const std::int32_t id = held.entry.id;
+      if (id >= 1 && id <= api::kMaxEipId && !held_.contains(id) && !in_.foreign_ids.contains(id)) {
+        rest(id);
+      }
+    }
+  }
+
+  PoolState pool_state() const {
+    PoolState state;
+    if (!in_.refusal) {
+      if (auto pools = api::parse_pools(gateway_.spec)) state.pools = *std::move(pools);
+    }
+    for (const auto& [id, held] : held_) {
+      for (const Address& a : addresses_of(held.entry)) state.held.emplace(a, &held.entry);
+    }
+    state.taken = in_.taken;
+    return state;
+  }
+
+  void allocate() {
+    if (waiting_.empty()) return;
+    PoolState state = pool_state();
+    for (const api::EgressPolicy* policy : waiting_) {
+      if (auto refusal = allocate(*policy, state)) {
+        plan_.allocations[policy->key()] = {0, "", "", *std::move(refusal)};
+      }
+    }
+  }
+
+  std::optional<Refusal> allocate(const api::EgressPolicy& policy, PoolState& state) {
+    if (in_.refusal) return in_.refusal;
+    const EipChoice choice = choose_eip(policy.spec, state);
+    if (const auto* refusal = std::get_if<Refusal>(&choice)) return *refusal;
+    if (const auto* shared = std::get_if<SharedEip>(&choice)) {
+      held_.at(shared->id).users.push_back(policy.key());
+      return std::nullopt;
+    }
+    if (held_.size() >= kMaxEips) {
+      return Refusal{"GatewayFull", fmt::format("gateway {} has {} EIPs, the most that one can have: "
+                                                "make another gateway for further ones",
+                                                gateway_.meta.name, kMaxEips)};
+    }
+    const auto id = next_id();
+    if (!id) {
+      plan_.wants_block = true;
+      return Refusal{"WaitingForId", "the gateway is waiting for a block of EIP ids"};
+    }
+    const auto& fresh = std::get<NewEip>(choice);
+    Held& held = held_[*id];
+    held = {{*id, fresh.ipv4, fresh.ipv6, {}}, "", "", false, {policy.key()}};
+    for (const Address& a : addresses_of(held.entry)) state.held.emplace(a, &held.entry);
+    return std::nullopt;
+  }
+
+  [[nodiscard]] std::optional<std::int32_t> next_id() const {
+    std::set<std::int32_t> taken;
+    for (const auto& [id, held] : held_) taken.insert(id);
+    for (const auto& [id, until] : resting_) {
+      if (until > in_.now) taken.insert(id);
+    }
+    return free_id(in_.blocks, taken);
+  }
+
+  void place() {
+    std::vector<Candidate> targets;
+    std::map<std::string, std::optional<std::size_t>> ready; // those that may get more: their target
+    for (const GatewayNode& node : in_.nodes) {
+      if (!node.ready()) continue;
+      auto& target = ready[node.name];
+      if (node.cordoned) continue;
+      target = targets.size();
+      targets.push_back({node.name, 0, node.eips_elsewhere});
+    }
+    any_ready_ = !ready.empty();
+    const auto count = [&](std::size_t target) {
+      ++targets[target].eips_here;
+      ++targets[target].eips_all;
+    };
+    std::vector<Held*> homeless;
+    for (auto& [id, held] : held_) {
+      const auto at = ready.find(held.node);
+      if (at == ready.end()) {
+        homeless.push_back(&held);
+      } else if (at->second) {
+        count(*at->second);
+      }
+    }
+    for (Held* held : homeless) {
+      const auto chosen = choose_node(gateway_.spec.placement, gateway_.spec.limit, targets);
+      held->node = chosen ? targets[*chosen].node : "";
+      if (chosen) count(*chosen);
+    }
+    for (const auto& [id, held] : held_) {
+      if (held.existed && held.from != held.node) {
+        plan_.moves.push_back({describe(held.entry), held.from, held.node});
+      }
+    }
+  }
+
+  void publish() {
+    api::EgressGatewayStatus& status = plan_.status;
+    status.conditions = gateway_.status.conditions;
+    status.term = in_.term;
+    std::map<std::string, std::size_t> place;
+    for (const GatewayNode& node : in_.nodes) {
+      place.emplace(node.name, status.node_list.size());
+      status.node_list.push_back({node.name, api::to_string(node.phase), {}});
+    }
+    std::size_t names = kMaxPolicyNames;
+    for (auto& [id, held] : held_) {
+      std::sort(held.users.begin(), held.users.end());
+      for (const api::PolicyKey& key : held.users) {
+        plan_.allocations[key] = {id, held.entry.ipv4, held.entry.ipv6, {}};
+      }
+      const auto shown = static_cast<std::ptrdiff_t>(std::min(names, held.users.size()));
+      names -= static_cast<std::size_t>(shown);
+      held.entry.policies.assign(held.users.begin(), held.users.begin() + shown);
+      auto& list = held.node.empty() ? status.unplaced : status.node_list[place.at(held.node)].eips;
+      list.push_back(held.entry);
+      resting_.erase(id);
+    }
+    for (const auto& [id, until] : resting_) status.resting_ids.push_back({id, until});
+    count_addresses(status.ip_usage);
+    set_conditions(status.conditions);
+
+    const auto& before = gateway_.status;
+    if (status == before) return;
+    plan_.cosmetic = without_names(status) == without_names(before);
+    // Ids that have rested go when the status is written anyway: time alone makes no write.
+    std::erase_if(status.resting_ids, [&](const auto& r) { return r.until <= in_.now; });
+  }
+
+  static api::EgressGatewayStatus without_names(api::EgressGatewayStatus status) {
+    for (auto& node : status.node_list) {
+      for (auto& entry : node.eips) entry.policies.clear();
+    }
+    for (auto& entry : status.unplaced) entry.policies.clear();
+    status.ip_usage = {};
+    return status;
+  }
+
+  void count_addresses(api::IpUsage& usage) const {
+    const auto pools = api::parse_pools(gateway_.spec);
+    if (!pools) return;
+    std::uint64_t used4 = 0, used6 = 0;
+    for (const auto& [id, held] : held_) {
+      for (const Address& a : addresses_of(held.entry)) {
+        if (!pools->addresses.contains(a)) continue;
+        ++(a.family == Family::V4 ? used4 : used6);
+      }
+    }
+    const std::uint64_t all4 = pools->addresses.size(Family::V4);
+    const std::uint64_t all6 = pools->addresses.size(Family::V6);
+    usage = {saturate(all4), saturate(all4 - used4), saturate(all6), saturate(all6 - used6)};
+  }
+
+  void set(std::vector<api::Condition>& conditions, const char* type, bool status,
+           std::string reason, std::string message) const {
+    api::set_condition(conditions,
+                       {type, status ? "True" : "False", std::move(reason), std::move(message),
+                        gateway_.meta.generation, {}},
+                       in_.now);
+  }
+
+  void set_conditions(std::vector<api::Condition>& conditions) const {
+    if (in_.refusal) {
+      set(conditions, kAccepted, false, in_.refusal->reason, in_.refusal->message);
+    } else {
+      set(conditions, kAccepted, true, "Accepted", "");
+    }
+    if (gateway_.spec.cluster_default && !in_.other_default.empty()) {
+      set(conditions, kClusterDefault, false, "AnotherIsDefault",
+          fmt::format("gateway {} is older and is the cluster's default: set spec.clusterDefault of "
+                      "one of the two to false",
+                      in_.other_default));
+    } else {
+      std::erase_if(conditions, [](const auto& c) { return c.type == kClusterDefault; });
+    }
+    if (in_.nodes.empty()) {
+      set(conditions, kReady, false, "NoNode",
+          "no node has the labels of spec.nodeSelector: label a node, or change the selector");
+    } else if (!any_ready_) {
+      set(conditions, kReady, false, "NoReadyNode",
+          "none of the gateway's nodes is ready: see status.nodeList, and kubectl get egressnodes "
+          "for what is missing");
+    } else if (!plan_.status.unplaced.empty()) {
+      set(conditions, kReady, false, "Cordoned",
+          "EIPs are without a node, because every node that is ready is cordoned: uncordon one");
+    } else if (in_.refusal) {
+      set(conditions, kReady, false, in_.refusal->reason, in_.refusal->message);
+    } else {
+      set(conditions, kReady, true, "Ready", "");
+    }
+  }
+
+  const GatewayInput& in_;
+  const api::EgressGateway& gateway_;
+  std::map<std::int32_t, Held> held_;
+  std::vector<Held> displaced_;
+  std::set<std::int32_t> wanted_;
+  std::map<std::int32_t, WallTime> resting_;
+  std::vector<const api::EgressPolicy*> waiting_;
+  bool any_ready_ = false;
+  GatewayPlan plan_;
+};
+
+} // namespace
+
+GatewayPlan plan_gateway(const GatewayInput& input) { return Planner(input).run(); }
+
+} // namespace egw::egress

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "api/core.hpp"
+#include "api/egress.hpp"
+#include "egress/gateway_plan.hpp"
+
+// Whether a policy is accepted, and what its status says. Pure.
+namespace egw::egress {
+
+struct PolicyInput {
+  const api::EgressPolicy* policy = nullptr;
+  const api::Namespace* ns = nullptr; // the policy's; nullptr: cluster-wide, or not known
+  const std::map<std::string, api::EgressGateway>* gateways = nullptr;
+  const api::EgressGateway* cluster_default = nullptr;
+  const std::map<std::string, Refusal>* refused_gateways = nullptr;
+};
+
+struct Verdict {
+  bool accepted = false;
+  Refusal refusal;     // when not accepted
+  std::string gateway; // spec.egressGatewayName, or the default that applies
+  bool fill = false;   // the name is to be written into the spec first
+  bool operator==(const Verdict&) const = default;
+};
+[[nodiscard]] Verdict judge(const PolicyInput& input);
+
+// Whether a gateway's scope admits a namespace. Cluster policies are made by those who make gateways,
+// and are always admitted.
+[[nodiscard]] bool in_scope(const api::EgressGatewaySpec& gateway, const api::Namespace& ns);
+
+// `allocation`: nullptr when the policy is not accepted. `node`: who holds its EIP; empty: nobody.
+[[nodiscard]] api::PolicyStatus plan_policy_status(const api::EgressPolicy& policy,
+                                                   const Verdict& verdict,
+                                                   const Allocation* allocation,
+                                                   const std::string& node, WallTime now);
+
+// Finds an entry in a gateway's status.
+struct Placed {
+  const api::EipEntry* entry = nullptr; // nullptr: there is none
+  std::string node;                     // empty: unplaced
+};
+[[nodiscard]] Placed find_entry(const api::EgressGatewayStatus& status, std::int32_t id);
+
+} // namespace egw::egress

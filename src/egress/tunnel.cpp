@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "egress/tunnel.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/digest.hpp"
+#include "egress/names.hpp"
+#include "egress/policy.hpp"
+
+namespace egw::egress {
+
+Result<void> validate(const TunnelSubnets& subnets) {
+  if (subnets.v4.family() != Family::V4 || subnets.v4.length > 29) {
+    return Error{fmt::format("the IPv4 tunnel subnet {} must be an IPv4 CIDR of /29 or shorter",
+                             subnets.v4.to_string())};
+  }
+  if (subnets.v6.family() != Family::V6 || subnets.v6.length > 125) {
+    return Error{fmt::format("the IPv6 tunnel subnet {} must be an IPv6 CIDR of /125 or shorter",
+                             subnets.v6.to_string())};
+  }
+  return {};
+}
+
+void TunnelBook::remove(const std::string& node) {
+  const auto at = nodes_.find(node);
+  if (at == nodes_.end()) return;
+  const auto& [created, addresses] = at->second;
+  for (const Address& address : addresses) {
+    const auto claim = addresses_.find(address);
+    claim->second.erase({created, node});
+    if (claim->second.empty()) addresses_.erase(claim);
+  }
+  nodes_.erase(at);
+}
+
+void TunnelBook::claim(const api::EgressNode& node) {
+  remove(node.meta.name);
+  // One that is not written yet comes after all that are.
+  const WallTime created = node.meta.uid.empty() ? WallTime::max() : node.meta.created;
+  std::set<Address> addresses;
+  for (const std::string* text : {&node.status.tunnel_ipv4, &node.status.tunnel_ipv6}) {
+    if (const auto address = Address::parse(*text)) addresses.insert(*address);
+  }
+  for (const Address& address : addresses) addresses_[address].insert({created, node.meta.name});
+  nodes_.emplace(node.meta.name, std::make_tuple(created, std::move(addresses)));
+}
+
+const std::string* TunnelBook::owner(const Address& address) const {
+  const auto at = addresses_.find(address);
+  return at == addresses_.end() ? nullptr : &std::get<1>(*at->second.begin());
+}
+
+std::set<std::string> TunnelBook::claimants(const api::EgressNode& node) const {
+  std::set<std::string> names;
+  for (const std::string* text : {&node.status.tunnel_ipv4, &node.status.tunnel_ipv6}) {
+    const auto address = Address::parse(*text);
+    const auto at = address ? addresses_.find(*address) : addresses_.end();
+    if (at == addresses_.end()) continue;
+    for (const auto& [created, name] : at->second) {
+      if (name != node.meta.name) names.insert(name);
+    }
+  }
+  return names;
+}
+
+std::optional<Address> TunnelBook::pick(const Prefix& subnet, const std::string& node) const {
+  IntervalSet free;
+  free.add(subnet);
+  free.remove(subnet.first()); // network; in IPv6 the routers' anycast address (RFC 4291, 2.6.1)
+  if (subnet.family() == Family::V4) free.remove(subnet.last());
+
+  const auto digest = sha256("egw tunnel address " + node);
+  std::uint64_t number = 0;
+  for (std::size_t i = 0; i < sizeof number; ++i) number = number << 8 | digest[i];
+  const std::uint64_t size = Range::of(subnet).size();
+  const Address start = subnet.first().plus(number % size).value_or(subnet.first());
+
+  const auto scan = [&](const Address& from) -> std::optional<Address> {
+    auto at = free.at_or_after(from);
+    while (at && at->family == subnet.family()) {
+      if (!addresses_.contains(*at)) return at;
+      const auto next = at->next();
+      at = next ? free.at_or_after(*next) : std::nullopt;
+    }
+    return std::nullopt;
+  };
+  if (auto found = scan(start)) return found;
+  return scan(subnet.first());
+}
+
+std::optional<std::string> foreign_parent(const api::Node& node, const api::EgressNode& egress_node) {
+  const api::TunnelParent& parent = egress_node.status.parent;
+  for (const auto& [text, family] :
+       {std::pair{&parent.ipv4, Family::V4}, std::pair{&parent.ipv6, Family::V6}}) {
+    if (text->empty()) continue;
+    const auto address = Address::parse(*text);
+    const auto& known = node.internal_ips;
+    if (address && std::ranges::find(known, *address) != known.end()) continue;
+    // A kubelet that was told one family lists no address of the other, though the node may have one.
+    const bool lists_family =
+        std::ranges::any_of(known, [f = family](const Address& a) { return a.family == f; });
+    if (address && address->family == Family::V6 && !lists_family && !parent.ipv4.empty()) continue;
+    return *text;
+  }
+  return std::nullopt;
+}
+
+api::NodePhase node_phase(const api::Node* node, const api::EgressNode* egress_node) {
+  if (node == nullptr || node->meta.deleting || !node->ready) return api::NodePhase::NodeNotReady;
+  if (egress_node == nullptr || egress_node->status.tunnel_ipv4.empty() ||
+      egress_node->status.tunnel_ipv6.empty()) {
+    return api::NodePhase::Pending;
+  }
+  const auto* datapath = api::find_condition(egress_node->status.conditions, kDatapathReady);
+  if (datapath == nullptr || datapath->status == "Unknown") return api::NodePhase::Init;
+  if (datapath->status != "True" || foreign_parent(*node, *egress_node)) {
+    return api::NodePhase::Failed;
+  }
+  return api::NodePhase::Ready;
+}
+
+namespace {
+
+std::string pick_address(const EgressNodeInput& in, const TunnelBook& book, const Prefix& subnet,
+                         const std::string& present) {
+  const std::string& name = in.node->meta.name;
+  if (const auto address = Address::parse(present); address && subnet.contains(*address)) {
+    const std::string* owner = book.owner(*address);
+    if (owner == nullptr || *owner == name) return present;
+  }
+  if (in.overlap && Range::of(subnet).contains(in.overlap->first)) return "";
+  const auto picked = book.pick(subnet, name);
+  return picked ? picked->to_string() : "";
+}
+
+struct ReadyText {
+  bool ready;
+  std::string reason, message;
+};
+
+ReadyText ready_text(const api::Node& node, const api::EgressNode& wanted) {
+  const auto* datapath = api::find_condition(wanted.status.conditions, kDatapathReady);
+  const std::string phase = api::to_string(wanted.status.phase);
+  switch (wanted.status.phase) {
+    case api::NodePhase::Ready: return {true, "Ready", ""};
+    case api::NodePhase::NodeNotReady:
+      return {false, phase, "the Node's condition Ready is not True: see kubectl describe node"};
+    case api::NodePhase::Pending:
+      return {false, phase, "no tunnel addresses yet: see condition AddressesAllocated"};
+    case api::NodePhase::Init:
+      return {false, phase, "the agent has not said yet that its kernel state is in place: see the "
+                            "agent's pod on this node"};
+    case api::NodePhase::Failed:
+      if (const auto foreign = foreign_parent(node, wanted)) {
+        return {false, "ForeignParent",
+                fmt::format("status.tunnel.parent {} is not among the Node's addresses: set the agent's "
+                            "underlay interface, or the kubelet's --node-ip",
+                            *foreign)};
+      }
+      return {false, phase,
+              datapath != nullptr && !datapath->message.empty()
+                  ? "the agent says: " + datapath->message
+                  : std::string("the agent could not put its kernel state in place: see its log")};
+    case api::NodePhase::AgentDown:
+    case api::NodePhase::NodeDown: break;
+  }
+  return {false, phase, ""};
+}
+
+} // namespace
+
+api::EgressNode plan_egress_node(const EgressNodeInput& in, const TunnelBook& book) {
+  api::EgressNode wanted = in.current != nullptr ? *in.current : api::EgressNode{};
+  const std::string& name = in.node->meta.name;
+  wanted.meta.name = name;
+  const api::OwnerReference owner{"v1", "Node", name, in.node->meta.uid, false};
+  std::erase_if(wanted.meta.owners,
+                [&](const auto& o) { return o.kind == "Node" && o.uid != owner.uid; });
+  if (std::ranges::find(wanted.meta.owners, owner.uid, &api::OwnerReference::uid) ==
+      wanted.meta.owners.end()) {
+    wanted.meta.owners.push_back(owner);
+  }
+  if (in.is_gateway) {
+    wanted.meta.labels.set(api::kLabelGatewayNode, "true");
+  } else {
+    wanted.meta.labels.erase(api::kLabelGatewayNode);
+  }
+  wanted.status.tunnel_mac = tunnel_mac(name).to_string();
+  wanted.status.tunnel_ipv4 = pick_address(in, book, in.subnets.v4, wanted.status.tunnel_ipv4);
+  wanted.status.tunnel_ipv6 = pick_address(in, book, in.subnets.v6, wanted.status.tunnel_ipv6);
+  wanted.status.phase = node_phase(in.node, &wanted);
+
+  const auto set = [&](const char* type, bool status, std::string reason, std::string message) {
+    api::set_condition(wanted.status.conditions,
+                       {type, status ? "True" : "False", std::move(reason), std::move(message),
+                        wanted.meta.generation, {}},
+                       in.now);
+  };
+  const bool complete = !wanted.status.tunnel_ipv4.empty() && !wanted.status.tunnel_ipv6.empty();
+  if (in.overlap) {
+    set(kAddressesAllocated, complete, "SubnetOverlap",
+        fmt::format("the tunnel subnets overlap {} of the cluster: give the controller another "
+                    "--tunnel-ipv4-subnet or --tunnel-ipv6-subnet",
+                    in.overlap->to_string()));
+  } else if (!complete) {
+    set(kAddressesAllocated, false, "SubnetFull",
+        "every address of a tunnel subnet is taken: give the controller a larger "
+        "--tunnel-ipv4-subnet or --tunnel-ipv6-subnet");
+  } else {
+    set(kAddressesAllocated, true, "Allocated", "");
+  }
+  const ReadyText text = ready_text(*in.node, wanted);
+  set(kReady, text.ready, text.reason, text.message);
+  return wanted;
+}
+
+} // namespace egw::egress

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "egress/world.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <type_traits>
+#include <utility>
+
+namespace egw::egress {
+
+namespace {
+
+std::optional<std::uint64_t> version_number(const std::string& text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+template <class Map>
+void set_member(Map& map, const typename Map::key_type& key,
+                const typename Map::mapped_type::key_type& member, bool present) {
+  if (present) {
+    map[key].insert(member);
+  } else if (const auto at = map.find(key); at != map.end()) {
+    at->second.erase(member);
+    if (at->second.empty()) map.erase(at);
+  }
+}
+
+template <class Map>
+const typename Map::mapped_type& members(const Map& map, const typename Map::key_type& key) {
+  static const typename Map::mapped_type kNone;
+  const auto at = map.find(key);
+  return at == map.end() ? kNone : at->second;
+}
+
+// Calls `f(map, key)` with the map that holds objects of the kind. `W` is World or const World.
+template <class W, class F>
+auto with_table(W& w, const ObjectKey& k, const F& f) {
+  switch (k.kind) {
+    case Kind::Node: return f(w.nodes, k.name);
+    case Kind::Pod: break;
+    case Kind::Namespace: return f(w.namespaces, k.name);
+    case Kind::EndpointSlice: return f(w.api_server, api::NamespacedName{k.namespace_, k.name});
+    case Kind::Gateway: return f(w.gateways, k.name);
+    case Kind::GatewayPolicy:
+    case Kind::Policy:
+    case Kind::ClusterPolicy:
+      return f(w.policies, api::PolicyKey{*policy_kind(k.kind), k.namespace_, k.name});
+    case Kind::EgressNode: return f(w.egress_nodes, k.name);
+    case Kind::Slice:
+    case Kind::ClusterSlice: return f(w.slices, api::NamespacedName{k.namespace_, k.name});
+    case Kind::ClusterInfo: return f(w.cluster_infos, k.name);
+  }
+  if constexpr (std::is_const_v<W>) {
+    static const std::map<std::string, api::Pod> kNone;
+    const auto at = w.pods.find(k.namespace_);
+    return f(at == w.pods.end() ? kNone : at->second, k.name);
+  } else {
+    return f(w.pods[k.namespace_], k.name);
+  }
+}
+
+bool matches(const api::EgressGateway& gateway, const api::Node& node) {
+  const auto& selector = gateway.spec.node_selector;
+  return !selector.empty() && selector.matches(node.meta.labels); // an empty one is refused
+}
+
+} // namespace
+
+bool older_version(const std::string& a, const std::string& b) {
+  const auto x = version_number(a), y = version_number(b);
+  return x && y && *x < *y;
+}
+
+std::optional<api::PolicyKey> owner_of(const api::EgressEndpointSlice& slice) {
+  for (const auto& owner : slice.meta.owners) {
+    const auto kind = api::parse_policy_kind(owner.kind);
+    if (kind && owner.controller) return api::PolicyKey{*kind, slice.meta.namespace_, owner.name};
+  }
+  return std::nullopt;
+}
+
+std::optional<World::Change> World::put(Object object) {
+  const ObjectKey key = key_of(object);
+  unreadable_.erase(key);
+  Change change{key, std::nullopt};
+  const bool taken = with_table(*this, key, [&](auto& map, const auto& name) {
+    using T = typename std::decay_t<decltype(map)>::mapped_type;
+    T& fresh = std::get<T>(object);
+    const auto at = map.find(name);
+    if (at == map.end()) {
+      map.emplace(name, fresh);
+      return true;
+    }
+    T& known = at->second;
+    if (older_version(fresh.meta.resource_version, known.meta.resource_version)) return false;
+    known.meta.resource_version = fresh.meta.resource_version;
+    if (known == fresh) return false;
+    change.before = std::exchange(known, fresh);
+    return true;
+  });
+  if (!taken) return std::nullopt;
+  if (change.before) index(*change.before, false);
+  index(object, true);
+  return change;
+}
+
+std::optional<World::Change> World::erase(const Deleted& deleted) {
+  unreadable_.erase(deleted.key);
+  Change change{deleted.key, std::nullopt};
+  with_table(*this, deleted.key, [&](auto& map, const auto& name) {
+    const auto at = map.find(name);
+    if (at == map.end()) return;
+    const api::ObjectMeta& meta = at->second.meta;
+    if (older_version(deleted.resource_version, meta.resource_version)) return;
+    // A deletion of an earlier object of this name says nothing about the one that is there now.
+    if (!deleted.uid.empty() && deleted.uid != meta.uid &&
+        !older_version(meta.resource_version, deleted.resource_version)) {
+      return;
+    }
+    change.before = std::move(at->second);
+    map.erase(at);
+  });
+  if (deleted.key.kind == Kind::Pod) {
+    const auto at = pods.find(deleted.key.namespace_);
+    if (at != pods.end() && at->second.empty()) pods.erase(at);
+  }
+  if (!change.before) return std::nullopt;
+  index(*change.before, false);
+  return change;
+}
+
+std::vector<World::Change> World::replace(Replaced list) {
+  std::set<ObjectKey> present;
+  std::vector<Change> changes;
+  for (const auto& name : list.unreadable) present.insert({list.kind, name.namespace_, name.name});
+  for (const auto& object : list.objects) present.insert(key_of(object));
+
+  std::vector<Deleted> gone;
+  const auto collect = [&](const auto& map) {
+    for (const auto& [name, object] : map) {
+      const ObjectKey key = key_of(Object(object));
+      if (key.kind != list.kind || present.contains(key)) continue;
+      gone.push_back({key, object.meta.uid, list.resource_version});
+    }
+  };
+  if (list.kind == Kind::Pod) {
+    for (const auto& [ns, map] : pods) collect(map);
+  } else {
+    with_table(std::as_const(*this), {list.kind, "", ""},
+               [&](const auto& map, const auto&) { collect(map); });
+  }
+  for (const Deleted& deleted : gone) {
+    if (auto change = erase(deleted)) changes.push_back(*std::move(change));
+  }
+  std::erase_if(unreadable_, [&](const ObjectKey& key) { return key.kind == list.kind; });
+  for (auto& object : list.objects) {
+    if (auto change = put(std::move(object))) changes.push_back(*std::move(change));
+  }
+  for (const auto& name : list.unreadable) {
+    unreadable_.insert({list.kind, name.namespace_, name.name});
+  }
+  synced_.set(static_cast<std::size_t>(list.kind));
+  return changes;
+}
+
+const api::ObjectMeta* World::find(const ObjectKey& key) const {
+  return with_table(*this, key, [](const auto& map, const auto& name) -> const api::ObjectMeta* {
+    const auto at = map.find(name);
+    return at == map.end() ? nullptr : &at->second.meta;
+  });
+}
+
+bool World::any_policy_unreadable() const {
+  return std::any_of(unreadable_.begin(), unreadable_.end(),
+                     [](const ObjectKey& key) { return policy_kind(key.kind).has_value(); });
+}
+
+std::set<std::string> World::unreadable_gateways() const {
+  std::set<std::string> names;
+  for (const ObjectKey& key : unreadable_) {
+    if (key.kind == Kind::Gateway) names.insert(key.name);
+  }
+  return names;
+}
+
+void World::match(const std::string& gateway, const std::string& node, bool matches) {
+  set_member(gateways_of_, node, gateway, matches);
+  set_member(nodes_of_, gateway, node, matches);
+}
+
+void World::index(const Object& object, bool present) {
+  if (const auto* policy = std::get_if<api::EgressPolicy>(&object)) {
+    set_member(by_namespace_, policy->meta.namespace_, policy->key(), present);
+    set_member(by_gateway_, policy->spec.gateway, policy->key(), present);
+  } else if (const auto* slice = std::get_if<api::EgressEndpointSlice>(&object)) {
+    if (const auto owner = owner_of(*slice)) {
+      set_member(by_policy_, *owner, {slice->meta.namespace_, slice->meta.name}, present);
+    }
+  } else if (const auto* gateway = std::get_if<api::EgressGateway>(&object)) {
+    for (const auto& [name, node] : nodes) {
+      if (matches(*gateway, node)) match(gateway->meta.name, name, present);
+    }
+  } else if (const auto* node = std::get_if<api::Node>(&object)) {
+    for (const auto& [name, candidate] : gateways) {
+      if (matches(candidate, *node)) match(name, node->meta.name, present);
+    }
+  }
+}
+
+const std::set<api::PolicyKey>& World::policies_in(const std::string& ns) const {
+  return members(by_namespace_, ns);
+}
+const std::set<api::PolicyKey>& World::policies_of(const std::string& gateway) const {
+  return members(by_gateway_, gateway);
+}
+const std::set<api::NamespacedName>& World::slices_of(const api::PolicyKey& policy) const {
+  return members(by_policy_, policy);
+}
+const std::set<std::string>& World::gateways_of(const std::string& node) const {
+  return members(gateways_of_, node);
+}
+const std::set<std::string>& World::nodes_of(const std::string& gateway) const {
+  return members(nodes_of_, gateway);
+}
+const api::Labels* World::namespace_labels(const std::string& ns) const {
+  const auto at = namespaces.find(ns);
+  return at == namespaces.end() ? nullptr : &at->second.meta.labels;
+}
+
+} // namespace egw::egress

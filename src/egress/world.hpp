@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <bitset>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "egress/controller_io.hpp"
+
+namespace egw::egress {
+
+// What the controller knows of the API server, with the indices that tell whom a change touches. The
+// order in which objects arrive does not matter: an older version never replaces a newer one.
+class World {
+ public:
+  std::map<std::string, api::Node> nodes;
+  std::map<std::string, std::map<std::string, api::Pod>> pods; // by namespace, by name
+  std::map<std::string, api::Namespace> namespaces;
+  std::map<api::NamespacedName, api::EndpointSlice> api_server;
+  std::map<std::string, api::EgressGateway> gateways;
+  std::map<api::PolicyKey, api::EgressPolicy> policies;
+  std::map<std::string, api::EgressNode> egress_nodes;
+  std::map<api::NamespacedName, api::EgressEndpointSlice> slices;
+  std::map<std::string, api::EgressClusterInfo> cluster_infos;
+
+  // An object that is another one now. Gone when find() has nothing.
+  struct Change {
+    ObjectKey key;
+    std::optional<Object> before; // nothing: it is new
+  };
+  std::optional<Change> put(Object object);
+  std::optional<Change> erase(const Deleted& deleted);
+  std::vector<Change> replace(Replaced list);
+  void note_unreadable(const ObjectKey& key) { unreadable_.insert(key); }
+
+  [[nodiscard]] bool synced() const { return synced_.all(); } // every list has come
+  [[nodiscard]] const api::ObjectMeta* find(const ObjectKey& key) const;
+  [[nodiscard]] bool unreadable(const ObjectKey& key) const { return unreadable_.contains(key); }
+  [[nodiscard]] bool any_policy_unreadable() const;
+  [[nodiscard]] std::set<std::string> unreadable_gateways() const;
+
+  // Empty sets where there is nothing.
+  [[nodiscard]] const std::set<api::PolicyKey>& policies_in(const std::string& ns) const; // "": cluster
+  [[nodiscard]] const std::set<api::PolicyKey>& policies_of(const std::string& gateway) const;
+  [[nodiscard]] const std::set<api::NamespacedName>& slices_of(const api::PolicyKey& policy) const;
+  [[nodiscard]] const std::set<std::string>& gateways_of(const std::string& node) const;
+  [[nodiscard]] const std::set<std::string>& nodes_of(const std::string& gateway) const;
+  [[nodiscard]] const api::Labels* namespace_labels(const std::string& ns) const;
+
+ private:
+  void index(const Object& object, bool present);
+  void match(const std::string& gateway, const std::string& node, bool matches);
+
+  std::bitset<kKinds> synced_;
+  std::set<ObjectKey> unreadable_;
+  std::map<std::string, std::set<api::PolicyKey>> by_namespace_, by_gateway_;
+  std::map<api::PolicyKey, std::set<api::NamespacedName>> by_policy_;
+  std::map<std::string, std::set<std::string>> gateways_of_, nodes_of_;
+};
+
+// The policy that owns a slice, by its ownerReference. Nothing: it is not ours.
+[[nodiscard]] std::optional<api::PolicyKey> owner_of(const api::EgressEndpointSlice& slice);
+
+// Resource versions of one kind are compared as numbers (etcd revisions). True only if both are numbers.
+[[nodiscard]] bool older_version(const std::string& a, const std::string& b);
+
+} // namespace egw::egress
