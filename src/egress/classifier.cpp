@@ -22,7 +22,7 @@ Classifier::Decision Classifier::decide(const Address& pod, const Address& desti
     if (!captures(policy, destination)) continue;
     Decision d;
     d.kind = Decision::Kind::Drop;
-    d.policy = data->keys.at(id->second)[i];
+    d.policy = data->keys.at(pod)->at(i);
     const bool served = destination.family == Family::V4 ? policy.has_v4 : policy.has_v6;
     const auto place = data->input.eips.find(policy.eip_id);
     if (policy.eip_id == 0 || !served || place == data->input.eips.end()) return d;

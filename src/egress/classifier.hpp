@@ -14,7 +14,8 @@ namespace egw::egress {
 struct Classifier::Data {
   RulesetInput input;
   NodeOptions options;
-  std::map<std::uint32_t, std::vector<api::PolicyKey>> keys; // by class id, in the order of its policies
+  // By pod address, in the order of its class: pods of other policies may share a class by content.
+  std::map<Address, std::shared_ptr<const std::vector<api::PolicyKey>>> keys;
   std::map<std::uint32_t, std::string> gateway_names;        // by index
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <bit>
+#include <set>
 
 #include "egress/node_plan.hpp"
 
@@ -26,10 +26,15 @@ Marks recover_marks(const net::State& actual, const std::map<std::string, api::E
     }
   }
   Marks marks;
+  std::set<std::uint32_t> taken;
   for (const auto& [key, route] : actual.routes) {
-    if (key.table <= options.table_base || !route.via) continue;
+    if (key.table <= options.table_base + kReplyIndex || !route.via) continue;
+    const std::uint32_t index = key.table - options.table_base;
     const auto node = by_tunnel.find(*route.via);
-    if (node != by_tunnel.end()) marks.index.emplace(node->second, key.table - options.table_base);
+    if (node == by_tunnel.end() || !mark_of(index, options.mark_mask)) continue;
+    // Tables of the two families that disagree, or two tables of one node: the first one stands.
+    if (marks.index.contains(node->second) || !taken.insert(index).second) continue;
+    marks.index.emplace(node->second, index);
   }
   return marks;
 }

@@ -44,6 +44,7 @@ struct AgentWorld {
 
 // Packet marks are local to a node: index 1 is "reply", 2 and up are gateway nodes. An index stays with
 // its node for as long as the node is used, so that packets under way keep their meaning.
+inline constexpr std::uint32_t kReplyIndex = 1;
 struct Marks {
   std::map<std::string, std::uint32_t> index; // by node name
   bool operator==(const Marks&) const = default;
@@ -83,10 +84,11 @@ struct NodePlan {
   net::State state;
   api::TunnelParent parent;                // empty name: none was found
   std::map<std::int32_t, std::vector<Address>> held; // EIPs that this node holds, by id
-  std::string eip_link;                    // interface that bears them
   Marks marks;
   Classifier classifier;
-  std::vector<std::string> problems;       // why the datapath can't be complete; for DatapathReady
+  // Why this node's datapath can't be complete (for DatapathReady), and what is wrong elsewhere: a peer
+  // that is not ready must not make its users unready.
+  std::vector<std::string> problems, warnings;
 };
 
 [[nodiscard]] NodePlan plan_node(const AgentWorld& world, const net::Host& host, const Marks& previous,

@@ -47,6 +47,7 @@ struct CompiledPolicy {
   // Priority, namespaced before cluster-wide, older first, then kind, namespace, name.
   std::int32_t priority = kDefaultPriority;
   WallTime created{};
+  bool operator==(const CompiledPolicy&) const = default;
 };
 
 [[nodiscard]] CompiledPolicy compile(const api::EgressPolicy& policy);

@@ -22,8 +22,6 @@ using net::NftFamily;
 using net::Set;
 using net::Table;
 
-constexpr std::uint32_t kReplyIndex = 1;
-
 Bytes bytes_of(const Address& a) {
   return {a.bytes.begin(), a.bytes.begin() + static_cast<std::ptrdiff_t>(a.size())};
 }
@@ -140,11 +138,12 @@ class Builder {
   void classes() {
     Set map{.key = KeyType::Mark, .data = DataType::Verdict};
     for (const auto& [id, pod_class] : in_.classes) {
-      // Addresses inside the cluster are never captured, whatever a policy says.
-      std::vector<net::Rule> rules{rule({daddr_in(nft_, "cluster"), accept()})};
+      // Addresses inside the cluster are never captured, whatever a policy says. A class is jumped to:
+      // what no policy takes comes back, and goes on untouched, or is dropped when it came by the tunnel.
+      std::vector<net::Rule> rules{rule({daddr_in(nft_, "cluster"), give_back()})};
       for (const PolicyRule& policy : pod_class.policies) add_policy(rules, policy);
       chain(pod_class.name, std::move(rules));
-      map.elements[{host32(id), {}}] = net::Verdict{net::VerdictKind::Goto, pod_class.name};
+      map.elements[{host32(id), {}}] = net::Verdict{net::VerdictKind::Jump, pod_class.name};
     }
     table_.sets["classes"] = std::move(map);
   }

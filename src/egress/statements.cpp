@@ -169,6 +169,7 @@ Piece classify(NftFamily family, const std::string& pods, const std::string& cla
 
 Piece accept() { return {Decide{{net::VerdictKind::Accept, {}}}}; }
 Piece drop() { return {Decide{{net::VerdictKind::Drop, {}}}}; }
+Piece give_back() { return {Decide{{net::VerdictKind::Return, {}}}}; }
 Piece go(const std::string& chain) { return {Decide{{net::VerdictKind::Goto, chain}}}; }
 
 } // namespace egw::egress::nft

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "egress/affected.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <string>
+
+namespace egw::egress {
+
+namespace {
+
+using net::NftFamily;
+
+const net::Table kNoTable;
+const net::Set kNoSet;
+
+const net::Table& table_of(const net::State& s, NftFamily family) {
+  const auto t = s.tables.find(family);
+  return t == s.tables.end() ? kNoTable : t->second;
+}
+const net::Set& set_of(const net::Table& t, const char* name) {
+  const auto s = t.sets.find(name);
+  return s == t.sets.end() ? kNoSet : s->second;
+}
+
+Address address_of(NftFamily family, const net::Bytes& bytes) {
+  Address a{family == NftFamily::Ip ? Family::V4 : Family::V6, {}};
+  std::copy_n(bytes.begin(), std::min(bytes.size(), a.size()), a.bytes.begin());
+  return a;
+}
+
+// The chain of a pod's class tells all that the class decides: its name is a digest of that.
+const net::ElementData* class_of(const net::Set& classes, const net::ElementData& id) {
+  const auto* bytes = std::get_if<net::Bytes>(&id);
+  if (bytes == nullptr) return nullptr;
+  const auto found = classes.elements.find({*bytes, {}});
+  return found == classes.elements.end() ? nullptr : &found->second;
+}
+
+bool same_class(const net::Table& before, const net::ElementData& a, const net::Table& after,
+                const net::ElementData& b) {
+  const auto* x = class_of(set_of(before, "classes"), a);
+  const auto* y = class_of(set_of(after, "classes"), b);
+  return x != nullptr && y != nullptr && *x == *y;
+}
+
+void pods(NftFamily family, const net::Table& before, const net::Table& after, Affected& out) {
+  const auto& old_pods = set_of(before, "pods").elements;
+  const auto& new_pods = set_of(after, "pods").elements;
+  // Destinations are judged otherwise, for every pod.
+  const bool all = set_of(before, "cluster").elements != set_of(after, "cluster").elements;
+  for (const auto& [key, id] : old_pods) {
+    const auto now = new_pods.find(key);
+    if (all || now == new_pods.end() || !same_class(before, id, after, now->second)) {
+      out.pods.insert(address_of(family, key.first));
+    }
+  }
+  for (const auto& [key, id] : new_pods) {
+    if (!old_pods.contains(key)) out.pods.insert(address_of(family, key.first));
+  }
+}
+
+void eips(const net::Table& before, const net::Table& after, Affected& out) {
+  const auto compare = [&](const net::Table& a, const net::Table& b) {
+    const std::string prefix = "eip_";
+    for (auto c = a.chains.lower_bound(prefix); c != a.chains.end(); ++c) {
+      if (!c->first.starts_with(prefix)) break;
+      std::int32_t id = 0;
+      const char* const end = c->first.data() + c->first.size();
+      if (std::from_chars(c->first.data() + prefix.size(), end, id).ptr != end) continue; // "eip_in"
+      const auto other = b.chains.find(c->first);
+      if (other == b.chains.end() || other->second != c->second) out.eip_ids.insert(id);
+    }
+  };
+  compare(before, after);
+  compare(after, before);
+}
+
+} // namespace
+
+Affected affected(const net::State& before, const net::State& after) {
+  Affected out;
+  for (const NftFamily family : {NftFamily::Ip, NftFamily::Ip6}) {
+    pods(family, table_of(before, family), table_of(after, family), out);
+    eips(table_of(before, family), table_of(after, family), out);
+  }
+  return out;
+}
+
+} // namespace egw::egress

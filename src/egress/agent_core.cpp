@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "egress/agent_core.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
+namespace egw::egress {
+
+using namespace agent;
+
+namespace {
+
+bool is_eip(const net::AddressValue& value) { return value.eip; }
+
+std::string join(const std::vector<std::string>& parts, const char* separator) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : separator) + part;
+  return text;
+}
+
+} // namespace
+
+AgentCore::AgentCore(AgentOptions options)
+    : options_(std::move(options)), store_(options_.node) {}
+
+std::vector<Action> AgentCore::step(std::vector<Event> events, const Now& now) {
+  std::vector<Action> out;
+  for (Event& event : events) {
+    std::visit([&](auto& e) { handle(e, now); }, event);
+  }
+  if (stopped_) return out;
+  watch_slices(out);
+  look_and_write(now, out);
+  confirm(out);
+  announce(now.steady, out);
+  connections(now.steady, out);
+  report(now, out);
+  tell(out);
+  return out;
+}
+
+// --- events ------------------------------------------------------------------------------------------
+
+template <class E>
+void AgentCore::handle(E& event, const Now& now) {
+  if (store_.take(event)) changed(now.steady);
+}
+
+void AgentCore::handle(Observed& event, const Now& now) {
+  observing_ = false;
+  if (!event.observation) {
+    refusals_ = {event.observation.error()};
+    fail(kernel_retry_, now.steady);
+    look_ = true;
+    return;
+  }
+  next_look_ = now.steady + options_.look_gap;
+  kernel_ = std::move(event.observation->state);
+  host_ = std::move(event.observation->host);
+  dirty_ = now.steady;
+}
+
+void AgentCore::handle(Applied& event, const Now& now) {
+  applying_ = false;
+  const Duration took = now.steady - turn_began_;
+  quiet_until_ = now.steady + std::clamp(took, options_.burst_min, options_.burst_max);
+  refusals_ = std::move(event.errors);
+  if (!refusals_.empty()) { // what was believed of the kernel may be wrong
+    fail(kernel_retry_, now.steady);
+    kernel_.reset();
+    look_ = true;
+    settled_ = false;
+    return;
+  }
+  for (const auto& [key, value] : plan_.state.addresses) {
+    if (!value.eip || kernel_->addresses.contains(key)) continue;
+    announcements_[key.prefix.address] = {key.link, now.steady, 0};
+  }
+  kernel_retry_ = {};
+  kernel_ = plan_.state;
+  marks_ = plan_.marks;
+  settled_ = !dirty_.has_value();
+  to_list_.merge(std::move(in_apply_));
+  in_apply_ = {};
+}
+
+void AgentCore::handle(Connections& event, const Now& now) {
+  listing_ = false;
+  if (event.connections) {
+    listing_ = true;
+    connections_ = std::move(event.connections).value();
+    return;
+  }
+  to_list_.merge(std::move(listed_));
+  listed_ = {};
+  fail(list_retry_, now.steady);
+}
+
+void AgentCore::handle(Forgotten& event, const Now& now) {
+  listing_ = false;
+  if (event.result) {
+    list_retry_ = {};
+  } else {
+    to_list_.merge(std::move(listed_));
+    fail(list_retry_, now.steady);
+  }
+  listed_ = {};
+}
+
+void AgentCore::handle(PatchDone& event, const Now& now) {
+  patching_ = false;
+  if (event.node) {
+    patch_retry_ = {};
+    Changed<api::EgressNode> seen{std::move(event.node).value()};
+    handle(seen, now);
+  } else {
+    fail(patch_retry_, now.steady);
+  }
+}
+
+void AgentCore::handle(KernelChanged&, const Now&) { look_ = true; }
+void AgentCore::handle(Stop&, const Now&) { stopped_ = true; }
+
+void AgentCore::changed(Time now) {
+  settled_ = false;
+  if (!dirty_) dirty_ = std::max(now, quiet_until_);
+  // What was refused may be all right now.
+  auto& retry = kernel_retry_;
+  if (retry.failed()) retry.at = std::min(retry.at, std::max(now, retry.since + options_.retry_min));
+}
+
+void AgentCore::fail(Retry& retry, Time now) const {
+  Duration wait = options_.retry_min;
+  for (int i = 0; i < retry.failures && wait < options_.retry_max; ++i) wait *= 2;
+  ++retry.failures;
+  retry.since = now;
+  retry.at = now + std::min(wait, options_.retry_max);
+}
+
+// --- the kernel ----------------------------------------------------------------------------------------
+
+void AgentCore::watch_slices(std::vector<Action>& out) {
+  auto wanted = store_.gateways_here();
+  if (sliced_ != wanted) {
+    if (store_.keep_slices_of(wanted)) dirty_ = dirty_.value_or(Time{});
+    if (sliced_ || !wanted.empty()) out.emplace_back(WatchSlices{wanted});
+    sliced_ = std::move(wanted);
+  }
+  synced_ = synced_ || store_.missing(*sliced_).empty();
+}
+
+// When the kernel is to be looked at or written next; nothing while an answer is awaited.
+std::optional<Time> AgentCore::kernel_due() const {
+  if (kernel_in_flight()) return std::nullopt;
+  std::optional<Time> due;
+  const auto earlier = [&](Time t) { due = due ? std::min(*due, t) : t; };
+  if (look_) earlier(kernel_retry_.failed() ? kernel_retry_.at : next_look_);
+  if (dirty_ && synced_ && kernel_) {
+    const Time first = kernel_retry_.failed() ? kernel_retry_.at : Time{};
+    earlier(std::max(*dirty_, first));
+  }
+  return due;
+}
+
+void AgentCore::look_and_write(const Now& now, std::vector<Action>& out) {
+  const auto due = kernel_due();
+  if (!due || *due > now.steady) return;
+  if (look_ && (next_look_ <= now.steady || kernel_retry_.failed())) {
+    look_ = false;
+    observing_ = true;
+    out.emplace_back(Observe{});
+  } else {
+    make_plan(now, out);
+  }
+}
+
+void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
+  if (!marks_) marks_ = recover_marks(*kernel_, store_.world().nodes, options_.plan);
+  turn_began_ = now.steady;
+  dirty_.reset();
+  plan_ = plan_node(store_.world(), host_, *marks_, options_.plan);
+  planned_ = true;
+  net::Batch batch = net::diff(*kernel_, plan_.state);
+  if (batch.empty()) {
+    marks_ = plan_.marks;
+    settled_ = true;
+    refusals_.clear();
+    kernel_retry_ = {};
+    return;
+  }
+  in_apply_.merge(affected(*kernel_, plan_.state));
+  applying_ = true;
+  out.emplace_back(Apply{std::move(batch)});
+}
+
+// Other EIPs in the kernel than the placement gives to us: a write that was refused left them there.
+// While the first write is under way, what it takes away does not count yet.
+void AgentCore::confirm(std::vector<Action>& out) {
+  if (!planned_ || !kernel_ || (applying_ && !kernel_retry_.failed())) return;
+  const bool right = std::ranges::all_of(kernel_->addresses, [&](const auto& item) {
+    return !is_eip(item.second) || plan_.state.addresses.contains(item.first);
+  });
+  if (confirmed_ == right) return;
+  confirmed_ = right;
+  out.emplace_back(ConfirmPlacement{right});
+}
+
+void AgentCore::announce(Time now, std::vector<Action>& out) {
+  std::erase_if(announcements_, [&](const auto& item) {
+    return !plan_.state.addresses.contains({item.second.link, Prefix::host(item.first)});
+  });
+  std::map<std::string, std::vector<Address>> due;
+  for (auto& [address, a] : announcements_) {
+    if (a.next > now) continue;
+    due[a.link].push_back(address);
+    if (a.sent < options_.announce_again.size()) a.next = now + options_.announce_again[a.sent];
+    ++a.sent;
+  }
+  std::erase_if(announcements_, [&](const auto& item) {
+    return item.second.sent > options_.announce_again.size();
+  });
+  for (auto& [link, addresses] : due) out.emplace_back(Announce{link, std::move(addresses)});
+}
+
+// --- connections -----------------------------------------------------------------------------------------
+
+void AgentCore::connections(Time now, std::vector<Action>& out) {
+  if (connections_) {
+    auto found = stale(*std::exchange(connections_, std::nullopt), plan_.classifier);
+    if (!found.empty()) {
+      out.emplace_back(Forget{std::move(found)});
+      return;
+    }
+    listing_ = false;
+    listed_ = {};
+    list_retry_ = {};
+  }
+  if (listing_ || to_list_.empty() || !settled_) return;
+  if (list_retry_.failed() && list_retry_.at > now) return;
+  listing_ = true;
+  listed_ = std::exchange(to_list_, {});
+  out.emplace_back(ListConnections{{listed_.pods.begin(), listed_.pods.end()},
+                                   {listed_.eip_ids.begin(), listed_.eip_ids.end()}});
+}
+
+// --- what people and the controller see --------------------------------------------------------------------
+
+std::vector<std::string> AgentCore::problems() const {
+  std::vector<std::string> all = plan_.problems;
+  for (const Error& e : refusals_) all.push_back(e.message);
+  return all;
+}
+
+api::Condition AgentCore::datapath_ready() const {
+  api::Condition c{.type = kDatapathReady, .status = "True", .reason = "Applied", .message = ""};
+  constexpr std::size_t kMost = 3; // a condition is read by people
+  if (!refusals_.empty()) {
+    c.status = "False";
+    c.reason = "KernelRefused";
+    std::vector<std::string> first;
+    for (const Error& e : refusals_) {
+      if (first.size() < kMost) first.push_back(e.message);
+    }
+    c.message = join(first, "; ");
+    if (refusals_.size() > kMost) c.message += fmt::format(" (and {} more)", refusals_.size() - kMost);
+    c.message += ". What was in force before still is; the agent tries again by itself";
+  } else if (!plan_.problems.empty()) {
+    c.status = "False";
+    c.reason = "Incomplete";
+    c.message = join(plan_.problems, "; ");
+  }
+  return c;
+}
+
+void AgentCore::report(const Now& now, std::vector<Action>& out) {
+  const auto& own = store_.own_node();
+  if (patching_ || !own || !planned_ || (!settled_ && refusals_.empty())) return;
+  if (patch_retry_.failed() && patch_retry_.at > now.steady) return;
+  const api::Condition wanted = datapath_ready();
+  const api::Condition* is = api::find_condition(own->status.conditions, kDatapathReady);
+  const bool same = is != nullptr && is->status == wanted.status && is->reason == wanted.reason &&
+                    is->message == wanted.message && own->status.parent == plan_.parent &&
+                    own->status.agent.version == options_.version;
+  if (same) return;
+  api::EgressNode node = *own;
+  node.status.parent = plan_.parent;
+  node.status.agent = {};
+  node.status.agent.version = options_.version;
+  api::set_condition(node.status.conditions, wanted, now.wall);
+  patching_ = true;
+  out.emplace_back(PatchEgressNode{std::move(node)});
+}
+
+void AgentCore::tell(std::vector<Action>& out) {
+  Tell now{problems(), plan_.warnings};
+  if (!synced_ || (!settled_ && refusals_.empty()) || told_ == now) return;
+  told_ = now;
+  out.emplace_back(std::move(now));
+}
+
+std::vector<std::string> AgentCore::waiting_for() const {
+  return synced_ ? std::vector<std::string>{} : store_.missing(store_.gateways_here());
+}
+
+std::optional<Time> AgentCore::deadline() const {
+  if (stopped_) return std::nullopt;
+  std::optional<Time> due = kernel_due();
+  const auto earlier = [&](Time t) { due = due ? std::min(*due, t) : t; };
+  for (const auto& [address, a] : announcements_) earlier(a.next);
+  if (list_retry_.failed() && !listing_ && !to_list_.empty()) earlier(list_retry_.at);
+  if (patch_retry_.failed() && !patching_) earlier(patch_retry_.at);
+  return due;
+}
+
+} // namespace egw::egress

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "egress/affected.hpp"
+#include "egress/agent_io.hpp"
+#include "egress/agent_world.hpp"
+#include "egress/node_plan.hpp"
+
+// The agent's loop as a state machine: events in, actions out; no I/O, no clock, no threads. Events only
+// say "look again": what is done follows from the world as it is known and the kernel as it was seen.
+namespace egw::egress {
+
+struct AgentOptions {
+  std::string node;
+  std::string version; // of this program, for the EgressNode's status
+  NodeOptions plan;
+  // Changes that come within this of the end of an apply wait for company: as long as the last turn
+  // took, within these bounds.
+  Duration burst_min = std::chrono::milliseconds(1), burst_max = std::chrono::milliseconds(5);
+  // After a refusal: by itself with backoff from min to max; a change in the API is tried after min.
+  Duration retry_min = std::chrono::milliseconds(100), retry_max = std::chrono::seconds(5);
+  // Others change the kernel in bursts as well: at most one look in this time.
+  Duration look_gap = std::chrono::milliseconds(20);
+  // After a takeover, besides the first announcement (RFC 5227 section 2.3; busy peers miss one).
+  std::vector<Duration> announce_again = {std::chrono::milliseconds(300), std::chrono::seconds(1),
+                                          std::chrono::seconds(3)};
+};
+
+class AgentCore {
+ public:
+  explicit AgentCore(AgentOptions options);
+
+  // Each Observe, Apply, ListConnections, Forget and PatchEgressNode must be answered by its event;
+  // until then nothing of its kind follows.
+  [[nodiscard]] std::vector<agent::Action> step(std::vector<agent::Event> events, const Now& now);
+  // When step() has something to do next without an event.
+  [[nodiscard]] std::optional<Time> deadline() const;
+
+  [[nodiscard]] const NodePlan& plan() const { return plan_; } // the last one made
+  [[nodiscard]] const AgentWorld& world() const { return store_.world(); }
+  [[nodiscard]] bool synced() const { return synced_; }        // every list has been complete once
+  [[nodiscard]] std::vector<std::string> waiting_for() const;  // lists that are missing until then
+  [[nodiscard]] bool settled() const { return settled_; }      // the kernel is as planned
+
+ private:
+  struct Retry { // of what was refused
+    int failures = 0;
+    Time since{}, at{}; // the last failure; when to try again
+    [[nodiscard]] bool failed() const { return failures > 0; }
+  };
+  struct Announcement {
+    std::string link;
+    Time next{};
+    std::size_t sent = 0;
+  };
+
+  template <class E>
+  void handle(E& event, const Now& now);
+  void handle(agent::Observed& event, const Now& now);
+  void handle(agent::Applied& event, const Now& now);
+  void handle(agent::Connections& event, const Now& now);
+  void handle(agent::Forgotten& event, const Now& now);
+  void handle(agent::PatchDone& event, const Now& now);
+  void handle(agent::KernelChanged& event, const Now& now);
+  void handle(agent::Stop& event, const Now& now);
+
+  void changed(Time now);
+  void fail(Retry& retry, Time now) const;
+  void watch_slices(std::vector<agent::Action>& out);
+  void look_and_write(const Now& now, std::vector<agent::Action>& out);
+  void make_plan(const Now& now, std::vector<agent::Action>& out);
+  void confirm(std::vector<agent::Action>& out);
+  void announce(Time now, std::vector<agent::Action>& out);
+  void connections(Time now, std::vector<agent::Action>& out);
+  void report(const Now& now, std::vector<agent::Action>& out);
+  void tell(std::vector<agent::Action>& out);
+  [[nodiscard]] std::optional<Time> kernel_due() const;
+  [[nodiscard]] bool kernel_in_flight() const { return observing_ || applying_; }
+  [[nodiscard]] std::vector<std::string> problems() const;
+  [[nodiscard]] api::Condition datapath_ready() const;
+
+  const AgentOptions options_;
+  agent::Store store_;
+  bool synced_ = false, stopped_ = false;
+  std::optional<std::set<std::string>> sliced_; // gateways whose slices are watched
+
+  // The kernel: what it holds as far as known, and what it should hold.
+  std::optional<net::State> kernel_;
+  net::Host host_;
+  NodePlan plan_;
+  std::optional<Marks> marks_; // of the last plan that the kernel took
+  bool look_ = true;           // a look is due
+  bool observing_ = false, applying_ = false, settled_ = false, planned_ = false;
+  std::optional<Time> dirty_; // a plan is due at this time
+  Time turn_began_{}, quiet_until_{}, next_look_{};
+  std::vector<Error> refusals_;
+  Retry kernel_retry_;
+  std::optional<bool> confirmed_;
+
+  std::map<Address, Announcement> announcements_;
+  Affected in_apply_, to_list_;
+  bool listing_ = false; // until what is stale among them is forgotten
+  Affected listed_;
+  std::optional<std::vector<net::Connection>> connections_;
+  Retry list_retry_;
+
+  bool patching_ = false;
+  Retry patch_retry_;
+  std::optional<agent::Tell> told_;
+};
+
+} // namespace egw::egress

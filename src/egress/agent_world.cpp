@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "egress/agent_world.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string_view>
+
+namespace egw::egress::agent {
+
+namespace {
+
+constexpr std::array kKinds = {"EgressGateway", "EgressNode",          "Namespace",
+                               "Pod",           "EgressGatewayPolicy", "EgressPolicy",
+                               "EgressClusterPolicy", "EgressClusterInfo default"};
+
+api::ObjectMeta head(const api::ObjectMeta& meta) {
+  api::ObjectMeta m;
+  m.name = meta.name;
+  m.namespace_ = meta.namespace_;
+  return m;
+}
+
+api::EgressNode reduced(const api::EgressNode& node) {
+  api::EgressNode n;
+  n.meta = head(node.meta);
+  n.status.tunnel_ipv4 = node.status.tunnel_ipv4;
+  n.status.tunnel_ipv6 = node.status.tunnel_ipv6;
+  n.status.tunnel_mac = node.status.tunnel_mac;
+  n.status.parent = node.status.parent;
+  return n;
+}
+api::Namespace reduced(const api::Namespace& ns) {
+  api::Namespace n;
+  n.meta = head(ns.meta);
+  n.meta.labels = ns.meta.labels;
+  return n;
+}
+api::Pod reduced(api::Pod pod) {
+  api::ObjectMeta meta = head(pod.meta);
+  meta.labels = std::move(pod.meta.labels);
+  meta.created = pod.meta.created;
+  pod.meta = std::move(meta);
+  // Running or not yet makes no difference, ended does.
+  if (!pod.ended()) pod.phase = api::PodPhase::Running;
+  return pod;
+}
+api::EgressGateway reduced(api::EgressGateway gateway) {
+  api::EgressGateway g;
+  g.meta = head(gateway.meta);
+  g.meta.uid = gateway.meta.uid;
+  g.status.term = gateway.status.term;
+  for (auto& node : gateway.status.node_list) {
+    for (auto& entry : node.eips) entry.policies.clear();
+    g.status.node_list.push_back({std::move(node.name), "", std::move(node.eips)});
+  }
+  for (auto& entry : gateway.status.unplaced) entry.policies.clear();
+  g.status.unplaced = std::move(gateway.status.unplaced);
+  return g;
+}
+api::EgressEndpointSlice reduced(api::EgressEndpointSlice slice) {
+  api::ObjectMeta meta = head(slice.meta);
+  meta.labels = std::move(slice.meta.labels);
+  slice.meta = std::move(meta);
+  return slice;
+}
+api::EgressClusterInfo reduced(api::EgressClusterInfo info) {
+  info.meta = {};
+  info.spec = {};
+  info.status.id_blocks.clear();
+  info.status.conditions.clear();
+  return info;
+}
+
+// Resource versions are compared as numbers where both are (in Kubernetes they are etcd revisions).
+bool older(const std::string& a, const std::string& b) {
+  std::uint64_t x = 0, y = 0;
+  const auto number = [](const std::string& text, std::uint64_t& value) {
+    return std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc();
+  };
+  return number(a, x) && number(b, y) && x < y;
+}
+
+template <class Map, class Key, class T>
+bool assign(Map& map, Key key, T value) {
+  auto [there, fresh] = map.try_emplace(std::move(key), value);
+  if (fresh) return true;
+  if (there->second == value) return false;
+  there->second = std::move(value);
+  return true;
+}
+
+// Erases what `stays` does not name, among the keys for which `concerned` holds.
+template <class Map, class Concerned>
+bool retain(Map& map, const std::set<typename Map::key_type>& stays, const Concerned& concerned) {
+  return std::erase_if(map, [&](const auto& item) {
+           return concerned(item.first) && !stays.contains(item.first);
+         }) > 0;
+}
+constexpr auto kAll = [](const auto&) { return true; };
+
+api::NamespacedName name_of(const api::ObjectMeta& meta) { return {meta.namespace_, meta.name}; }
+
+template <class T>
+std::set<std::string> names(const Listed<T>& e) {
+  std::set<std::string> all;
+  for (const T& item : e.items) all.insert(item.meta.name);
+  for (const auto& key : e.unreadable) all.insert(key.name);
+  return all;
+}
+
+} // namespace
+
+// A term lower than the one seen is a write of a leader that has been deposed.
+bool Store::put(api::EgressGateway gateway) {
+  const auto there = world_.gateways.find(gateway.meta.name);
+  if (there != world_.gateways.end() && there->second.meta.uid == gateway.meta.uid &&
+      gateway.status.term < there->second.status.term) {
+    return false;
+  }
+  std::string name = gateway.meta.name;
+  return assign(world_.gateways, std::move(name), reduced(std::move(gateway)));
+}
+bool Store::take(Listed<api::EgressGateway>& e) {
+  lists_.insert("EgressGateway");
+  bool changed = retain(world_.gateways, names(e), kAll);
+  for (auto& item : e.items) changed |= put(std::move(item));
+  return changed;
+}
+bool Store::take(Changed<api::EgressGateway>& e) { return put(std::move(e.object)); }
+bool Store::take(Gone<api::EgressGateway>& e) { return world_.gateways.erase(e.key.name) > 0; }
+
+bool Store::put(api::EgressNode node) {
+  std::string name = node.meta.name;
+  api::EgressNode small = reduced(node);
+  if (name == world_.node) {
+    // Answers to our own patches and the watch arrive in any order.
+    const bool late = own_ && own_->meta.uid == node.meta.uid &&
+                      older(node.meta.resource_version, own_->meta.resource_version);
+    if (late) return false;
+    own_ = std::move(node);
+    small.status.parent = {}; // we know better, and our own report must not make us plan again
+  }
+  return assign(world_.nodes, std::move(name), std::move(small));
+}
+bool Store::take(Listed<api::EgressNode>& e) {
+  lists_.insert("EgressNode");
+  const auto stays = names(e);
+  if (!stays.contains(world_.node)) own_.reset();
+  bool changed = retain(world_.nodes, stays, kAll);
+  for (auto& item : e.items) changed |= put(std::move(item));
+  return changed;
+}
+bool Store::take(Changed<api::EgressNode>& e) { return put(std::move(e.object)); }
+bool Store::take(Gone<api::EgressNode>& e) {
+  if (e.key.name == world_.node) own_.reset();
+  return world_.nodes.erase(e.key.name) > 0;
+}
+
+bool Store::take(Listed<api::Namespace>& e) {
+  lists_.insert("Namespace");
+  bool changed = retain(world_.namespaces, names(e), kAll);
+  for (const auto& item : e.items) {
+    changed |= assign(world_.namespaces, item.meta.name, reduced(item));
+  }
+  return changed;
+}
+bool Store::take(Changed<api::Namespace>& e) {
+  return assign(world_.namespaces, e.object.meta.name, reduced(e.object));
+}
+bool Store::take(Gone<api::Namespace>& e) { return world_.namespaces.erase(e.key.name) > 0; }
+
+bool Store::take(Listed<api::Pod>& e) {
+  lists_.insert("Pod");
+  std::set<api::NamespacedName> stays(e.unreadable.begin(), e.unreadable.end());
+  for (const auto& item : e.items) stays.insert(name_of(item.meta));
+  bool changed = retain(world_.pods, stays, kAll);
+  for (auto& item : e.items) {
+    auto key = name_of(item.meta);
+    changed |= assign(world_.pods, std::move(key), reduced(std::move(item)));
+  }
+  return changed;
+}
+bool Store::take(Changed<api::Pod>& e) {
+  auto key = name_of(e.object.meta);
+  return assign(world_.pods, std::move(key), reduced(std::move(e.object)));
+}
+bool Store::take(Gone<api::Pod>& e) { return world_.pods.erase(e.key) > 0; }
+
+// Without it, or with nothing found yet, all traffic inside the cluster would be captured: what it said
+// before holds until the controller has made it again, and at the start it is waited for.
+bool Store::put(api::EgressClusterInfo info) {
+  if (info.meta.name != "default") return false;
+  info = reduced(std::move(info));
+  if (info.status == api::EgressClusterInfoStatus{}) return false;
+  lists_.insert("EgressClusterInfo default");
+  if (info == world_.cluster) return false;
+  world_.cluster = std::move(info);
+  return true;
+}
+bool Store::take(Listed<api::EgressClusterInfo>& e) {
+  bool changed = false;
+  for (auto& item : e.items) changed |= put(std::move(item));
+  return changed;
+}
+bool Store::take(Changed<api::EgressClusterInfo>& e) { return put(std::move(e.object)); }
+
+bool Store::put(api::EgressPolicy policy) {
+  CompiledPolicy compiled = compile(policy);
+  // One that was never accepted does not count, and is no change.
+  if (!compiled.enforced) return world_.policies.erase(compiled.key) > 0;
+  api::PolicyKey key = compiled.key;
+  return assign(world_.policies, std::move(key), std::move(compiled));
+}
+bool Store::take(PoliciesListed& e) {
+  lists_.insert(api::to_string(e.kind));
+  std::set<api::PolicyKey> stays;
+  for (const auto& item : e.items) stays.insert(item.key());
+  for (const auto& key : e.unreadable) stays.insert({e.kind, key.namespace_, key.name});
+  bool changed = retain(world_.policies, stays, [&](const auto& key) { return key.kind == e.kind; });
+  for (auto& item : e.items) changed |= put(std::move(item));
+  return changed;
+}
+bool Store::take(Changed<api::EgressPolicy>& e) { return put(std::move(e.object)); }
+bool Store::take(PolicyGone& e) { return world_.policies.erase(e.key) > 0; }
+
+bool Store::put(const SliceScope& scope, api::EgressEndpointSlice slice) {
+  auto key = name_of(slice.meta);
+  scopes_.insert_or_assign(key, scope);
+  return assign(world_.slices, std::move(key), reduced(std::move(slice)));
+}
+bool Store::take(SlicesListed& e) {
+  if (!gateways_here().contains(e.scope.gateway)) return false; // a watch that is about to end
+  slice_lists_.insert(e.scope);
+  std::set<api::NamespacedName> stays(e.unreadable.begin(), e.unreadable.end());
+  for (const auto& item : e.items) stays.insert(name_of(item.meta));
+  bool changed =
+      retain(world_.slices, stays, [&](const auto& key) { return scopes_.at(key) == e.scope; });
+  for (auto& item : e.items) changed |= put(e.scope, std::move(item));
+  std::erase_if(scopes_, [&](const auto& item) { return !world_.slices.contains(item.first); });
+  return changed;
+}
+bool Store::take(SliceChanged& e) {
+  if (!gateways_here().contains(e.scope.gateway)) return false;
+  return put(e.scope, std::move(e.object));
+}
+bool Store::take(SliceGone& e) {
+  // It may have moved to another gateway, whose watch was faster.
+  const auto scope = scopes_.find(e.key);
+  if (scope == scopes_.end() || scope->second != e.scope) return false;
+  scopes_.erase(scope);
+  return world_.slices.erase(e.key) > 0;
+}
+
+std::set<std::string> Store::gateways_here() const {
+  std::set<std::string> found;
+  for (const auto& [name, gateway] : world_.gateways) {
+    for (const auto& node : gateway.status.node_list) {
+      if (node.name == world_.node) found.insert(name);
+    }
+  }
+  return found;
+}
+
+bool Store::keep_slices_of(const std::set<std::string>& gateways) {
+  std::erase_if(slice_lists_, [&](const auto& scope) { return !gateways.contains(scope.gateway); });
+  const auto gone = std::erase_if(
+      world_.slices, [&](const auto& item) { return !gateways.contains(scopes_.at(item.first).gateway); });
+  std::erase_if(scopes_, [&](const auto& item) { return !gateways.contains(item.second.gateway); });
+  return gone > 0;
+}
+
+std::vector<std::string> Store::missing(const std::set<std::string>& gateways) const {
+  std::vector<std::string> found;
+  for (const char* kind : kKinds) {
+    if (!lists_.contains(kind)) found.emplace_back(kind);
+  }
+  for (const std::string& gateway : gateways) {
+    if (!slice_lists_.contains({gateway, false}) || !slice_lists_.contains({gateway, true})) {
+      found.push_back("endpoint slices of EgressGateway " + gateway);
+    }
+  }
+  return found;
+}
+
+} // namespace egw::egress::agent

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "egress/node_places.hpp"
+
+#include <fmt/format.h>
+
+namespace egw::egress {
+
+Places::Places(const AgentWorld& world, const std::set<Address>& refused) {
+  for (const auto& [name, gateway] : world.gateways) {
+    for (const auto& node : gateway.status.node_list) {
+      for (const auto& entry : node.eips) add(name, node.name, entry, refused);
+    }
+    for (const auto& entry : gateway.status.unplaced) add(name, "", entry, refused);
+  }
+  // Two places for one id or address: serving either might be wrong, so neither is.
+  for (const std::int32_t id : doubled_) places_.erase(id);
+}
+
+void Places::add(const std::string& gateway, const std::string& node, const api::EipEntry& entry,
+                 const std::set<Address>& refused) {
+  if (entry.id < 1 || entry.id > api::kMaxEipId) {
+    warnings_.push_back(fmt::format("EgressGateway {}: status has an EIP with id {}, which is not "
+                                    "within 1 and {}: ignored",
+                                    gateway, entry.id, api::kMaxEipId));
+    return;
+  }
+  const Place place{gateway, node, parse(gateway, entry.ipv4, Family::V4, refused),
+                    parse(gateway, entry.ipv6, Family::V6, refused)};
+  if (const auto [there, fresh] = places_.emplace(entry.id, place); !fresh) {
+    doubled_.insert(entry.id);
+    warnings_.push_back(fmt::format("EIP id {} stands twice, in the status of EgressGateway {} and of "
+                                    "{}: its traffic is dropped until the controller corrects that",
+                                    entry.id, there->second.gateway, gateway));
+  }
+  for (const auto& address : {place.ipv4, place.ipv6}) {
+    if (!address) continue;
+    const auto [other, fresh] = holders_.emplace(*address, entry.id);
+    if (fresh || other->second == entry.id) continue;
+    doubled_.insert({other->second, entry.id});
+    warnings_.push_back(fmt::format("EIP {} stands in two entries, ids {} and {}: their traffic is "
+                                    "dropped until the pools of the gateways no longer overlap",
+                                    address->to_string(), other->second, entry.id));
+  }
+}
+
+std::optional<Address> Places::parse(const std::string& gateway, const std::string& text,
+                                     Family family, const std::set<Address>& refused) {
+  if (text.empty()) return std::nullopt;
+  const auto address = Address::parse(text);
+  if (!address || address->family != family) {
+    warnings_.push_back(fmt::format("EgressGateway {}: status has the EIP '{}', which is no IPv{} "
+                                    "address: not served",
+                                    gateway, text, static_cast<int>(family)));
+    return std::nullopt;
+  }
+  if (refused.contains(*address)) {
+    warnings_.push_back(fmt::format("EgressGateway {}: the EIP {} is an address of a node: not served; "
+                                    "take it out of spec.ippools",
+                                    gateway, text));
+    return std::nullopt;
+  }
+  return *address;
+}
+
+const Places::Place* Places::find(const CompiledPolicy& policy) const {
+  const auto place = places_.find(policy.eip_id);
+  if (place == places_.end() || place->second.gateway != policy.gateway) return nullptr;
+  return &place->second;
+}
+
+Marks assign_marks(const std::set<std::string>& gateway_nodes, const Marks& previous,
+                   const NodeOptions& options) {
+  Marks marks;
+  std::set<std::uint32_t> taken{kReplyIndex}, now;
+  for (const auto& [node, index] : previous.index) {
+    taken.insert(index);
+    if (gateway_nodes.contains(node)) {
+      marks.index.emplace(node, index);
+      now.insert(index);
+    }
+  }
+  std::uint32_t next = kReplyIndex + 1;
+  const auto advance = [&](const std::set<std::uint32_t>& avoid) {
+    while (avoid.contains(next)) ++next;
+    return mark_of(next, options.mark_mask).has_value();
+  };
+  bool scarce = false; // then those that the previous plan has just left serve again
+  for (const std::string& node : gateway_nodes) {
+    if (marks.index.contains(node)) continue;
+    if (!scarce && !advance(taken)) {
+      scarce = true;
+      next = kReplyIndex + 1;
+    }
+    if (scarce && !advance(now)) break;
+    marks.index.emplace(node, next);
+    now.insert(next);
+    taken.insert(next);
+  }
+  return marks;
+}
+
+} // namespace egw::egress

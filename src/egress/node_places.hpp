@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "egress/node_plan.hpp"
+
+// Who holds which EIP, as the gateways' status says. Nothing else is asked: placement is the one truth,
+// and whether a holder is well is not an agent's to judge.
+namespace egw::egress {
+
+class Places {
+ public:
+  // `refused`: addresses that no EIP may have, because they are somebody's own.
+  Places(const AgentWorld& world, const std::set<Address>& refused);
+
+  struct Place {
+    std::string gateway;
+    std::string node; // empty: nobody holds it
+    std::optional<Address> ipv4, ipv6;
+  };
+  // The entry that serves a policy; nullptr: none, so its packets are dropped.
+  [[nodiscard]] const Place* find(const CompiledPolicy& policy) const;
+  [[nodiscard]] const std::map<std::int32_t, Place>& all() const { return places_; }
+  [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
+
+ private:
+  void add(const std::string& gateway, const std::string& node, const api::EipEntry& entry,
+           const std::set<Address>& refused);
+  std::optional<Address> parse(const std::string& gateway, const std::string& text, Family family,
+                               const std::set<Address>& refused);
+
+  std::map<std::int32_t, Place> places_;
+  std::set<std::int32_t> doubled_;
+  std::map<Address, std::int32_t> holders_;
+  std::vector<std::string> warnings_;
+};
+
+// Indices for the gateway nodes in use: one that has an index keeps it, a new one gets the lowest that
+// neither the previous plan nor this one uses, so that packets under way never change their meaning.
+// A node that finds no free index is missing in the result.
+[[nodiscard]] Marks assign_marks(const std::set<std::string>& gateway_nodes, const Marks& previous,
+                                 const NodeOptions& options);
+
+} // namespace egw::egress

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "egress/node_pods.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/digest.hpp"
+
+namespace egw::egress {
+
+namespace {
+
+using Policies = std::vector<const CompiledPolicy*>; // in the order of before()
+
+bool earlier(const CompiledPolicy* a, const CompiledPolicy* b) { return before(*a, *b); }
+
+// The policies that count, ordered, by the namespace whose pods they can select.
+struct Index {
+  std::map<std::string, Policies> by_namespace;
+  Policies cluster_wide;
+
+  explicit Index(const AgentWorld& world) {
+    for (const auto& [key, policy] : world.policies) {
+      if (!policy.enforced) continue;
+      const bool wide = key.kind == api::PolicyKind::EgressClusterPolicy;
+      (wide ? cluster_wide : by_namespace[key.namespace_]).push_back(&policy);
+    }
+    std::ranges::sort(cluster_wide, earlier);
+    for (auto& [name, policies] : by_namespace) std::ranges::sort(policies, earlier);
+  }
+};
+
+void add_selecting(Policies& found, const Policies& candidates, const api::Pod& pod,
+                   const api::Labels* ns) {
+  for (const CompiledPolicy* policy : candidates) {
+    if (selects(*policy, pod, ns)) found.push_back(policy);
+  }
+}
+
+Policies policies_of(const api::Pod& pod, const AgentWorld& world, const Index& index) {
+  const auto ns = world.namespaces.find(pod.meta.namespace_);
+  const api::Labels* labels = ns == world.namespaces.end() ? nullptr : &ns->second.meta.labels;
+  Policies found;
+  const auto own = index.by_namespace.find(pod.meta.namespace_);
+  if (own != index.by_namespace.end()) add_selecting(found, own->second, pod, labels);
+  const auto middle = static_cast<std::ptrdiff_t>(found.size());
+  add_selecting(found, index.cluster_wide, pod, labels);
+  std::inplace_merge(found.begin(), found.begin() + middle, found.end(), earlier);
+  return found;
+}
+
+PolicyRule rule_of(const CompiledPolicy& policy, const Places& places) {
+  return {.everything_outside = policy.everything_outside,
+          .destinations = policy.destinations,
+          .excluded = policy.everything_outside ? policy.excluded : IntervalSet{},
+          .eip_id = places.find(policy) != nullptr ? policy.eip_id : 0,
+          .has_v4 = policy.has_v4,
+          .has_v6 = policy.has_v6};
+}
+
+// All that a class chain is made of.
+std::string content_of(const PolicyRule& rule) {
+  std::string text = fmt::format("{} {} {}{}:", rule.everything_outside ? "not" : "in", rule.eip_id,
+                                 rule.has_v4 ? "4" : "-", rule.has_v6 ? "6" : "-");
+  for (const Range& r : (rule.everything_outside ? rule.excluded : rule.destinations).ranges()) {
+    text += r.to_string() + ",";
+  }
+  return text + "\n";
+}
+
+class Builder {
+ public:
+  Builder(const AgentWorld& world, const Places& places) : world_(world), places_(places) {}
+
+  PodTable build() {
+    local_pods();
+    remote_pods();
+    number();
+    return std::move(table_);
+  }
+
+ private:
+  struct Group { // pods with the same ordered list of policies
+    std::string digest;
+    std::vector<PolicyRule> rules;
+    std::shared_ptr<const std::vector<api::PolicyKey>> keys;
+  };
+
+  void local_pods() {
+    const Index index(world_);
+    // An address that is used again before the old pod is gone belongs to the younger pod.
+    std::vector<const api::Pod*> pods;
+    for (const auto& [key, pod] : world_.pods) {
+      if (!pod.host_network && !pod.ended()) pods.push_back(&pod);
+    }
+    std::ranges::stable_sort(pods, {}, [](const api::Pod* pod) { return pod->meta.created; });
+    for (const api::Pod* pod : pods) {
+      const Policies policies = policies_of(*pod, world_, index);
+      for (const Address& ip : pod->ips) {
+        local_.insert(ip);
+        put(ip, policies);
+      }
+    }
+  }
+
+  void remote_pods() {
+    std::map<std::string, const CompiledPolicy*> held; // by uid
+    for (const auto& [key, policy] : world_.policies) {
+      const auto* place = policy.enforced ? places_.find(policy) : nullptr;
+      if (place != nullptr && place->node == world_.node) held.emplace(policy.uid, &policy);
+    }
+    std::map<Address, Policies> pods;
+    for (const auto& [key, slice] : world_.slices) {
+      const std::string* uid = slice.meta.labels.find(api::kLabelPolicyUid);
+      const auto policy = uid == nullptr ? held.end() : held.find(*uid);
+      if (policy == held.end()) continue;
+      for (const api::Endpoint& endpoint : slice.endpoints) add(pods, endpoint, *policy->second);
+    }
+    for (auto& [ip, policies] : pods) {
+      std::ranges::sort(policies, earlier);
+      const auto [first, last] = std::ranges::unique(policies);
+      policies.erase(first, last);
+      put(ip, policies);
+    }
+  }
+
+  void add(std::map<Address, Policies>& pods, const api::Endpoint& endpoint,
+           const CompiledPolicy& policy) {
+    if (endpoint.node == world_.node) return; // judged by what the API server says of the pod itself
+    for (const auto* texts : {&endpoint.ipv4, &endpoint.ipv6}) {
+      for (const std::string& text : *texts) {
+        const auto ip = Address::parse(text);
+        if (!ip || local_.contains(*ip)) continue;
+        const auto [there, fresh] = table_.remote.emplace(*ip, endpoint.node);
+        if (there->second != endpoint.node) {
+          table_.warnings.push_back(
+              fmt::format("pod address {} stands for two nodes, {} and {}: taken for the former until "
+                          "the endpoint slices agree",
+                          text, there->second, endpoint.node));
+          continue;
+        }
+        pods[*ip].push_back(&policy);
+      }
+    }
+  }
+
+  void put(const Address& ip, const Policies& policies) {
+    if (policies.empty()) {
+      groups_of_.erase(ip);
+      return;
+    }
+    auto [group, fresh] = groups_.try_emplace(policies);
+    if (fresh) fill(group->second, policies);
+    groups_of_[ip] = &group->second;
+  }
+
+  void fill(Group& group, const Policies& policies) {
+    std::string content;
+    std::vector<api::PolicyKey> keys;
+    for (const CompiledPolicy* policy : policies) {
+      group.rules.push_back(rule_of(*policy, places_));
+      content += content_of(group.rules.back());
+      keys.push_back(policy->key);
+      if (group.rules.back().eip_id != 0) table_.eips.insert(policy->eip_id);
+    }
+    group.digest = short_digest(content);
+    group.keys = std::make_shared<const std::vector<api::PolicyKey>>(std::move(keys));
+  }
+
+  // Ids from digests, in the order of digests, so that they do not depend on who came first: the first
+  // 32 bits, or the next free number.
+  void number() {
+    std::map<std::string, std::uint32_t> ids;
+    for (const auto& [policies, group] : groups_) ids.emplace(group.digest, 0);
+    for (auto& [digest, id] : ids) {
+      std::from_chars(digest.data(), digest.data() + 8, id, 16);
+      while (table_.classes.contains(id)) ++id;
+      table_.classes[id].name = "c_" + digest;
+    }
+    for (auto& [policies, group] : groups_) {
+      table_.classes[ids.at(group.digest)].policies = group.rules;
+    }
+    for (const auto& [ip, group] : groups_of_) {
+      table_.pods.emplace(ip, ids.at(group->digest));
+      table_.keys.emplace(ip, group->keys);
+    }
+  }
+
+  const AgentWorld& world_;
+  const Places& places_;
+  PodTable table_;
+  std::set<Address> local_;
+  std::map<Policies, Group> groups_; // nodes of a map stay where they are
+  std::map<Address, const Group*> groups_of_;
+};
+
+} // namespace
+
+PodTable select_pods(const AgentWorld& world, const Places& places) {
+  return Builder(world, places).build();
+}
+
+} // namespace egw::egress

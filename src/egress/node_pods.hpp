@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "egress/node_places.hpp"
+#include "egress/node_plan.hpp"
+#include "egress/ruleset.hpp"
+
+// Which pods a node's ruleset knows, and the class of each: the ordered list of policies that hold for
+// it. Pods whose policies decide alike share a class.
+namespace egw::egress {
+
+struct PodTable {
+  std::map<std::uint32_t, PodClass> classes;
+  std::map<Address, std::uint32_t> pods;
+  std::map<Address, std::shared_ptr<const std::vector<api::PolicyKey>>> keys;
+  std::map<Address, std::string> remote; // pods of other nodes -> node; their policies have an EIP here
+  std::set<std::int32_t> eips;           // ids that the classes refer to
+  std::vector<std::string> warnings;
+};
+
+[[nodiscard]] PodTable select_pods(const AgentWorld& world, const Places& places);
+
+} // namespace egw::egress

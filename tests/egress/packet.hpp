@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "egress/node_plan.hpp"
+
+// Walks a packet through the chains of a planned table, expression by expression, as the kernel would:
+// an independent reading of what the rules say.
+namespace egw::egress::testing {
+
+struct Packet {
+  Address source, destination;
+  std::string iif = "veth1", oif;
+  Mac source_mac;
+  std::uint32_t mark = 0, ct_mark = 0;
+  bool ct_new = true, ct_reply = false, lease = true;
+  std::uint8_t protocol = 17;
+  std::uint16_t destination_port = 53;
+  std::optional<Address> snat; // after postrouting
+};
+
+enum class Verdict { Accept, Drop };
+
+// Runs one base chain; marks and snat of `p` change as the rules say. Throws std::runtime_error for a
+// reference to what is not there.
+[[nodiscard]] Verdict run(const net::Table& table, const std::string& base_chain, Packet& p);
+
+} // namespace egw::egress::testing

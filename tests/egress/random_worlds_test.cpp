@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "egress/cluster.hpp"
+#include "egress/packet.hpp"
+#include "egress/ruleset.hpp"
+#include "egress/worlds.hpp"
+
+using namespace egw;
+using namespace egw::egress;
+using namespace egw::egress::testing;
+using Kind = Classifier::Decision::Kind;
+
+namespace {
+
+const NodeOptions kOptions;
+
+// Few labels, few and overlapping destinations, so that policies collide as often as they can.
+class Maker {
+ public:
+  explicit Maker(std::uint32_t seed) : random_(seed) {}
+
+  int upto(int n) { return static_cast<int>(random_() % static_cast<unsigned>(n)); }
+  bool maybe(int percent) { return upto(100) < percent; }
+  template <class T>
+  const T& one_of(const std::vector<T>& from) {
+    return from[static_cast<std::size_t>(upto(static_cast<int>(from.size())))];
+  }
+
+  AgentWorld make() {
+    AgentWorld w = world(4);
+    w.namespaces["default"].meta.labels = {{"team", "a"}};
+    w.namespaces["other"].meta.labels = {{"team", "b"}};
+    for (std::int32_t id = 1; id <= 6; ++id) {
+      auto e = entry(id);
+      if (maybe(15)) e.ipv6.clear();
+      place(w, maybe(50) ? "eg1" : "eg2", one_of(std::vector<std::string>{"node1", "node1", "node2", "node3", ""}), e);
+    }
+    for (int n = 1; n <= 12; ++n) {
+      add(w, pod(maybe(70) ? "default" : "other", "pod" + std::to_string(n), labels(),
+                 {"10.244.1." + std::to_string(n), "fd44:0:0:1::" + std::to_string(n)}));
+    }
+    for (int n = 0; n < 10; ++n) policies_.push_back(random_policy(n));
+    for (const auto& p : policies_) {
+      add(w, p);
+      if (!maybe(60)) continue;
+      std::vector<api::Endpoint> endpoints;
+      for (int i = 0; i < 3; ++i) {
+        const std::string host = std::to_string(1 + upto(8));
+        endpoints.push_back({"default", "r" + host, "node2", {"10.244.2." + host}, {"fd44:0:0:2::" + host}});
+      }
+      add(w, slice(p, endpoints));
+    }
+    return w;
+  }
+  const std::vector<api::EgressPolicy>& policies() const { return policies_; }
+
+ private:
+  api::Labels labels() {
+    api::Labels l;
+    for (const char* key : {"x", "y", "z"}) {
+      if (maybe(60)) l.set(key, maybe(50) ? "1" : "2");
+    }
+    return l;
+  }
+
+  api::EgressPolicy random_policy(int n) {
+    auto p = policy(maybe(70) ? "default" : "other", "p" + std::to_string(n), maybe(50) ? "eg1" : "eg2",
+                    upto(8)); // 0 and 7: no EIP, or one that is not there
+    if (maybe(30)) {
+      p.kind = api::PolicyKind::EgressClusterPolicy;
+      p.meta.namespace_.clear();
+      if (maybe(60)) p.spec.namespace_selector = api::LabelSelector{{{"team", maybe(50) ? "a" : "b"}}, {}};
+    }
+    p.spec.pod_selector = api::LabelSelector{labels(), {}};
+    static const std::vector<std::string> destinations = {
+        "8.8.8.0/24", "8.8.8.8/32", "8.8.0.0/16", "0.0.0.0/0", "10.244.0.0/16",
+        "2001:db8::/32", "2001:db8::8/128", "::/0"};
+    for (int i = upto(4); i > 0; --i) p.spec.dest_subnet.push_back(one_of(destinations));
+    for (int i = upto(3); i > 0; --i) p.spec.excluded_subnet.push_back(one_of(destinations));
+    if (maybe(40)) p.spec.priority = 100 + upto(3);
+    p.meta.created = WallTime(std::chrono::seconds(upto(3)));
+    if (maybe(10)) p.status.conditions.clear();
+    if (maybe(20)) p.status.eip_ipv6.clear();
+    return p;
+  }
+
+  std::mt19937 random_;
+  std::vector<api::EgressPolicy> policies_;
+};
+
+bool within(const std::vector<std::string>& cidrs, const Address& a) {
+  return std::ranges::any_of(cidrs, [&](const std::string& text) { return cidr(text).contains(a); });
+}
+
+// What the reference says in so many words, with none of the code that the plan is made of.
+struct Oracle {
+  Kind kind = Kind::Untouched;
+  std::int32_t id = 0;
+  std::string node;
+};
+Oracle oracle(const AgentWorld& w, const std::vector<api::EgressPolicy>& policies, const api::Pod& pod,
+              const Address& destination) {
+  const bool v4 = destination.family == Family::V4;
+  if (inside_cluster(w.cluster).contains(destination)) return {};
+  const api::EgressPolicy* winner = nullptr;
+  for (const auto& p : policies) {
+    const bool wide = p.kind == api::PolicyKind::EgressClusterPolicy;
+    if (p.status.conditions.empty()) continue;
+    if (!wide && p.meta.namespace_ != pod.meta.namespace_) continue;
+    if (wide && p.spec.namespace_selector &&
+        !p.spec.namespace_selector->matches(w.namespaces.at(pod.meta.namespace_).meta.labels)) {
+      continue;
+    }
+    if (!p.spec.pod_selector->matches(pod.meta.labels)) continue;
+    if (!p.spec.dest_subnet.empty() && !within(p.spec.dest_subnet, destination)) continue;
+    if (within(p.spec.excluded_subnet, destination)) continue;
+    const auto rank = [](const api::EgressPolicy& x) {
+      const bool is_wide = x.kind == api::PolicyKind::EgressClusterPolicy;
+      return std::tuple(x.spec.priority.value_or(is_wide ? 32768 : 1000), is_wide, x.meta.created, x.key());
+    };
+    if (winner == nullptr || rank(p) < rank(*winner)) winner = &p;
+  }
+  if (winner == nullptr) return {};
+  const auto& status = winner->status;
+  if ((v4 ? status.eip_ipv4 : status.eip_ipv6).empty()) return {Kind::Drop, 0, ""};
+  const auto gateway = w.gateways.find(winner->spec.gateway);
+  if (gateway == w.gateways.end()) return {Kind::Drop, 0, ""};
+  for (const auto& node : gateway->second.status.node_list) {
+    for (const auto& e : node.eips) {
+      if (e.id != status.eip_id) continue;
+      return {node.name == w.node ? Kind::Here : Kind::Tunnel, e.id, node.name};
+    }
+  }
+  return {Kind::Drop, 0, ""};
+}
+
+const std::vector<std::string> kDestinations = {"8.8.8.8", "8.8.8.9", "8.8.9.9", "9.9.9.9", "10.244.3.3",
+                                                "2001:db8::8", "2001:db8::9", "2002::1", "fd44:0:0:3::1"};
+
+std::vector<std::string> references(const net::Rule& rule) {
+  std::vector<std::string> sets;
+  for (const auto& e : rule) {
+    if (const auto* lookup = std::get_if<net::expr::Lookup>(&e)) sets.push_back(lookup->set);
+  }
+  return sets;
+}
+
+} // namespace
+
+TEST_CASE("in random worlds classifier, ruleset and a naive reading of the policies agree") {
+  std::map<Kind, int> seen;
+  for (std::uint32_t seed = 1; seed <= 60; ++seed) {
+    Maker maker(seed);
+    const AgentWorld w = maker.make();
+    const NodePlan plan = plan_node(w, host(1), {}, kOptions);
+    for (const auto& [key, pod] : w.pods) {
+      for (const std::string& text : kDestinations) {
+        const Address destination = ip(text);
+        const Address source = pod.ips[destination.family == Family::V4 ? 0 : 1];
+        INFO("seed ", seed, ": ", key.to_string(), " to ", text);
+        const Oracle wanted = oracle(w, maker.policies(), pod, destination);
+        const auto decision = plan.classifier.decide(source, destination);
+        ++seen[wanted.kind];
+        REQUIRE(decision.kind == wanted.kind);
+        REQUIRE(decision.eip_id == wanted.id);
+        if (wanted.kind == Kind::Tunnel) REQUIRE(decision.gateway_node == wanted.node);
+
+        Packet x;
+        x.source = source;
+        x.destination = destination;
+        const auto& table =
+            plan.state.tables.at(source.family == Family::V4 ? net::NftFamily::Ip : net::NftFamily::Ip6);
+        REQUIRE((run(table, "prerouting", x) == Verdict::Drop) == (wanted.kind == Kind::Drop));
+        if (wanted.kind == Kind::Drop) continue;
+        REQUIRE(x.ct_mark == plan.classifier.expected_mark(decision));
+        REQUIRE((x.mark != 0) == (wanted.kind == Kind::Tunnel));
+        if (wanted.kind == Kind::Tunnel) {
+          REQUIRE(x.mark == mark_of(plan.marks.index.at(wanted.node), kOptions.mark_mask));
+        }
+        // Never by another address: untouched, or the EIP, or nothing.
+        x.oif = wanted.kind == Kind::Tunnel ? "egw0" : "eth0";
+        REQUIRE(run(table, "forward", x) == Verdict::Accept);
+        const bool left = run(table, "postrouting", x) == Verdict::Accept;
+        if (wanted.kind == Kind::Untouched) REQUIRE(!x.snat);
+        if (wanted.kind == Kind::Tunnel) REQUIRE(x.snat == source);
+        if (wanted.kind == Kind::Here && left) {
+          REQUIRE(x.snat);
+          REQUIRE(std::ranges::count(plan.held.at(wanted.id), *x.snat) == 1);
+        }
+      }
+    }
+  }
+  CHECK(seen[Kind::Untouched] > 200); // the worlds are not of one kind
+  CHECK(seen[Kind::Drop] > 200);
+  CHECK(seen[Kind::Tunnel] > 200);
+  CHECK(seen[Kind::Here] > 200);
+}
+
+TEST_CASE("in random worlds every reference in a plan leads somewhere, and nothing stands unprotected") {
+  for (std::uint32_t seed = 100; seed <= 160; ++seed) {
+    Maker maker(seed);
+    const AgentWorld w = maker.make();
+    const NodePlan plan = plan_node(w, host(1), {}, kOptions);
+    INFO("seed ", seed);
+    for (const auto& [family, table] : plan.state.tables) {
+      std::set<std::string> chains_used, sets_used;
+      for (const auto& [name, set] : table.sets) {
+        for (const auto& [key, data] : set.elements) {
+          if (const auto* v = std::get_if<net::Verdict>(&data)) {
+            REQUIRE(table.chains.contains(v->chain));
+            chains_used.insert(v->chain);
+          }
+        }
+      }
+      for (const auto& [name, chain] : table.chains) {
+        if (chain.base) chains_used.insert(name);
+        for (const auto& rule : chain.rules) {
+          for (const auto& set : references(rule)) {
+            REQUIRE_MESSAGE(table.sets.contains(set), set);
+            sets_used.insert(set);
+          }
+          for (const auto& e : rule) {
+            const auto* decide = std::get_if<net::expr::Decide>(&e);
+            if (decide == nullptr || decide->verdict.chain.empty()) continue;
+            REQUIRE_MESSAGE(table.chains.contains(decide->verdict.chain), decide->verdict.chain);
+            chains_used.insert(decide->verdict.chain);
+          }
+        }
+      }
+      for (const auto& [name, set] : table.sets) {
+        CHECK_MESSAGE((sets_used.contains(name) || name == "nodes"), name, " is of no use");
+        if (!set.interval) continue; // intervals are apart, or the kernel refuses them
+        const net::ElementKey* last = nullptr;
+        for (const auto& [key, data] : set.elements) {
+          REQUIRE(key.first <= key.last);
+          if (last != nullptr) REQUIRE(last->last < key.first);
+          last = &key;
+        }
+      }
+      // EIPs held here have a chain even when no pod uses them yet; all others are used.
+      for (const auto& [name, chain] : table.chains) {
+        CHECK_MESSAGE((chains_used.contains(name) || name.starts_with("eip_")), name, " is of no use");
+      }
+    }
+    for (const auto& [key, value] : plan.state.addresses) {
+      if (!value.eip) continue;
+      const Address a = key.prefix.address;
+      const net::ElementKey element{{a.bytes.begin(), a.bytes.begin() + static_cast<std::ptrdiff_t>(a.size())}, {}};
+      const auto& table = plan.state.tables.at(a.family == Family::V4 ? net::NftFamily::Ip : net::NftFamily::Ip6);
+      CHECK(table.sets.at("eipaddrs").elements.contains(element));
+      if (a.family == Family::V4) {
+        CHECK(plan.state.tables.at(net::NftFamily::Arp).sets.at("eipaddrs").elements.contains(element));
+      }
+    }
+    for (const auto& rule : plan.state.rules) {
+      if (rule.action != net::RuleAction::Lookup || rule.target == kOptions.table_base) continue;
+      CHECK(plan.state.routes.contains({rule.target, Prefix::all(rule.family), 0xffffffff}));
+    }
+    for (const auto& [key, route] : plan.state.routes) { // every next hop can be reached
+      if (route.via) CHECK(plan.state.neighbours.contains({*route.via}));
+    }
+    for (const auto& [key, neighbour] : plan.state.neighbours) CHECK(plan.state.fdb.contains(neighbour));
+  }
+}
+
+TEST_CASE("a plan is a function of its input alone") {
+  for (std::uint32_t seed = 200; seed <= 220; ++seed) {
+    const AgentWorld w = Maker(seed).make();
+    const NodePlan a = plan_node(w, host(1), {}, kOptions);
+    const AgentWorld copy = w;
+    const NodePlan b = plan_node(copy, host(1), {}, kOptions);
+    CHECK(a.state == b.state);
+    CHECK(a.marks == b.marks);
+    CHECK(plan_node(w, host(1), a.marks, kOptions).state == a.state); // and stays so
+    CHECK(recover_marks(a.state, w.nodes, kOptions) == a.marks);     // also after a restart
+  }
+}
