@@ -16,14 +16,15 @@ stages=(
   "e2e 300 tests/lab and tests/e2e: all roles as processes, real packets"
 )
 
-# doctest DIR SUITE...: runs those suites of the test programs of a build folder.
+# doctest DIR SUITE...: runs those suites of the test programs of a build folder; the array `within`
+# may name a command to run them under.
 doctest() {
   local dir=$1 suites=()
   shift
   ninja -C "$dir"
   for suite; do suites+=(--suite "$suite"); done
   [ "$(meson test -C "$dir" "${suites[@]}" --list | wc -l)" -gt 0 ] || return 0
-  meson test -C "$dir" "${suites[@]}" --no-rebuild --verbose --num-processes 2
+  "${within[@]}" meson test -C "$dir" "${suites[@]}" --no-rebuild --verbose --num-processes 2
 }
 
 # pytest FOLDER: nothing where there is no such folder yet; a folder without a test is a mistake.
@@ -70,6 +71,7 @@ stage_tsan() {
 stage_kubernetes() {
   do_build
   kubernetes
+  local within=(python3 tests/kubernetes/with_server.py)
   doctest build k8s_api
   pytest tests/kubernetes
   pytest tests/manifests
