@@ -11,7 +11,7 @@ from lab.wait import until
 
 
 def kernels(cluster):
-    return {name: kernel.snapshot(node) for name, node in cluster.nodes.items()}
+    return {name: kernel.portable(kernel.snapshot(node)) for name, node in cluster.nodes.items()}
 
 
 def settled(cluster, quiet=1.0, timeout=30.0):

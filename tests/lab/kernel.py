@@ -23,6 +23,8 @@ VOLATILE = {
     "flags_extra",
 }
 
+TABLES = 7700  # routing tables of ours begin here
+
 
 def strip(value):
     if isinstance(value, dict):
@@ -83,6 +85,50 @@ def snapshot(node):
         "links": sorted(links, key=text),
         "addresses": sorted(addresses(node), key=text),
     }
+
+
+def portable(state):
+    """A snapshot in which the numbers that a node gives its gateways (routing table, packet mark,
+    chain name) are replaced by their next hop: numbers are free, what hangs on them is not."""
+    hops = {}
+    for route in state["routes"]:
+        table = str(route.get("table", ""))
+        if route["dst"] == "default" and "gateway" in route and table.isdigit():
+            if TABLES < int(table) < TABLES + 4096:
+                hops.setdefault(int(table) - TABLES, []).append(route["gateway"])
+    names = {index: f"gateway {min(gateways)}" for index, gateways in hops.items()}
+
+    def renamed(value):
+        if isinstance(value, dict):
+            return {renamed(k): renamed(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [renamed(v) for v in value]
+        for index, name in names.items():
+            if value in (f"gw_{index}", f"chain gw_{index}"):
+                return str(value).replace(f"gw_{index}", name)
+            if value == str(TABLES + index):
+                return name
+        return value
+
+    result = renamed(state)
+    for rule in result["rules"]:
+        rule["fwmark"] = names.get(int(rule.get("fwmark", "0"), 16), rule.get("fwmark"))
+    for table in result["nft"].values():
+        for index, name in names.items():
+            if chain := table.get(f"chain {name}"):
+                chain["rules"] = [marked(rule, index, name) for rule in chain["rules"]]
+    for part in ("rules", "routes"):
+        result[part].sort(key=text)
+    return result
+
+
+def marked(value, index, name):
+    """`mark set mark & mask | index` without the number."""
+    if isinstance(value, dict):
+        if isinstance(parts := value.get("|"), list) and parts[-1] == index:
+            return {"|": [*parts[:-1], name]}
+        return {k: marked(v, index, name) for k, v in value.items()}
+    return [marked(v, index, name) for v in value] if isinstance(value, list) else value
 
 
 def addresses(node):
