@@ -92,6 +92,8 @@ struct Write {
 // connection, 502, 503 and 504. Create after a cut is not repeated, since it may have been done.
 class Client {
  public:
+  // Throws std::runtime_error where the credentials are unusable; those that config.hpp returned
+  // are not.
   explicit Client(Config config, ClientOptions options = {});
   ~Client();
   Client(const Client&) = delete;
@@ -110,9 +112,9 @@ class Client {
   // byte, is valid during the call and may be parsed in place. `restart` is called when the pages
   // expired (410) or the connection broke and all begins anew: forget what came so far.
   using ItemSink = std::function<void(char* begin, std::size_t size)>;
-  [[nodiscard]] Result<std::string> list(const api::Resource& resource, const ListOptions& list,
+  [[nodiscard]] Result<std::string> list(const api::Resource& resource, const ListOptions& options,
                                          const ItemSink& item, const std::function<void()>& restart,
-                                         const CallOptions& options = {});
+                                         const CallOptions& call_options = {});
 
   // The object after the change as JSON; for Remove the object or a Status.
   [[nodiscard]] Result<std::string> write(const Write& write, const CallOptions& options = {});
@@ -134,8 +136,8 @@ class Client {
   };
   template <class T>
   [[nodiscard]] Result<Listed<T>> list_as(const api::Resource& resource,
-                                          const ListOptions& list = {},
-                                          const CallOptions& options = {});
+                                          const ListOptions& options = {},
+                                          const CallOptions& call_options = {});
   template <class T>
   [[nodiscard]] Result<T> write_as(const Write& change, const CallOptions& options = {}) {
     return decoded<T>(write(change, options));
@@ -168,7 +170,7 @@ class Client {
 
 template <class T>
 Result<Client::Listed<T>> Client::list_as(const api::Resource& resource, const ListOptions& options,
-                                          const CallOptions& call) {
+                                          const CallOptions& call_options) {
   Listed<T> listed;
   auto version = list(
       resource, options,
@@ -180,7 +182,7 @@ Result<Client::Listed<T>> Client::list_as(const api::Resource& resource, const L
           listed.broken.push_back(object.error());
         }
       },
-      [&] { listed = {}; }, call);
+      [&] { listed = {}; }, call_options);
   if (!version) return version.error();
   listed.resource_version = std::move(version).value();
   return listed;

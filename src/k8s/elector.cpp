@@ -60,7 +60,7 @@ Result<api::Lease> Elector::Impl::put(Verb verb, const api::Lease& lease) const 
 
 void Elector::Impl::perform(const LeaderAction& action) {
   if (std::holds_alternative<ReadLease>(action)) {
-    events.push_back(
+    events.emplace_back(
         LeaderRead{client.get_as<api::Lease>({config.namespace_, config.name}, call_options())});
   } else if (const auto* create = std::get_if<CreateLease>(&action)) {
     events.emplace_back(LeaderWrote{put(Verb::Create, create->lease)});
@@ -76,11 +76,11 @@ void Elector::Impl::perform(const LeaderAction& action) {
 }
 
 void Elector::Impl::run() {
-  events.push_back(LeaderTick{});
+  events.emplace_back(LeaderTick{});
   while (state.role != LeaderState::Role::Stopped) {
     if (events.empty()) {
       for (auto& event : queue.take(k8s::wake(state, config))) events.push_back(std::move(event));
-      events.push_back(LeaderTick{});
+      events.emplace_back(LeaderTick{});
     }
     const auto event = std::move(events.front());
     events.pop_front();

@@ -29,9 +29,9 @@ std::string event_name(const std::string& component, const api::ObjectReference&
 
 } // namespace
 
-Write EventRecorder::create(Entry& entry, const Now& now) const {
+Write EventRecorder::create(Entry& entry, const Now& now) {
+  due_.erase({entry.written + options_.interval, entry.event.meta.name});
   entry.written = now.steady;
-  entry.written_count = entry.event.count;
   Write write;
   write.verb = Verb::Create;
   write.resource = &api::resource<api::Event>();
@@ -40,12 +40,18 @@ Write EventRecorder::create(Entry& entry, const Now& now) const {
   return write;
 }
 
-Write EventRecorder::patch(Entry& entry, const Now& now) const {
+Write EventRecorder::patch(Entry& entry, const Now& now) {
   auto write = create(entry, now);
   write.verb = Verb::MergePatch;
   write.body = fmt::format(R"({{"count":{},"lastTimestamp":"{}"}})", entry.event.count,
                            rfc3339(entry.event.last));
   return write;
+}
+
+void EventRecorder::forget(std::map<std::string, Entry>::iterator entry) {
+  due_.erase({entry->second.written + options_.interval, entry->first});
+  ages_.erase(entry->second.age);
+  entries_.erase(entry);
 }
 
 std::optional<Write> EventRecorder::record(const api::ObjectReference& regarding,
@@ -54,15 +60,14 @@ std::optional<Write> EventRecorder::record(const api::ObjectReference& regarding
   const auto text = message.substr(0, kMaxMessage);
   const auto name = event_name(options_.component, regarding, type, reason, text);
   if (const auto i = entries_.find(name); i != entries_.end()) {
-    ++i->second.event.count;
-    i->second.event.last = now.wall;
-    ages_.splice(ages_.end(), ages_, i->second.age);
+    auto& entry = i->second;
+    ++entry.event.count;
+    entry.event.last = now.wall;
+    ages_.splice(ages_.end(), ages_, entry.age);
+    due_.insert({entry.written + options_.interval, name});
     return std::nullopt;
   }
-  if (entries_.size() >= options_.capacity && !ages_.empty()) {
-    entries_.erase(ages_.front());
-    ages_.pop_front();
-  }
+  if (entries_.size() >= options_.capacity && !ages_.empty()) forget(entries_.find(ages_.front()));
   Entry entry;
   entry.event.meta.name = name;
   entry.event.meta.namespace_ = regarding.namespace_.empty() ? "default" : regarding.namespace_;
@@ -78,23 +83,16 @@ std::optional<Write> EventRecorder::record(const api::ObjectReference& regarding
 
 std::vector<Write> EventRecorder::flush(const Now& now) {
   std::vector<Write> writes;
-  for (auto& [name, entry] : entries_) {
-    if (entry.event.count != entry.written_count &&
-        now.steady >= entry.written + options_.interval) {
-      writes.push_back(patch(entry, now));
-    }
+  while (!due_.empty() && due_.begin()->first <= now.steady) {
+    const auto name = due_.begin()->second;
+    writes.push_back(patch(entries_.at(name), now)); // takes it off the list
   }
   return writes;
 }
 
 std::optional<Time> EventRecorder::next_flush() const {
-  std::optional<Time> next;
-  for (const auto& [name, entry] : entries_) {
-    if (entry.event.count == entry.written_count) continue;
-    const auto at = entry.written + options_.interval;
-    next = next ? std::min(*next, at) : at;
-  }
-  return next;
+  if (due_.empty()) return std::nullopt;
+  return due_.begin()->first;
 }
 
 std::optional<Write> EventRecorder::done(const Write& write, const Result<std::string>& result,
@@ -106,8 +104,7 @@ std::optional<Write> EventRecorder::done(const Write& write, const Result<std::s
   if (write.verb == Verb::Create && code == 409) return patch(entry, now);
   if (write.verb == Verb::MergePatch && code == 404) return create(entry, now);
   // Refused or lost: forgotten, so that the next one of its kind is a new event.
-  ages_.erase(entry.age);
-  entries_.erase(i);
+  forget(i);
   return std::nullopt;
 }
 

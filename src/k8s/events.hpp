@@ -7,7 +7,9 @@
 #include <list>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "api/core.hpp"
@@ -46,15 +48,16 @@ class EventRecorder {
   struct Entry {
     api::Event event;
     Time written{}; // when the last write was made
-    std::int32_t written_count = 0;
     std::list<std::string>::iterator age;
   };
-  [[nodiscard]] Write create(Entry& entry, const Now& now) const;
-  [[nodiscard]] Write patch(Entry& entry, const Now& now) const;
+  [[nodiscard]] Write create(Entry& entry, const Now& now);
+  [[nodiscard]] Write patch(Entry& entry, const Now& now);
+  void forget(std::map<std::string, Entry>::iterator entry);
 
   Options options_;
-  std::map<std::string, Entry> entries_; // by the event's name
-  std::list<std::string> ages_;          // longest unseen first
+  std::map<std::string, Entry> entries_;       // by the event's name
+  std::list<std::string> ages_;                // longest unseen first
+  std::set<std::pair<Time, std::string>> due_; // counts that are to be written, and when
 };
 
 } // namespace egw::k8s

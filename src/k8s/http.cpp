@@ -30,6 +30,8 @@ namespace {
 // Bodies that are kept whole: answers to single requests and errors. etcd holds objects below 2
 // MiB.
 constexpr std::size_t kMaxBody = 16U << 20U;
+// No server may silence us for longer.
+constexpr unsigned kMaxRetryAfter = 60;
 constexpr auto kStopPoll = std::chrono::milliseconds(5);
 
 bool is_address(const std::string& host) {
@@ -42,7 +44,23 @@ std::optional<Duration> parse_retry_after(const std::string& text) {
   unsigned seconds = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
   if (error != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
-  return std::chrono::seconds(std::min(seconds, 3600U));
+  return std::chrono::seconds(std::min(seconds, kMaxRetryAfter));
+}
+
+bool after_connecting(httplib::Error error) {
+  using enum httplib::Error;
+  switch (error) {
+    case Connection:
+    case ConnectionTimeout:
+    case BindIPAddress:
+    case SSLConnection:
+    case SSLLoadingCerts:
+    case SSLServerVerification:
+    case SSLServerHostnameVerification:
+      return false;
+    default:
+      return true;
+  }
 }
 
 // A peer that is gone without a word (power, cable, partition) is noticed within half a minute.
@@ -98,8 +116,8 @@ struct HttpConnection::Impl {
   // own stop() waits for a connect to end, and its descriptor may be closed and reused meanwhile.
   Fd socket;
 
-  Impl(const Config& c, std::shared_ptr<TokenSource> t, Options o)
-      : config(c), token(std::move(t)), options(std::move(o)) {
+  Impl(Config c, std::shared_ptr<TokenSource> t, Options o)
+      : config(std::move(c)), token(std::move(t)), options(std::move(o)) {
     make();
   }
 
@@ -209,14 +227,12 @@ HttpResponse HttpConnection::Impl::run(const HttpRequest& request, const Receive
   httplib::Response in;
   auto error = httplib::Error::Success;
   if (!http->send(out, in, error)) {
-    using enum httplib::Error;
     response.failure = reason(error);
-    response.sent = !(error == Connection || error == ConnectionTimeout || error == BindIPAddress ||
-                      error == SSLConnection || error == SSLLoadingCerts ||
-                      error == SSLServerVerification || error == SSLServerHostnameVerification);
+    response.sent = after_connecting(error);
     response.canceled = refused;
-    response.timeout = error == ConnectionTimeout ||
-                       (error == Read && now().steady - last >= options.read_timeout * 9 / 10);
+    response.timeout =
+        error == httplib::Error::ConnectionTimeout ||
+        (error == httplib::Error::Read && now().steady - last >= options.read_timeout * 9 / 10);
   } else if (response.status == 0) { // an answer without a body never gets to the handler
     response.status = in.status;
     response.content_type = in.get_header_value("Content-Type");

@@ -73,7 +73,7 @@ bool takeable(const LeaderState& state, const LeaderConfig& config, Time at) {
 
 void depose(LeaderState& state, Actions& actions, std::string why) {
   state.role = Role::Standby;
-  actions.push_back(Deposed{std::move(why)});
+  actions.emplace_back(Deposed{std::move(why)});
 }
 
 void release(LeaderState& state, Actions& actions, const Now& now) {
@@ -87,10 +87,9 @@ void release(LeaderState& state, Actions& actions, const Now& now) {
 
 void tick(LeaderState& state, const LeaderConfig& config, Actions& actions, const Now& now) {
   if (state.role == Role::Leading && now.steady >= *deadline(state, config)) {
+    const std::chrono::duration<double> seconds = config.renew_deadline;
     depose(state, actions,
-           fmt::format(
-               "the lease could not be renewed for {} s",
-               std::chrono::duration_cast<std::chrono::seconds>(config.renew_deadline).count()));
+           fmt::format("the lease could not be renewed for {:.1f} s", seconds.count()));
   }
   if (state.busy) return;
   if (state.stopping) {
@@ -149,7 +148,7 @@ void wrote(LeaderState& state, const LeaderConfig& config, const Result<api::Lea
     state.role = Role::Leading;
     state.take = state.doubt = false;
     state.renewed_at = state.request_at;
-    actions.push_back(Elected{lease->transitions});
+    actions.emplace_back(Elected{lease->transitions});
   } // else a renewal that came too late, or the release
 }
 

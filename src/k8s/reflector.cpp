@@ -18,6 +18,7 @@
 #include "base/log.hpp"
 #include "k8s/http.hpp"
 #include "k8s/json_stream.hpp"
+#include "k8s/json_value.hpp"
 #include "k8s/request.hpp"
 #include "k8s/status.hpp"
 #include "k8s/store.hpp"
@@ -28,24 +29,6 @@ namespace {
 // After so many refusals in a row the position in the stream is doubted: list anew.
 constexpr int kRefusalsBeforeList = 5;
 constexpr int kErrorEventsBeforeList = 2;
-
-const rapidjson::Value* member(const rapidjson::Value& object, const char* name) {
-  if (!object.IsObject()) return nullptr;
-  const auto i = object.FindMember(name);
-  return i == object.MemberEnd() ? nullptr : &i->value;
-}
-
-rapidjson::Value* member(rapidjson::Value& object, const char* name) {
-  if (!object.IsObject()) return nullptr;
-  const auto i = object.FindMember(name);
-  return i == object.MemberEnd() ? nullptr : &i->value;
-}
-
-std::string text(const rapidjson::Value* object, const char* name) {
-  const auto* value = object == nullptr ? nullptr : member(*object, name);
-  if (value == nullptr || !value->IsString()) return {};
-  return {value->GetString(), value->GetStringLength()};
-}
 
 bool ends_initial_events(const rapidjson::Value& bookmark) {
   const auto* meta = member(bookmark, "metadata");
@@ -67,13 +50,6 @@ struct Outcome {
 
 } // namespace
 
-ObjectHead object_head(const rapidjson::Value& object) {
-  const auto* meta = member(object, "metadata");
-  return {{text(meta, "namespace"), text(meta, "name")},
-          text(meta, "uid"),
-          text(meta, "resourceVersion")};
-}
-
 struct Reflector::Impl {
   Impl(const Config& config, WatchOptions o, ReflectorSink& s)
       : options(std::move(o)),
@@ -93,7 +69,7 @@ struct Reflector::Impl {
   void strip(rapidjson::Value& object) const;
   bool event(const std::string& type, rapidjson::Value& object, Outcome& outcome);
   std::string target(bool initial);
-  bool finish_list(const std::string& version, Outcome& outcome);
+  bool finish_list(const std::string& listed, Outcome& outcome);
   void end(Outcome& outcome, const HttpResponse& response, Time begun);
   void report(const std::optional<Error>& error);
   void contact() { metrics.last_contact_ns = now().steady.time_since_epoch().count(); }

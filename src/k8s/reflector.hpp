@@ -72,11 +72,4 @@ class Reflector {
   std::unique_ptr<Impl> impl_;
 };
 
-// metadata.namespace, name, uid and resourceVersion of any object; empty where there is none.
-struct ObjectHead {
-  api::NamespacedName key;
-  std::string uid, resource_version;
-};
-[[nodiscard]] ObjectHead object_head(const rapidjson::Value& object);
-
 } // namespace egw::k8s

@@ -6,15 +6,12 @@
 #include <algorithm>
 
 #include "api/json_parse.hpp"
+#include "k8s/json_value.hpp"
 
 namespace egw::k8s {
 namespace {
 
-std::string text(const rapidjson::Value& object, const char* name) {
-  const auto i = object.FindMember(name);
-  if (i == object.MemberEnd() || !i->value.IsString()) return {};
-  return {i->value.GetString(), i->value.GetStringLength()};
-}
+constexpr int kMaxRetryAfter = 60; // seconds: no server may silence us for longer
 
 // What a stranger sent goes into logs and conditions: short, printable, one line.
 std::string excerpt(std::string_view body) {
@@ -31,24 +28,19 @@ ServerStatus parse_status(std::string_view body, int http_status) {
   status.code = http_status;
   rapidjson::Document document;
   if (!api::parse_json(document, body) || !document.IsObject() ||
-      text(document, "kind") != "Status") {
+      text(&document, "kind") != "Status") {
     status.message = excerpt(body);
     return status;
   }
-  status.reason = text(document, "reason");
-  status.message = text(document, "message");
+  status.reason = text(&document, "reason");
+  status.message = text(&document, "message");
   if (status.message.empty()) status.message = "no reason given";
-  const auto code = document.FindMember("code");
-  if (http_status == 200 && code != document.MemberEnd() && code->value.IsInt()) {
-    status.code = code->value.GetInt();
-  }
-  const auto details = document.FindMember("details");
-  if (details != document.MemberEnd() && details->value.IsObject()) {
-    const auto seconds = details->value.FindMember("retryAfterSeconds");
-    if (seconds != details->value.MemberEnd() && seconds->value.IsInt() &&
-        seconds->value.GetInt() > 0) {
-      status.retry_after = std::chrono::seconds(std::min(seconds->value.GetInt(), 3600));
-    }
+  const auto* code = member(document, "code");
+  if (http_status == 200 && code != nullptr && code->IsInt()) status.code = code->GetInt();
+  const auto* details = member(document, "details");
+  const auto* seconds = details == nullptr ? nullptr : member(*details, "retryAfterSeconds");
+  if (seconds != nullptr && seconds->IsInt() && seconds->GetInt() > 0) {
+    status.retry_after = std::chrono::seconds(std::min(seconds->GetInt(), kMaxRetryAfter));
   }
   return status;
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/log.hpp"
+#include "k8s/json_value.hpp"
 #include "k8s/reflector.hpp"
 #include "k8s/store.hpp"
 

@@ -10,6 +10,7 @@
 #include "base/queue.hpp"
 #include "k8s/client.hpp"
 #include "k8s/elector.hpp"
+#include "k8s/events.hpp"
 #include "k8s/support.hpp"
 #include "k8s/watch.hpp"
 
@@ -279,6 +280,38 @@ TEST_CASE_FIXTURE(Fixture, "what RBAC denies is a value with the server's words"
   const auto unknown = stranger.get_as<Node>({"", "x"});
   REQUIRE_FALSE(unknown);
   CHECK(unknown.error().code == 401);
+}
+
+TEST_CASE_FIXTURE(
+    Fixture, "events are created, counted up after a restart, and made anew when they are gone") {
+  const Now at{Time{1h}, now().wall};
+  const api::ObjectReference about{"v1", "Node", unique("node"), "", "some-uid"};
+  k8s::EventRecorder before({"egw-test", 5min, 100});
+  const auto first = before.record(about, "Warning", "Testing", "one two", at);
+  REQUIRE(first);
+  made.push_back(*first);
+  const auto created = client.write(*first);
+  REQUIRE_MESSAGE(created, (created ? "" : created.error().message));
+
+  k8s::EventRecorder after({"egw-test", 5min, 100});
+  const auto again = after.record(about, "Warning", "Testing", "one two", at);
+  REQUIRE(again);
+  const auto patch = after.done(*again, client.write(*again), at);
+  REQUIRE(patch);
+  const auto patched = client.write(*patch);
+  CHECK_MESSAGE(patched, (patched ? "" : patched.error().message));
+
+  auto remove = *first;
+  remove.verb = Verb::Remove;
+  REQUIRE(client.write(remove));
+  static_cast<void>(after.record(about, "Warning", "Testing", "one two", at));
+  const auto due = after.flush({at.steady + 5min, at.wall});
+  REQUIRE(due.size() == 1);
+  const auto anew = after.done(due[0], client.write(due[0]), at);
+  REQUIRE(anew);
+  const auto made_anew = client.write(*anew);
+  REQUIRE(made_anew);
+  CHECK(made_anew->find("\"count\":2") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(Fixture, "leader election: one at a time, handed over at once, terms grow") {

@@ -19,8 +19,9 @@ constexpr const char* kLease = "/apis/coordination.k8s.io/v1/namespaces/ns/lease
 
 std::string lease_json(const std::string& holder, int transitions, int version) {
   return fmt::format(
-      R"({{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{{"namespace":"ns","name":"egw",)"
-      R"("uid":"u","resourceVersion":"{}"}},"spec":{{"holderIdentity":"{}","leaseTransitions":{},)"
+      R"({{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{{"namespace":"ns",)"
+      R"("name":"egw","uid":"u","resourceVersion":"{}"}},)"
+      R"("spec":{{"holderIdentity":"{}","leaseTransitions":{},)"
       R"("leaseDurationSeconds":1,"renewTime":"2024-01-01T00:00:00.000000Z"}}}})",
       version, holder, transitions);
 }

@@ -232,7 +232,7 @@ TEST_CASE("clocks that differ by hours, cuts and restarts: never two leaders, te
     for (int i = 0; i < 3; ++i) all.emplace(i, Candidate(std::to_string(i)));
     Time time{1h};
     std::int32_t top = 0;
-    int restarts = 0;
+    int restarts = 0, most = 0;
     for (int turn = 0; turn < 4000; ++turn, time += 50ms) {
       int leading = 0;
       for (auto& [i, candidate] : all) {
@@ -249,9 +249,10 @@ TEST_CASE("clocks that differ by hours, cuts and restarts: never two leaders, te
         }
         leading += candidate.leads(now) ? 1 : 0;
       }
-      CHECK(leading <= 1);
+      most = std::max(most, leading);
     }
-    CHECK(top > 0);
+    CHECK(most == 1);
+    CHECK(top > 1);
   }
 }
 

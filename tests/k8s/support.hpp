@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -54,16 +55,17 @@ inline k8s::WatchOptions quick_watch(const api::Resource& resource) {
 
 inline std::string node_json(const std::string& name, int version, const std::string& uid = "u",
                              const std::string& ip = "192.0.2.1") {
-  return fmt::format(
-      R"({{"apiVersion":"v1","kind":"Node","metadata":{{"name":"{}","uid":"{}","resourceVersion":"{}"}},)"
-      R"("status":{{"addresses":[{{"type":"InternalIP","address":"{}"}}]}}}})",
-      name, uid, version, ip);
+  return fmt::format(R"({{"apiVersion":"v1","kind":"Node","metadata":{{"name":"{}","uid":"{}",)"
+                     R"("resourceVersion":"{}"}},)"
+                     R"("status":{{"addresses":[{{"type":"InternalIP","address":"{}"}}]}}}})",
+                     name, uid, version, ip);
 }
 
 inline std::string list_json(int version, const std::vector<std::string>& items,
                              const std::string& next = "") {
   return fmt::format(
-      R"({{"kind":"NodeList","apiVersion":"v1","metadata":{{"resourceVersion":"{}"{}}},"items":[{}]}})",
+      R"({{"kind":"NodeList","apiVersion":"v1","metadata":{{"resourceVersion":"{}"{}}},)"
+      R"("items":[{}]}})",
       version, next.empty() ? "" : fmt::format(R"(,"continue":"{}")", next), fmt::join(items, ","));
 }
 

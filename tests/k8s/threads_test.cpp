@@ -63,8 +63,9 @@ TEST_CASE("watches that come and go while the server is dropping connections") {
 TEST_CASE("writers, an elector and a watch side by side") {
   ScriptedServer server;
   const std::string lease =
-      R"({"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"namespace":"ns","name":"egw",)"
-      R"("uid":"u","resourceVersion":"4"},"spec":{"holderIdentity":"me","leaseTransitions":1}})";
+      R"({"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"namespace":"ns",)"
+      R"("name":"egw","uid":"u","resourceVersion":"4"},)"
+      R"("spec":{"holderIdentity":"me","leaseTransitions":1}})";
   server.allow("GET", "/apis/coordination.k8s.io/v1/namespaces/ns/leases/egw",
                Reply::body(200, lease));
   server.allow("PUT", "/apis/coordination.k8s.io/v1/namespaces/ns/leases/egw",
