@@ -111,7 +111,7 @@ def gateway():
         summary=fields("The above in short, for the columns of kubectl, which cannot count.",
                        nodes=text("Ready nodes of all.", 16),
                        eips=number("EIPs in use.", 0, _MOST_IDS)),
-        conditions=conditions("Ready, Accepted"))
+        conditions=conditions("Accepted, Ready"))
     return definition(
         "EgressGateway", "egressgateways", "Cluster",
         fields("A pool of egress IPs (EIPs) and the nodes that may hold them.", required=["spec"],
@@ -205,7 +205,7 @@ def policy(kind, plural, scope, description, short):
                    ipv4=text("IPv4 address.", 15),
                    ipv6=text("IPv6 address.", 45)),
         node=text("The node that holds it."),
-        conditions=conditions("Accepted, Allocated, Ready"))
+        conditions=conditions("Accepted, Enforced, Allocated, Ready"))
     return definition(
         kind, plural, scope,
         fields(description, required=["spec"], spec=_policy_spec(scope == "Cluster"),
@@ -314,7 +314,7 @@ def cluster_info():
         extraCidr=cidr_source("What of spec.extraCidr could be parsed."),
         podCidrMode=text("The mode that is in force.", 16),
         idBlocks=atomic("Which gateway gives out which EIP ids.", block, 1024),
-        conditions=conditions("Ready, ServiceCIDR"))
+        conditions=conditions("Detected, ServiceCIDR, IdsAvailable"))
     root = rules(
         fields("Which addresses are inside the cluster: traffic to them is never captured. One "
                "object, "
@@ -326,7 +326,7 @@ def cluster_info():
          column("Services4", "string", ".status.clusterIP.ipv4"),
          column("Services6", "string", ".status.clusterIP.ipv6"),
          column("Extra", "string", ".spec.extraCidr"),
-         _READY],
+         condition_column("Detected", "Detected")],
         short=["egci"])
 
 

@@ -14,5 +14,6 @@ using Run = std::function<int()>;
 
 // Each adds its subcommand with its options; see app.cpp.
 void add_controller(CLI::App& app, Run& run);
+void add_ctl(CLI::App& app, Run& run);
 
 } // namespace egw::cmd
