@@ -70,9 +70,11 @@ class LinkDiff {
   }
 
   void put_neighbours() {
+    // A link that gets another MAC forgets its neighbours, permanent ones too.
+    const bool new_mac = actual_.tunnel && desired_.tunnel && actual_.tunnel->mac != desired_.tunnel->mac;
     for (const auto& [key, mac] : desired_.neighbours) {
       const auto it = actual_.neighbours.find(key);
-      if (lost_with_tunnel() || it == actual_.neighbours.end() || it->second != mac)
+      if (lost_with_tunnel() || new_mac || it == actual_.neighbours.end() || it->second != mac)
         batch_.before.push_back(PutNeighbour{key, mac});
     }
     for (const auto& [mac, peer] : desired_.fdb) {

@@ -178,8 +178,11 @@ std::vector<NftOp> diff_tables(const std::map<NftFamily, Table>& actual,
   std::vector<NftOp> ops;
   for (const auto& [family, table] : desired) {
     const auto it = actual.find(family);
-    if (it == actual.end()) ops.emplace_back(AddTable{family});
-    TableDiff(family, it == actual.end() ? nothing : it->second, table, ops).run();
+    // The kernel takes no new base chain in the transaction that wakes a table up: it is made anew.
+    const bool asleep = it != actual.end() && it->second.dormant;
+    if (asleep) ops.emplace_back(DeleteTable{family});
+    if (asleep || it == actual.end()) ops.emplace_back(AddTable{family});
+    TableDiff(family, asleep || it == actual.end() ? nothing : it->second, table, ops).run();
   }
   for (const auto& [family, table] : actual)
     if (!desired.contains(family)) ops.emplace_back(DeleteTable{family});

@@ -125,6 +125,7 @@ std::string to_string(const NftOp& op) {
             return fmt::format("delete {} chain {}", to_string(o.family), o.name);
           },
           [](const ReplaceRules& o) {
+            if (o.rules.empty()) return fmt::format("empty {} chain {}", to_string(o.family), o.chain);
             return fmt::format("write {} rule{} of {} chain {}", o.rules.size(),
                                o.rules.size() == 1 ? "" : "s", to_string(o.family), o.chain);
           },

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/events.hpp"
 
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
@@ -120,14 +121,18 @@ bool nft_concerns_us(const nlmsghdr& message, const Ownership& ownership) {
   if (message.nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES) return false;
   const int type = message.nlmsg_type & 0xff;
   if (type == NFT_MSG_NEWGEN) return false; // the messages before it said what changed
-  const Attributes a = attributes_of(message, sizeof(nfgenmsg));
+  const auto* h = header_of<nfgenmsg>(message);
+  if (!h) return false;
+  const bool ip = h->nfgen_family == NFPROTO_IPV4 || h->nfgen_family == NFPROTO_IPV6;
+  if (!ip && h->nfgen_family != NFPROTO_ARP) return false;
+  const Attributes a = attributes_of(message, sizeof *h);
   // The table's name is the first attribute in every kind of message.
   const std::string table = a.string(NFTA_TABLE_NAME).value_or("");
   if (table == ownership.table) {
     const bool elements = type == NFT_MSG_NEWSETELEM || type == NFT_MSG_DELSETELEM;
     return !elements || a.string(NFTA_SET_ELEM_LIST_SET) != kLeaseSet;
   }
-  if (table != kIptablesTable) return false;
+  if (!ip || table != kIptablesTable) return false;
   switch (type) {
     case NFT_MSG_DELTABLE: return true;
     case NFT_MSG_NEWCHAIN:

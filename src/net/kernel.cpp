@@ -45,6 +45,7 @@ struct Kernel::Impl {
   NetlinkSocket nft_events{NETLINK_NETFILTER, numbers(kNftGroups)};
   Fd epoll{check_errno(epoll_create1(EPOLL_CLOEXEC), "epoll_create1")};
   Known known;
+  bool due = false; // a look is, since something was told before
 
   explicit Impl(Ownership ownership) : own(std::move(ownership)) {
     for (const int fd : {route_events.fd(), nft_events.fd()}) {
@@ -55,21 +56,25 @@ struct Kernel::Impl {
     }
   }
 
-  // Every message is taken in, so that `known` follows; true if any is a reason to look.
-  bool drain_route_events() {
-    bool due = false;
+  // Every message is taken in, so that `known` follows. The kernel does not say who changed a link:
+  // what is told of the tunnel right after we changed it, we did.
+  void take_route_events(bool tunnel_changed) {
     for_each_reply(route_events.receive_events(due), [&](const nlmsghdr& h) {
-      if (!is_own_port(NETLINK_ROUTE, h.nlmsg_pid) && concerns_us(h, own, known)) due = true;
+      if (is_own_port(NETLINK_ROUTE, h.nlmsg_pid)) return;
+      if (tunnel_changed) {
+        const auto link = decode_link(h);
+        if (link && link->host.name == own.device) return;
+      }
+      if (concerns_us(h, own, known)) due = true;
     });
-    return due;
   }
 
   bool drain_nft_events() {
-    bool due = false;
-    for_each_reply(nft_events.receive_events(due), [&](const nlmsghdr& h) {
-      if (!is_own_port(NETLINK_NETFILTER, h.nlmsg_pid) && nft_concerns_us(h, own)) due = true;
+    bool concerned = false;
+    for_each_reply(nft_events.receive_events(concerned), [&](const nlmsghdr& h) {
+      if (!is_own_port(NETLINK_NETFILTER, h.nlmsg_pid) && nft_concerns_us(h, own)) concerned = true;
     });
-    return due;
+    return concerned;
   }
 };
 
@@ -84,6 +89,7 @@ Observation Kernel::observe() {
     bool lost = false;
     (void)impl_->route_events.receive_events(lost);
     (void)impl_->nft_events.receive_events(lost);
+    impl_->due = false;
 
     Observation seen;
     const std::uint32_t before = nft_generation(impl_->netfilter);
@@ -100,7 +106,8 @@ Observation Kernel::observe() {
 }
 
 std::vector<Error> Kernel::apply(const Batch& batch) {
-  RtnlWriter writer(impl_->route, impl_->netfilter, impl_->own, impl_->known);
+  RtnlWriter writer(impl_->route, impl_->netfilter, impl_->own, impl_->known,
+                    [this](bool tunnel_changed) { impl_->take_route_events(tunnel_changed); });
   std::vector<Error> errors = writer.apply(batch.before);
   const std::vector<Error> nft = apply_nft(impl_->netfilter, impl_->own.table, batch.nft);
   errors.insert(errors.end(), nft.begin(), nft.end());
@@ -144,9 +151,9 @@ Result<void> Kernel::forget(const std::vector<Connection>& connections) {
 int Kernel::event_fd() const { return impl_->epoll.get(); }
 
 bool Kernel::drain_events() {
-  const bool route = impl_->drain_route_events();
+  impl_->take_route_events(false);
   const bool nft = impl_->drain_nft_events();
-  return route || nft;
+  return std::exchange(impl_->due, false) || nft;
 }
 
 } // namespace egw::net

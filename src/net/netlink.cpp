@@ -32,7 +32,13 @@ OwnPorts& own_ports() {
 
 nlmsghdr& header(Bytes& message) { return *reinterpret_cast<nlmsghdr*>(message.data()); }
 
-// The errno and the text of an NLMSG_ERROR; code 0 is an ACK.
+void set_option(int fd, int level, int option, int value) {
+  // Older kernels lack some: all of them only make answers better or cheaper.
+  (void)setsockopt(fd, level, option, &value, sizeof value);
+}
+
+} // namespace
+
 Refusal parse_error(const nlmsghdr& h) {
   Refusal r;
   const auto* e = header_of<nlmsgerr>(h);
@@ -48,13 +54,6 @@ Refusal parse_error(const nlmsghdr& h) {
   r.text = attributes_of(h, fixed).string(NLMSGERR_ATTR_MSG).value_or("");
   return r;
 }
-
-void set_option(int fd, int level, int option, int value) {
-  // Older kernels lack some: all of them only make answers better or cheaper.
-  (void)setsockopt(fd, level, option, &value, sizeof value);
-}
-
-} // namespace
 
 std::string describe(int code, const std::string& text) {
   const std::string reason = std::generic_category().message(code);

@@ -25,6 +25,9 @@ struct Refusal {
   std::string text;      // its extended ACK; may be empty
 };
 
+// An NLMSG_ERROR; code 0 is an ACK. The index is left at 0.
+[[nodiscard]] Refusal parse_error(const nlmsghdr& message);
+
 // "Invalid argument: Gateway is not reachable" or the errno's text alone.
 [[nodiscard]] std::string describe(int code, const std::string& text);
 

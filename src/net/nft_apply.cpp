@@ -50,21 +50,11 @@ void write_step(NftBatch& batch, const std::string& table, const NftOp& op, bool
       op);
 }
 
-NftFamily family_of(const NftOp& op) {
-  return std::visit([](const auto& o) { return o.family; }, op);
-}
-
 std::vector<Refusal> try_batch(NetlinkSocket& socket, const std::string& table,
                                const std::vector<NftOp>& ops, const std::set<std::size_t>& gone) {
   NftBatch batch(socket);
-  std::set<NftFamily> woken, deleted;
-  for (const NftOp& op : ops)
-    if (std::holds_alternative<DeleteTable>(op)) deleted.insert(family_of(op));
   for (std::size_t i = 0; i < ops.size(); ++i) {
     batch.begin_step();
-    // Stating the table again costs nothing and wakes it up where someone made it dormant.
-    const NftFamily family = family_of(ops[i]);
-    if (!deleted.contains(family) && woken.insert(family).second) batch.add_table(family, table);
     write_step(batch, table, ops[i], gone.contains(i));
   }
   return batch.send();

@@ -56,7 +56,6 @@ void NftBatch::add_table(NftFamily family, const std::string& table) {
   message(NFT_MSG_NEWTABLE, family, NLM_F_CREATE, [&](nlmsghdr* h) {
     const auto t = owned<NftTable>(nftnl_table_alloc());
     nftnl_table_set_str(t.get(), NFTNL_TABLE_NAME, table.c_str());
-    nftnl_table_set_u32(t.get(), NFTNL_TABLE_FLAGS, 0); // wakes it up where someone made it dormant
     nftnl_table_nlmsg_build_payload(h, t.get());
   });
 }

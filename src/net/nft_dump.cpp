@@ -49,8 +49,6 @@ Replies dump(NetlinkSocket& socket, Bytes bytes, const char* what) {
   return {};
 }
 
-const char* kDormant = "dormant"; // in the place of a base chain's type: differs from every desired one
-
 std::optional<Hook> hook_of(std::uint8_t family, std::uint32_t number) {
   if (family == NFPROTO_ARP) {
     switch (number) {
@@ -83,12 +81,8 @@ class TableReader {
     if (!head) fail(head.error(), "read an nftables table");
     const auto& h = *reinterpret_cast<const nlmsghdr*>(head->data());
     const auto flags = attributes_of(h, sizeof(nfgenmsg)).be32(NFTA_TABLE_FLAGS).value_or(0);
-
-    for (const ChainInfo& c : chains) {
-      if (c.table != name_) continue;
-      Chain& chain = table_.chains[c.name] = c.chain;
-      if ((flags & NFT_TABLE_F_DORMANT) != 0 && chain.base) chain.base->type = kDormant;
-    }
+    table_.dormant = (flags & NFT_TABLE_F_DORMANT) != 0;
+    for (const ChainInfo& c : chains) table_.chains[c.name] = c.chain;
     read_sets();
     for (auto& [name, set] : table_.sets)
       if (!set.timeout && set.key != kForeignKey) read_elements(name, set);

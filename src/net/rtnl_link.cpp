@@ -129,10 +129,10 @@ Bytes encode_tunnel_up(const std::string& name) {
   return m.bytes();
 }
 
-Bytes encode_tunnel_change(const std::string& name, const Vxlan& v) {
+Bytes encode_tunnel_change(const std::string& name, const HostLink& now, const Vxlan& v) {
   return link_change(name, [&](Message& m) {
-    m.mac(IFLA_ADDRESS, v.mac);
-    if (v.mtu != 0) m.u32(IFLA_MTU, v.mtu);
+    if (v.mac != now.mac) m.mac(IFLA_ADDRESS, v.mac);
+    if (v.mtu != 0 && v.mtu != now.mtu) m.u32(IFLA_MTU, v.mtu);
   });
 }
 

@@ -33,8 +33,8 @@ struct LinkInfo {
 [[nodiscard]] Bytes encode_tunnel_create(const std::string& name, const Vxlan& v);
 [[nodiscard]] Bytes encode_tunnel_settings(const std::string& name, const std::string& alias);
 [[nodiscard]] Bytes encode_tunnel_up(const std::string& name);
-// MAC, MTU (0: leave it) and learning of a tunnel that stands.
-[[nodiscard]] Bytes encode_tunnel_change(const std::string& name, const Vxlan& v);
+// What differs of MAC and MTU (0: leave it). A MAC that is set again makes the link forget its neighbours.
+[[nodiscard]] Bytes encode_tunnel_change(const std::string& name, const HostLink& now, const Vxlan& v);
 [[nodiscard]] Bytes encode_tunnel_no_learning(const std::string& name);
 [[nodiscard]] Bytes encode_link_delete(std::uint32_t index);
 

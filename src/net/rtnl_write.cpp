@@ -194,6 +194,7 @@ bool RtnlWriter::send_tunnel(const LinkOp& op, std::vector<Bytes> messages) {
 }
 
 void RtnlWriter::put_tunnel(const LinkOp& op, const PutTunnel& put) {
+  take_events_(false);
   auto link = get_link(own_.device);
   if (link && !is_ours(*link, &put.vxlan)) {
     fail(op,
@@ -209,16 +210,18 @@ void RtnlWriter::put_tunnel(const LinkOp& op, const PutTunnel& put) {
     link.reset();
   }
   std::vector<Bytes> messages;
+  if (link && link->host.mac != put.vxlan.mac) known_.neighbours.clear(); // the kernel drops them
   if (!link) {
     messages.push_back(encode_tunnel_create(own_.device, put.vxlan));
   } else if (link->host.mac != put.vxlan.mac || (put.vxlan.mtu != 0 && link->host.mtu != put.vxlan.mtu)) {
-    messages.push_back(encode_tunnel_change(own_.device, put.vxlan));
+    messages.push_back(encode_tunnel_change(own_.device, link->host, put.vxlan));
   }
   if (link && link->learning)
     messages.push_back(encode_tunnel_no_learning(own_.device));
   messages.push_back(encode_tunnel_settings(own_.device, own_.alias));
   messages.push_back(encode_tunnel_up(own_.device));
   const bool sent = send_tunnel(op, std::move(messages));
+  take_events_(true);
   if (auto now = get_link(own_.device); now && is_ours(*now, &put.vxlan)) {
     known_.tunnel = now->host.index;
     known_.links[now->host.index] = *std::move(now);
@@ -228,9 +231,11 @@ void RtnlWriter::put_tunnel(const LinkOp& op, const PutTunnel& put) {
 }
 
 void RtnlWriter::delete_tunnel(const LinkOp& op) {
+  take_events_(false);
   const auto link = get_link(own_.device);
   if (!link || !is_ours(*link, nullptr)) return;
   if (send_tunnel(op, {encode_link_delete(link->host.index)})) known_.forget_link(link->host.index);
+  take_events_(true);
 }
 
 // The link has the address already: ours in another form is made anew, another's is left alone.

@@ -21,7 +21,7 @@ namespace egw::net {
 // How our things are told from those of others. All of it can be configured.
 struct Ownership {
   std::string table = "egw";        // nftables tables of this name in ip, ip6 and arp
-  std::uint8_t route_protocol = 187; // rtm_protocol, FRA_PROTOCOL and IFA_PROTO (rt_protos lists none at 187)
+  std::uint8_t route_protocol = 217; // rtm_protocol, FRA_PROTOCOL and IFA_PROTO; no daemon has 217
   std::string device = "egw0";      // the tunnel; a link of this name without our alias is another's
   std::string alias = "egw tunnel"; // IFLA_IFALIAS
   bool operator==(const Ownership&) const = default;
@@ -123,6 +123,7 @@ struct Chain {
 struct Table {
   std::map<std::string, Set> sets;
   std::map<std::string, Chain> chains;
+  bool dormant = false; // switched off by someone; never desired
   bool operator==(const Table&) const = default;
 };
 

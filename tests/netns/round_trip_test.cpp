@@ -55,4 +55,61 @@ TEST_CASE("what is applied reads back equal, and a second look finds nothing to 
   CHECK(seen.host.default_link.at(Family::V6) == "up0");
 }
 
+TEST_CASE("maps in a chain of lookups, intervals that touch, and classes without users") {
+  const Node node;
+  const Netns::Inside inside(node.ns);
+  Kernel kernel{Ownership{}};
+  State wanted;
+  Table& t = wanted.tables[NftFamily::Ip];
+  t.sets["marks"] = {KeyType::Ipv4, DataType::Mark, false, false, {{element("10.0.0.1"), key_of(7U)}}};
+  t.sets["classes"] = {KeyType::Mark, DataType::Verdict, false, false,
+                       {{element(7U), Verdict{VerdictKind::Goto, "c"}}}};
+  t.sets["touching"] = {KeyType::Ipv4, DataType::None, true, false,
+                        {{interval("10.0.0.0", "10.0.0.255"), {}}, {interval("10.0.1.0", "10.0.1.7"), {}}}};
+  t.chains["c"] = {};
+  t.chains["pre"] = {BaseChain{"filter", Hook::Prerouting, 0},
+                     {{expr::Payload{expr::PayloadBase::Network, 12, 4, 1}, expr::Lookup{"marks", 1, 1},
+                       expr::Lookup{"classes", 1, 0, false, true}}}};
+  CHECK(print(reconcile(kernel, wanted)) == "");
+  State seen = kernel.observe().state;
+  CHECK(print(diff(seen, wanted)) == "");
+  CHECK(seen.tables[NftFamily::Ip].sets["touching"].elements ==
+        std::map<ElementKey, ElementData>{{interval("10.0.0.0", "10.0.1.7"), {}}});
+  CHECK(seen.tables[NftFamily::Ip].chains == t.chains);
+}
+
+TEST_CASE("nft prints what was written as people would write it") {
+  const Node node;
+  const Netns::Inside inside(node.ns);
+  Kernel kernel{Ownership{}};
+  REQUIRE(print(reconcile(kernel, sample_state(node.parent()))) == "");
+  CHECK(run("nft -j list ruleset | jq -r '.nftables[] | .table.name // empty' | sort -u") == "egw\n");
+  const std::string text = run("nft list ruleset");
+  for (const std::string line : {
+           "iifname \"egw0\" drop",
+           "ct mark & 0x7fff0000 == 0x00010000 accept",
+           "ct state new ct mark set ct mark & 0x0001ffff | 0x00010000",
+           "ip daddr @d_1 goto eip_2",
+           "ip6 daddr != @cluster goto eip_1",
+           "type filter hook prerouting priority raw - 10; policy accept;",
+           "udp dport 7789 ip saddr @nodes notrack accept",
+           "udp dport 7789 fib daddr type local drop",
+           "meta nfproto != @alive ip daddr @eipaddrs drop",
+           "ip saddr vmap @pods",
+           "meta mark set ip saddr map @marks",
+           "meta mark vmap @classes",
+           "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu",
+           "oifname \"egw0\" snat to ip saddr",
+           "snat to ct mark & 0x7fff0000 map @eips",
+           "type hook nat", // replaced below: proves that a missing line is noticed
+           "elements = { 10.0.0.0/8, 127.0.0.0/8,",
+           "elements = { 0x00010000 : 192.0.2.50 }",
+           "elements = { 10.1.0.5 . 66:00:00:00:00:02 }",
+           "elements = { \"up0\" }",
+       }) {
+    CAPTURE(line);
+    CHECK(contains(text, line) == (line != "type hook nat"));
+  }
+}
+
 TEST_SUITE_END();

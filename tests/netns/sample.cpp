@@ -105,7 +105,8 @@ Table ip_table(Family family) {
                     {{{with_mac, {}}, {}}}};
   t.sets["eips"] = {KeyType::Mark, v4 ? DataType::Ipv4 : DataType::Ipv6, false, false,
                     {{element(0x10000), key_of(ip(eip))}}};
-  t.sets["pods"] = {address, DataType::Mark, false, false, {{element(pod), key_of(1U)}}};
+  t.sets["pods"] = {address, DataType::Verdict, false, false, {{element(pod), go("c_1")}}};
+  t.sets["marks"] = {address, DataType::Mark, false, false, {{element(pod), key_of(1U)}}};
   t.sets["classes"] = {KeyType::Mark, DataType::Verdict, false, false,
                        {{element(1U), go("p_A")}, {element(2U), jump("p_B")}, {element(3U), kDrop},
                         {element(4U), kAccept}, {element(5U), Verdict{VerdictKind::Return, ""}}}};
@@ -132,7 +133,9 @@ Table ip_table(Family family) {
   t.chains["prerouting"] = {BaseChain{"filter", Hook::Prerouting, -95},
                             {Rule{CtLoad{CtKey::Direction, 1}, Cmp{CmpOp::Eq, 1, {1}}, CtLoad{CtKey::Status, 1},
                                   Bitwise{1, 1, key_of(0x20U), key_of(0)}, Cmp{CmpOp::Neq, 1, key_of(0)}, Decide{kAccept}},
-                             Rule{saddr, Lookup{"pods", 1, 1}, Lookup{"classes", 1, 0, false, true}},
+                             Rule{saddr, Lookup{"pods", 1, 0, false, true}},
+                             Rule{saddr, Lookup{"marks", 1, 1}, MetaSet{MetaKey::Mark, 1}},
+                             Rule{MetaLoad{MetaKey::Mark, 1}, Lookup{"classes", 1, 0, false, true}},
                              Rule{saddr, Payload{PayloadBase::Link, 6, 6, v4 ? 9U : 2U}, Lookup{"macs", 1, 0, true}, Counter{}, Decide{kDrop}}}};
   t.chains["forward"] = {BaseChain{"filter", Hook::Forward, -160},
                          {mss(), mss_seen(),
