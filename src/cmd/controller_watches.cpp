@@ -64,7 +64,7 @@ k8s::WatchOptions options(egress::Kind kind, const api::Resource& resource) {
 
 // Nothing: it tells about the watch, not about objects.
 template <class T>
-std::optional<egress::Event> to_event(egress::Kind kind, k8s::WatchEvent<T> event) {
+std::optional<egress::Event> take_event(egress::Kind kind, k8s::WatchEvent<T>& event) {
   if (auto* all = std::get_if<k8s::Replaced<T>>(&event)) {
     egress::Replaced list{kind, {}, std::move(all->broken), std::move(all->resource_version)};
     list.objects.assign(std::make_move_iterator(all->items.begin()),
@@ -104,7 +104,7 @@ void ControllerWatches::add(egress::Kind kind, const k8s::Config& config,
   const auto sink = [this, kind](k8s::WatchEvent<T> event) {
     if (const auto* status = std::get_if<k8s::WatchStatus>(&event)) {
       set_fault(kind, status->error ? std::optional(status->error->message) : std::nullopt);
-    } else if (auto converted = to_event<T>(kind, std::move(event))) {
+    } else if (auto converted = take_event<T>(kind, event)) {
       sink_(*std::move(converted));
     }
   };

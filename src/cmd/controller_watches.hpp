@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "api/json.hpp"
 #include "egress/controller_io.hpp"
 #include "k8s/config.hpp"
 #include "k8s/metrics.hpp"

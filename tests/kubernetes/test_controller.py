@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The controller as a process of its own, with the rights of its role, against a real API server.
+EGW_BIN names the binary; else build/egw."""
+
+import os
+import re
+import statistics
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from childprocess import ChildProcess, wait_until
+
+TOP = Path(__file__).resolve().parents[2]
+GROUP = "egressgateway.spidernet.io/v1beta1"
+QUICK = ("--lease-duration=3s", "--renew-deadline=2s", "--retry-period=250ms")
+
+
+def condition(obj, kind):
+    """"True", "False Reason", or None."""
+    for c in (obj or {}).get("status", {}).get("conditions", []):
+        if c["type"] == kind:
+            return c["status"] if c["status"] == "True" else f"{c['status']} {c['reason']}"
+    return None
+
+
+class Controller:
+    restarted = False  # the API server: it refuses everything until it has read the roles again
+
+    def __init__(self, server, directory, name):
+        binary = os.environ.get("EGW_BIN") or TOP / "build" / "egw"
+        account = server.service_account_kubeconfig("egw-system", "egw-controller")
+        self.process = ChildProcess(name, [
+            binary, "controller", f"--kubeconfig={account}", "--namespace=egw-system",
+            f"--identity={name}", "--metrics-address=127.0.0.1:0", "--log-level=debug", *QUICK],
+            directory / f"{name}.log")
+        found = wait_until(
+            lambda: re.search(r"metrics and health on port (\d+)", self.log()) or
+            self.process.check(), 10, f"{name} listens")
+        self.url = f"http://127.0.0.1:{found[1]}"
+
+    def log(self):
+        return self.process.log.read_text()
+
+    def get(self, path):
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def metric(self, name):
+        """The sum of all samples of a family."""
+        text = self.get("/metrics")[1]
+        return sum(float(value) for value in re.findall(
+            rf"^{name}(?:{{.*}})? ([-+.\deInf]+)$", text, re.M))
+
+    def leads(self):
+        self.process.check()
+        return self.metric("egw_controller_leader") == 1
+
+
+class Cluster:
+    """Three nodes whose agents say that all is well, and a gateway."""
+
+    def __init__(self, server, kubelet):
+        self.server, self.api, self.kubelet = server, server.api, kubelet
+        self.nodes = ["c-node1", "c-node2", "c-node3"]
+
+    def set_up(self):
+        for i, name in enumerate(self.nodes, 1):
+            self.kubelet.register_node(name, [f"10.6.1.{i}"], [f"10.244.{i}.0/24"],
+                                       {"egress": "true"})
+            self.agent(name)
+        self.create("EgressGateway", "eg1", {
+            "ippools": {"ipv4": ["10.6.2.10-10.6.2.99"], "ipv6": ["fd00::10-fd00::99"]},
+            "nodeSelector": {"selector": {"matchLabels": {"egress": "true"}}}})
+        self.gateway_when(lambda g: condition(g, "Ready") == "True")
+
+    def agent(self, node, ready="True"):
+        found = self.api.wait_for(f"{GROUP}/egressnodes", node, timeout=10,
+                                  condition=lambda n: n and n.get("status", {}).get("tunnel", {}).get("ipv4"))
+        [address] = [a["address"] for a in self.api.get("nodes", node)["status"]["addresses"]
+                     if a["type"] == "InternalIP"]
+        self.api.apply({
+            "apiVersion": GROUP, "kind": "EgressNode", "metadata": {"name": node},
+            "status": {"tunnel": {"parent": {"name": "eth0", "ipv4": address}},
+                       "conditions": [{"type": "DatapathReady", "status": ready, "reason": "Test",
+                                       "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+                                       "observedGeneration": found["metadata"]["generation"]}]}},
+            manager="egw-agent", subresource="status")
+
+    def create(self, kind, name, spec, namespace=None):
+        meta = {"name": name, **({"namespace": namespace} if namespace else {})}
+        return self.api.create({"apiVersion": GROUP, "kind": kind, "metadata": meta, "spec": spec})
+
+    def policy(self, name, namespace="default", gateway="eg1", app="web", **spec):
+        return self.create("EgressPolicy", name, {
+            **({"egressGatewayName": gateway} if gateway else {}),
+            "appliedTo": {"podSelector": {"matchLabels": {"app": app}}}, **spec}, namespace)
+
+    def policy_when(self, name, what, namespace="default", timeout=10):
+        return self.api.wait_for(f"{GROUP}/egresspolicies", name, namespace,
+                                 lambda p: p is not None and what(p), timeout)
+
+    def gateway_when(self, what, name="eg1", timeout=10):
+        return self.api.wait_for(f"{GROUP}/egressgateways", name, None,
+                                 lambda g: g is not None and what(g), timeout)
+
+    def holders(self, name="eg1"):
+        gateway = self.api.get(f"{GROUP}/egressgateways", name)
+        return {e["id"]: node["name"] for node in gateway["status"]["nodeList"]
+                for e in node.get("eips", [])}
+
+    def clean(self):
+        for kind in ("egresspolicies", "egressclusterpolicies", "egressgateways", "egressnodes"):
+            for obj in self.api.list(f"{GROUP}/{kind}"):
+                meta = obj["metadata"]
+                self.api.delete(f"{GROUP}/{kind}", meta["name"], meta.get("namespace"),
+                                missing_ok=True)
+        for pod in self.api.list("pods", "default"):
+            self.kubelet.delete_pod("default", pod["metadata"]["name"])
+        for node in self.nodes:
+            self.kubelet.delete_node(node)
+
+
+@pytest.fixture(scope="module")
+def server(api_server):
+    base = TOP / "manifests" / "base"
+    api_server.apply_manifests(TOP / "manifests" / "crds", base / "namespace.yaml",
+                               base / "rbac.yaml")
+    return api_server
+
+
+@pytest.fixture
+def start(server, tmp_path):
+    started = []
+
+    def one(name):
+        started.append(Controller(server, tmp_path, name))
+        return started[-1]
+    yield one
+    for controller in started:
+        controller.process.stop()
+        log = controller.log()
+        # Its role allows all that it does, and it writes what the API server takes.
+        assert "is invalid" not in log, log[-3000:]
+        assert controller.restarted or "forbidden" not in log, log[-3000:]
+
+
+@pytest.fixture
+def cluster(server, kubelet, start):
+    made = Cluster(server, kubelet)
+    made.controller = start("first")
+    made.set_up()
+    yield made
+    made.clean()
+
+
+def test_a_policy_gets_an_eip_and_slices(cluster):
+    api = cluster.api
+    cluster.kubelet.create_pod("default", "web-1", "c-node1", {"app": "web"}, ["10.244.1.5"])
+    cluster.policy("app")
+    policy = cluster.policy_when("app", lambda p: condition(p, "Ready") == "True")
+    assert policy["status"]["eip"]["ipv4"] == "10.6.2.10"
+    assert policy["status"]["eip"]["ipv6"] == "fd00::10"
+    assert condition(policy, "Enforced") == "True"
+    eip = policy["status"]["eip"]["id"]
+    assert cluster.holders() == {eip: policy["status"]["node"]}
+    [piece] = wait_until(lambda: api.list(f"{GROUP}/egressendpointslices", "default"), 5, "a slice")
+    assert piece["endpoints"] == [{"namespace": "default", "pod": "web-1", "node": "c-node1",
+                                   "ipv4": ["10.244.1.5"]}]
+    assert piece["metadata"]["labels"]["spidernet.io/egressgateway"] == "eg1"
+    assert piece["metadata"]["ownerReferences"][0]["uid"] == policy["metadata"]["uid"]
+    cluster.kubelet.finish_pod("default", "web-1")
+    wait_until(lambda: not api.list(f"{GROUP}/egressendpointslices", "default"), 5,
+               "no slice for a pod that has ended")
+    assert any(e["reason"] == "Allocated" for e in api.list("events", "default"))
+
+    info = api.get(f"{GROUP}/egressclusterinfos", "default")
+    assert info["status"]["nodeIP"]["c-node1"]["ipv4"] == ["10.6.1.1"]
+    assert info["status"]["podCIDR"]["c-node2"]["ipv4"] == ["10.244.2.0/24"]
+    api.delete(f"{GROUP}/egressclusterinfos", "default")
+    again = api.wait_for(f"{GROUP}/egressclusterinfos", "default", condition=lambda i: i and (
+        i.get("status", {}).get("nodeIP") and i["metadata"]["uid"] != info["metadata"]["uid"]))
+    assert again["status"]["idBlocks"] == info["status"]["idBlocks"]
+
+    api.delete(f"{GROUP}/egresspolicies", "app", "default")
+    gateway = cluster.gateway_when(lambda g: not any(n.get("eips") for n in g["status"]["nodeList"]))
+    assert [r["id"] for r in gateway["status"]["restingIds"]] == [eip]
+
+
+def test_an_idle_controller_writes_nothing(cluster):
+    cluster.policy("app")
+    cluster.policy_when("app", lambda p: condition(p, "Ready") == "True")
+    time.sleep(1.5)  # what only people read is written a second later
+    before = cluster.controller.metric("egw_writes_total")
+    versions = {k: [o["metadata"]["resourceVersion"] for o in cluster.api.list(f"{GROUP}/{k}")]
+                for k in ("egressgateways", "egresspolicies", "egressnodes", "egressclusterinfos")}
+    time.sleep(3)  # the kubelets' heartbeats go on meanwhile
+    assert cluster.controller.metric("egw_writes_total") == before
+    assert versions == {k: [o["metadata"]["resourceVersion"] for o in cluster.api.list(f"{GROUP}/{k}")]
+                        for k in versions}
+    assert cluster.controller.metric("egw_fruitless_writes_total") == 0
+    assert cluster.controller.get("/healthz") == (200, "ok\n")
+    assert cluster.controller.get("/readyz") == (200, "ok\n")
+    text = cluster.controller.get("/metrics")[1]
+    assert 'egw_eips{gateway="eg1",node="' in text and "egw_step_duration_seconds_bucket" in text
+    print(f"\ncontroller RSS {cluster.controller.process.rss_mib():.1f} MiB")
+
+
+def test_a_lost_node(cluster):
+    for i in range(6):
+        cluster.policy(f"p{i}", egressIP={"ipv4": f"10.6.2.{20 + i}"})
+    for i in range(6):
+        cluster.policy_when(f"p{i}", lambda p: condition(p, "Ready") == "True")
+    before = cluster.holders()
+    assert sorted(before.values()) == sorted(cluster.nodes * 2)
+    cluster.kubelet.stop_renewing("c-node2")
+    cluster.api.wait_for("nodes", "c-node2", condition=lambda n: condition(n, "Ready") != "True",
+                         timeout=30)
+    lost = time.monotonic()
+    cluster.gateway_when(lambda g: not any(
+        n.get("eips") for n in g["status"]["nodeList"] if n["name"] == "c-node2"))
+    print(f"\nEIPs elsewhere {1000 * (time.monotonic() - lost):.0f} ms after the Node was NotReady")
+    after = cluster.holders()
+    assert sorted(after.values()) == ["c-node1"] * 3 + ["c-node3"] * 3
+    assert all(after[i] == node for i, node in before.items() if node != "c-node2")
+    for i in range(6):
+        cluster.policy_when(f"p{i}", lambda p: p["status"]["node"] != "c-node2")
+    node = cluster.api.get(f"{GROUP}/egressnodes", "c-node2")
+    assert node["status"]["phase"] == "NodeNotReady"
+    cluster.kubelet.resume_renewing("c-node2")
+    cluster.api.wait_for(f"{GROUP}/egressnodes", "c-node2", timeout=15,
+                         condition=lambda n: n["status"]["phase"] == "Ready")
+    assert cluster.holders() == after
+
+
+def test_refusals(cluster):
+    cluster.policy("nowhere", gateway="missing")
+    policy = cluster.policy_when("nowhere", lambda p: condition(p, "Accepted") is not None)
+    assert condition(policy, "Accepted") == "False GatewayNotFound"
+    assert condition(policy, "Enforced") is None
+    cluster.policy("outside", egressIP={"ipv4": "10.9.9.9"})
+    cluster.policy_when("outside", lambda p: condition(p, "Allocated") == "False NotInPool")
+    cluster.create("EgressGateway", "eg2", {
+        "ippools": {"ipv4": ["10.6.2.50"]},
+        "nodeSelector": {"selector": {"matchLabels": {"egress": "true"}}}})
+    cluster.gateway_when(lambda g: condition(g, "Accepted") == "False PoolOverlap", "eg2")
+    # Who was in effect before closes.
+    cluster.policy("app")
+    cluster.policy_when("app", lambda p: condition(p, "Ready") == "True")
+    cluster.api.delete(f"{GROUP}/egressgateways", "eg1")
+    policy = cluster.policy_when("app", lambda p: condition(p, "Accepted") == "False GatewayNotFound")
+    assert condition(policy, "Enforced") == "True"
+    assert "id" not in policy["status"].get("eip", {})
+
+
+def test_an_empty_gateway_name_is_filled(cluster):
+    cluster.policy("app", gateway=None)
+    cluster.policy_when("app", lambda p: condition(p, "Accepted") == "False NoDefaultGateway")
+    cluster.api.patch(f"{GROUP}/egressgateways", "eg1", {"spec": {"clusterDefault": True}})
+    policy = cluster.policy_when("app", lambda p: condition(p, "Ready") == "True")
+    assert policy["spec"]["egressGatewayName"] == "eg1"
+
+
+def test_leaders_come_and_go(cluster, start):
+    cluster.policy("app")
+    cluster.policy_when("app", lambda p: condition(p, "Ready") == "True")
+    before, term = cluster.holders(), cluster.gateway_when(lambda g: True)["status"]["term"]
+    second = start("second")
+    wait_until(lambda: second.get("/readyz")[0] == 200, 10, "the second is ready to take over")
+    assert cluster.controller.leads() and not second.leads()
+    cluster.controller.process.kill()
+    wait_until(second.leads, 15, "the second leads")
+    gateway = cluster.gateway_when(lambda g: g["status"]["term"] > term)
+    assert cluster.holders() == before
+    cluster.policy("other")
+    cluster.policy_when("other", lambda p: condition(p, "Ready") == "True")
+    # A leader that is told to stop hands over at once.
+    third = start("third")
+    wait_until(lambda: third.get("/readyz")[0] == 200, 10, "the third is ready to take over")
+    begin = time.monotonic()
+    assert second.process.stop() == 0
+    wait_until(third.leads, 10, "the third leads")
+    took = time.monotonic() - begin
+    print(f"\nhandover after SIGTERM {took:.2f} s")
+    assert took < 2
+    cluster.gateway_when(lambda g: g["status"]["term"] > gateway["status"]["term"])
+    assert cluster.holders() == before
+
+
+def test_policy_to_status(cluster):
+    """How long a policy waits for its EIP, beside a bare write."""
+    times, writes = [], []
+    for i in range(30):
+        begin = time.monotonic()
+        cluster.policy(f"t{i}", egressIP={"ipv4": f"10.6.2.{40 + i}"})
+        writes.append(time.monotonic() - begin)
+        cluster.policy_when(f"t{i}", lambda p: condition(p, "Ready") == "True")
+        times.append(time.monotonic() - begin)
+    print(f"\npolicy to status with a new EIP: p50 {1000 * statistics.median(times):.1f} ms, max "
+          f"{1000 * max(times):.1f} ms; the create alone p50 {1000 * statistics.median(writes):.1f} ms")
+    assert statistics.median(times) < 0.5
+
+
+def test_the_api_server_goes_away_and_comes_back(cluster):
+    cluster.policy("app")
+    cluster.policy_when("app", lambda p: condition(p, "Ready") == "True")
+    before = cluster.holders()
+    cluster.controller.restarted = True
+    cluster.server.restart()
+    wait_until(lambda: cluster.controller.leads(), 30, "it leads again")
+    cluster.policy("late")
+    cluster.policy_when("late", lambda p: condition(p, "Ready") == "True", timeout=30)
+    assert cluster.holders() == before
+    cluster.controller.process.check()
