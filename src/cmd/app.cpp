@@ -33,6 +33,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   Run command;
   add_controller(app, command);
+  add_agent(app, command);
   add_ctl(app, command);
   try {
     app.parse(argc, argv);

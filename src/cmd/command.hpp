@@ -13,6 +13,7 @@ namespace egw::cmd {
 using Run = std::function<int()>;
 
 // Each adds its subcommand with its options; see app.cpp.
+void add_agent(CLI::App& app, Run& run);
 void add_controller(CLI::App& app, Run& run);
 void add_ctl(CLI::App& app, Run& run);
 

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <thread>
+
+#include "base/fd.hpp"
+#include "cmd/agent_metrics.hpp"
+#include "egress/agent_io.hpp"
+#include "net/kernel.hpp"
+
+namespace egw::cmd {
+
+// Carries out what the core wants of the kernel; of the core thread alone.
+class AgentKernel {
+ public:
+  AgentKernel(const egress::NodeOptions& options, AgentStats& stats)
+      : options_(options), stats_(stats), kernel_(options.ownership) {}
+
+  // Failures of the system become values here: they are tried again like refusals.
+  [[nodiscard]] egress::agent::Event perform(const egress::agent::Observe&);
+  [[nodiscard]] egress::agent::Event perform(const egress::agent::Apply& action);
+  [[nodiscard]] egress::agent::Event perform(const egress::agent::ListConnections& action);
+  [[nodiscard]] egress::agent::Event perform(const egress::agent::Forget& action);
+  void announce(const egress::agent::Announce& action);
+
+  [[nodiscard]] int event_fd() const { return kernel_.event_fd(); }
+  [[nodiscard]] bool drain_events() { return kernel_.drain_events(); }
+
+ private:
+  Result<std::vector<net::Connection>> list(const egress::agent::ListConnections& wanted);
+
+  const egress::NodeOptions options_;
+  AgentStats& stats_;
+  net::Kernel kernel_;
+};
+
+// Tells that a descriptor is readable, once; again after `drained`. Its own thread.
+class ReadableThread {
+ public:
+  ReadableThread(int fd, std::function<void()> readable);
+  ~ReadableThread();
+  ReadableThread(const ReadableThread&) = delete;
+  ReadableThread& operator=(const ReadableThread&) = delete;
+  void drained() const { drained_.signal(); }
+
+ private:
+  void run(int fd, const std::function<void()>& readable) const;
+  Wakeup stop_, drained_;
+  std::jthread thread_;
+};
+
+} // namespace egw::cmd

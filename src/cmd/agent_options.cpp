@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/agent_options.hpp"
+
+#include <fmt/format.h>
+#include <net/if.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+#include "cmd/agent.hpp"
+#include "cmd/agent_cleanup.hpp"
+#include "cmd/command.hpp"
+#include "version.hpp"
+
+namespace egw::cmd {
+
+namespace {
+
+std::string node_name(const std::string& given) {
+  if (!given.empty()) return given;
+  // The DaemonSet's downward API.
+  if (const char* name = std::getenv("NODE_NAME"); name != nullptr && *name != '\0') return name;
+  char host[256] = {};
+  check_errno(gethostname(host, sizeof host - 1), "gethostname");
+  return host;
+}
+
+// Decimal, or hexadecimal with 0x.
+Result<std::uint32_t> parse_number(const std::string& text, std::uint32_t least, std::uint32_t most) {
+  const bool hex = text.starts_with("0x") || text.starts_with("0X");
+  const char *begin = text.data() + (hex ? 2 : 0), *end = text.data() + text.size();
+  std::uint32_t value = 0;
+  const auto [stop, error] = std::from_chars(begin, end, value, hex ? 16 : 10);
+  if (begin == end || error != std::errc() || stop != end || value < least || value > most) {
+    return Error{fmt::format("'{}' is no number from {} to {}", text, least, most)};
+  }
+  return value;
+}
+
+Result<std::string> parse_device(const std::string& name) {
+  const bool right = !name.empty() && name.size() < IFNAMSIZ && name != "." && name != ".." &&
+                     std::ranges::none_of(name, [](char c) { return c <= ' ' || c == '/' || c == ':'; });
+  if (right) return name;
+  return Error{fmt::format("'{}' is no name of an interface: 1 to {} characters without space, '/' or ':'",
+                           name, IFNAMSIZ - 1)};
+}
+
+Result<std::uint32_t> parse_mask(const std::string& text) {
+  auto mask = parse_number(text, 1, 0xffffffff);
+  if (!mask) return mask;
+  constexpr int kFewest = 3; // replies and two gateways
+  if (std::popcount(*mask) >= kFewest) return mask;
+  return Error{fmt::format("'{}' has {} bits, at least {} are needed: with n bits a node can use "
+                           "2^n - 2 gateway nodes",
+                           text, std::popcount(*mask), kFewest)};
+}
+
+class Taker {
+ public:
+  template <class T, class To>
+  void take(const char* option, Result<T> result, To& to) {
+    if (result) {
+      to = static_cast<To>(*std::move(result));
+    } else if (!error) {
+      error = Error{fmt::format("{}: {}", option, result.error().message)};
+    }
+  }
+  std::optional<Error> error;
+};
+
+} // namespace
+
+Result<AgentSettings> parse(const AgentArguments& a) {
+  AgentSettings s;
+  Taker taker;
+  if (!a.kubeconfig.empty()) s.kubeconfig = a.kubeconfig;
+  if (!a.metrics_address.empty()) {
+    ListenAddress address;
+    taker.take("--metrics-address", parse_listen_address(a.metrics_address), address);
+    s.metrics = address;
+  }
+  auto& plan = s.core.plan;
+  taker.take("--tunnel-device", parse_device(a.tunnel_device), plan.ownership.device);
+  taker.take("--vni", parse_number(a.vni, 1, (1U << 24) - 1), plan.vni);
+  taker.take("--port", parse_number(a.port, 1, 65535), plan.port);
+  taker.take("--mark-mask", parse_mask(a.mark_mask), plan.mark_mask);
+  taker.take("--agent-grace", parse_duration(a.agent_grace), s.agent_grace);
+  taker.take("--restart-grace", parse_duration(a.restart_grace), s.restart_grace);
+  taker.take("--log-level", parse_level(a.log_level), s.level);
+  if (taker.error) return *taker.error;
+  // The lease is renewed each second: two misses must not cost an EIP.
+  if (s.agent_grace < std::chrono::seconds(3)) {
+    return Error{fmt::format("--agent-grace: '{}' is too short: write 3s or more", a.agent_grace)};
+  }
+  if (s.restart_grace < s.agent_grace) {
+    return Error{fmt::format("--restart-grace: '{}' is shorter than --agent-grace {}: write that or more",
+                             a.restart_grace, a.agent_grace)};
+  }
+  s.core.node = node_name(a.node_name);
+  s.core.version = version();
+  return s;
+}
+
+void add_agent(CLI::App& app, Run& run) {
+  auto* command = app.add_subcommand("agent", "Keep this node's part of the way: one on each node");
+  auto a = std::make_shared<AgentArguments>();
+  command->add_option("--kubeconfig", a->kubeconfig,
+                      "Credentials; else $KUBECONFIG, else those of the pod, else ~/.kube/config");
+  command->add_option("--node-name", a->node_name,
+                      "Name of this node's Node object; else $NODE_NAME, else the host's name");
+  command->add_option("--metrics-address", a->metrics_address,
+                      "For /metrics, /healthz and /readyz; empty: none")
+      ->capture_default_str();
+  command->add_option("--tunnel-device", a->tunnel_device, "Name of the VXLAN interface")
+      ->capture_default_str();
+  command->add_option("--vni", a->vni, "VXLAN network identifier; the same on all nodes")
+      ->capture_default_str();
+  command->add_option("--port", a->port, "UDP port of the tunnel; the same on all nodes")
+      ->capture_default_str();
+  command->add_option("--mark-mask", a->mark_mask,
+                      "Bits of the packet mark that are ours; no other program on this node may use them")
+      ->capture_default_str();
+  command->add_option("--agent-grace", a->agent_grace,
+                      "How long this node serves its EIPs when the agent has died")
+      ->capture_default_str();
+  command->add_option("--restart-grace", a->restart_grace,
+                      "The same when the agent was told to stop: time for an upgrade")
+      ->capture_default_str();
+  command->add_option("--log-level", a->log_level, "debug, info, warn or error")
+      ->capture_default_str();
+  auto* cleanup = command->add_subcommand(
+      "cleanup", "Remove everything that an agent left in this node's kernel; needs no API server");
+  command->callback([a, cleanup, &run] {
+    const bool clean = cleanup->parsed();
+    run = [a, clean] {
+      const auto settings = parse(*a);
+      if (!settings) {
+        fmt::print(stderr, "egw agent: {}\n", settings.error().message);
+        return 2;
+      }
+      return clean ? run_cleanup(*settings) : run_agent(*settings);
+    };
+  });
+}
+
+} // namespace egw::cmd
