@@ -63,19 +63,19 @@ std::unique_ptr<AgentWatches::Running> AgentWatches::make(std::string name, cons
   } else {
     decode = &api::decode<T>;
   }
-  auto sink = [this, name, convert](k8s::WatchEvent<T> event) {
-    std::visit(
-        [&](auto& e) {
-          using E = std::decay_t<decltype(e)>;
-          if constexpr (std::is_same_v<E, k8s::WatchStatus>) {
-            set_fault(name, e.error ? std::optional(e.error->message) : std::nullopt);
-          } else if constexpr (std::is_same_v<E, k8s::Broken>) {
-            log::warn("{} {}: {}; what was known of it stays", name, e.key.to_string(), e.error.message);
-          } else {
-            sink_(convert(std::move(e)));
-          }
-        },
-        event);
+  auto sink = [this, name, convert](k8s::WatchEvent<T>&& event) {
+    if (const auto* status = std::get_if<k8s::WatchStatus>(&event)) {
+      set_fault(name, status->error ? std::optional(status->error->message) : std::nullopt);
+    } else if (const auto* broken = std::get_if<k8s::Broken>(&event)) {
+      log::warn("{} {}: {}; what was known of it stays", name, broken->key.to_string(),
+                broken->error.message);
+    } else if (auto* all = std::get_if<k8s::Replaced<T>>(&event)) {
+      sink_(convert(*all));
+    } else if (auto* upsert = std::get_if<k8s::Upsert<T>>(&event)) {
+      sink_(convert(*upsert));
+    } else {
+      sink_(convert(std::get<k8s::Deleted>(event)));
+    }
   };
   return std::make_unique<Of<T>>(std::move(name), config_, std::move(options),
                                  k8s::WatchSink<T>(std::move(sink)), std::move(decode));
@@ -85,33 +85,33 @@ namespace {
 
 template <class T>
 struct Plain {
-  Event operator()(k8s::Replaced<T> e) const { return Listed<T>{std::move(e.items), std::move(e.broken)}; }
-  Event operator()(k8s::Upsert<T> e) const { return Changed<T>{std::move(e.object)}; }
-  Event operator()(k8s::Deleted e) const { return Gone<T>{std::move(e.key)}; }
+  Event operator()(k8s::Replaced<T>& e) const { return Listed<T>{std::move(e.items), std::move(e.broken)}; }
+  Event operator()(k8s::Upsert<T>& e) const { return Changed<T>{std::move(e.object)}; }
+  Event operator()(k8s::Deleted& e) const { return Gone<T>{std::move(e.key)}; }
 };
 
 struct Policies {
   api::PolicyKind kind;
-  Event operator()(k8s::Replaced<api::EgressPolicy> e) const {
+  Event operator()(k8s::Replaced<api::EgressPolicy>& e) const {
     return PoliciesListed{kind, std::move(e.items), std::move(e.broken)};
   }
-  Event operator()(k8s::Upsert<api::EgressPolicy> e) const {
+  Event operator()(k8s::Upsert<api::EgressPolicy>& e) const {
     return Changed<api::EgressPolicy>{std::move(e.object)};
   }
-  Event operator()(k8s::Deleted e) const {
+  Event operator()(k8s::Deleted& e) const {
     return PolicyGone{{kind, std::move(e.key.namespace_), std::move(e.key.name)}};
   }
 };
 
 struct Slices {
   SliceScope scope;
-  Event operator()(k8s::Replaced<api::EgressEndpointSlice> e) const {
+  Event operator()(k8s::Replaced<api::EgressEndpointSlice>& e) const {
     return SlicesListed{scope, std::move(e.items), std::move(e.broken)};
   }
-  Event operator()(k8s::Upsert<api::EgressEndpointSlice> e) const {
+  Event operator()(k8s::Upsert<api::EgressEndpointSlice>& e) const {
     return SliceChanged{scope, std::move(e.object)};
   }
-  Event operator()(k8s::Deleted e) const { return SliceGone{scope, std::move(e.key)}; }
+  Event operator()(k8s::Deleted& e) const { return SliceGone{scope, std::move(e.key)}; }
 };
 
 } // namespace

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "api/json.hpp"
 #include "egress/agent_io.hpp"
 #include "k8s/config.hpp"
 #include "k8s/metrics.hpp"
