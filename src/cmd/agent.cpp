@@ -48,8 +48,8 @@ k8s::ClientOptions client_options() {
   return options;
 }
 
-// Watches, writer and kernel push into one queue; this thread drains it, steps the core, and carries
-// out what the core wants done.
+// Watches, writer and kernel push into one queue; this thread drains it, steps the core, and
+// carries out what the core wants done.
 class Agent {
  public:
   Agent(const AgentSettings& settings, const k8s::Config& config)
@@ -58,13 +58,11 @@ class Agent {
         kernel_(settings.core.plan, stats_),
         lease_(settings.core.plan.ownership),
         client_(config, client_options()),
-        writer_(client_, [this](const k8s::Write&, Result<std::string> r) {
-          queue_.push(Written{std::move(r)});
-        }),
+        writer_(client_, [this](const k8s::Write&,
+                                Result<std::string> r) { queue_.push(Written{std::move(r)}); }),
         guard_({.agent_grace = settings.agent_grace, .restart_grace = settings.restart_grace},
                [this](Duration left) { return lease_.refresh(left); }),
-        watches_(config, settings.core.node,
-                 [this](agent::Event e) { queue_.push(std::move(e)); }),
+        watches_(config, settings.core.node, [this](agent::Event e) { queue_.push(std::move(e)); }),
         readable_(kernel_.event_fd(), [this] { queue_.push(KernelReadable{}); }) {}
 
   int run() {
@@ -164,10 +162,12 @@ class Agent {
   void tell_settled() {
     if (std::exchange(was_synced_, core_.synced()) || !core_.synced()) return;
     log::info("every list is there: {} policies, {} gateways, {} pods on this node",
-              core_.world().policies.size(), core_.world().gateways.size(), core_.world().pods.size());
+              core_.world().policies.size(), core_.world().gateways.size(),
+              core_.world().pods.size());
   }
 
-  // --- questions of the health server's threads, answered by the core thread -----------------------
+  // --- questions of the health server's threads, answered by the core thread
+  // -----------------------
 
   template <class F>
   auto ask(Duration patience, F f) -> std::optional<std::invoke_result_t<F>> {
@@ -184,7 +184,8 @@ class Agent {
       why += (why.empty() ? "waiting for lists from the API server: " : ", ") + list;
     }
     for (const auto& view : watches_.views()) {
-      if (view.fault) why += fmt::format("{}{}: {}", why.empty() ? "" : "; ", view.name, *view.fault);
+      if (view.fault)
+        why += fmt::format("{}{}: {}", why.empty() ? "" : "; ", view.name, *view.fault);
     }
     return core_.synced() ? (core_.settled() ? "" : "the kernel is not as planned") : why;
   }
@@ -193,9 +194,8 @@ class Agent {
     using namespace std::chrono_literals;
     HealthQuestions q;
     q.metrics = [this] {
-      return ask(5s, [this] {
-        return metrics_text(core_, stats_, guard_, client_.metrics(), watches_);
-      });
+      return ask(
+          5s, [this] { return metrics_text(core_, stats_, guard_, client_.metrics(), watches_); });
     };
     q.unhealthy = [this]() -> std::optional<std::string> {
       if (guard_.stuck(now().steady)) return "the core thread is stuck";

@@ -5,7 +5,8 @@
 
 namespace egw::cmd {
 
-// Runs the agent until SIGTERM or SIGINT, which leave the datapath standing. Returns the exit status.
+// Runs the agent until SIGTERM or SIGINT, which leave the datapath standing. Returns the exit
+// status.
 [[nodiscard]] int run_agent(const AgentSettings& settings);
 
 } // namespace egw::cmd

@@ -44,7 +44,8 @@ int run_cleanup(const AgentSettings& settings) {
   const auto forgotten = forget_connections(kernel, settings.core.plan.ct_mask);
   if (!forgotten) return complain(forgotten.error().message);
   if (status == 0 && !net::diff(kernel.observe().state, {}).empty()) {
-    return complain("something of ours came back meanwhile; is an agent of another container running?");
+    return complain(
+        "something of ours came back meanwhile; is an agent of another container running?");
   }
   if (status == 0) {
     fmt::print("{}; {} connections forgotten\n",

@@ -5,8 +5,8 @@
 
 namespace egw::cmd {
 
-// Removes every trace of an agent from this node's kernel. Refuses while one runs. Needs no API server.
-// Returns the exit status.
+// Removes every trace of an agent from this node's kernel. Refuses while one runs. Needs no API
+// server. Returns the exit status.
 [[nodiscard]] int run_cleanup(const AgentSettings& settings);
 
 } // namespace egw::cmd

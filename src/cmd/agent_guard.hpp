@@ -20,8 +20,8 @@ struct GuardOptions {
   Duration longest_turn = std::chrono::seconds(5); // of the core: one that takes longer is stuck
 };
 
-// Renews the lease by which this node answers for its EIPs, on a thread of its own: a long write to the
-// kernel neither looks like death nor renews anything for a core that hangs.
+// Renews the lease by which this node answers for its EIPs, on a thread of its own: a long write to
+// the kernel neither looks like death nor renews anything for a core that hangs.
 class AgentGuard {
  public:
   // Sets the time that is left; called from the guard's thread alone.

@@ -70,8 +70,9 @@ Result<std::vector<net::Connection>> AgentKernel::list(const ListConnections& wa
     });
     return all;
   }
-  auto found = wanted.sources.empty() ? Result<std::vector<net::Connection>>(std::vector<net::Connection>{})
-                                      : kernel_.connections_from(wanted.sources);
+  auto found = wanted.sources.empty()
+                   ? Result<std::vector<net::Connection>>(std::vector<net::Connection>{})
+                   : kernel_.connections_from(wanted.sources);
   for (const auto id : wanted.eip_ids) {
     if (!found) return found;
     const auto more = kernel_.connections_marked(egress::ct_mark_here(id, options_), id_mask);
@@ -101,7 +102,8 @@ Event AgentKernel::perform(const Forget& action) {
 }
 
 void AgentKernel::announce(const Announce& action) {
-  const auto done = guarded<Result<void>>([&] { return kernel_.announce(action.link, action.addresses); });
+  const auto done =
+      guarded<Result<void>>([&] { return kernel_.announce(action.link, action.addresses); });
   stats_.announced += action.addresses.size();
   if (!done) log::warn("{}", done.error().message); // it is repeated anyway
 }

@@ -25,7 +25,8 @@ void plan_of(MetricsText& text, const egress::NodePlan& plan) {
   gauge(text, "egw_node_gateways_used", "Gateway nodes that pods of this node use",
         static_cast<double>(plan.marks.index.size()));
   const auto& data = plan.classifier.data;
-  gauge(text, "egw_node_pod_addresses", "Addresses of selected pods, remote ones on a gateway included",
+  gauge(text, "egw_node_pod_addresses",
+        "Addresses of selected pods, remote ones on a gateway included",
         data ? static_cast<double>(data->input.pods.size()) : 0);
   gauge(text, "egw_node_problems", "Why this node's datapath is not complete",
         static_cast<double>(plan.problems.size()));
@@ -65,21 +66,23 @@ std::string metrics_text(const egress::AgentCore& core, const AgentStats& stats,
         std::chrono::duration<double>(guard.left(now().steady)).count());
   counter(text, "egw_lease_refreshes_total", "Renewals of the lease", guard.refreshes());
   counter(text, "egw_lease_failures_total", "Renewals that the kernel refused", guard.failures());
-  text.family("egw_turn_duration_seconds", "histogram", "One turn of the loop, kernel writes included");
+  text.family("egw_turn_duration_seconds", "histogram",
+              "One turn of the loop, kernel writes included");
   text.histogram({}, stats.turns);
   text.family("egw_kernel_look_duration_seconds", "histogram", "Full looks at the kernel");
   text.histogram({}, stats.looks);
   text.family("egw_kernel_apply_duration_seconds", "histogram", "Changes written to the kernel");
   text.histogram({}, stats.applies);
   counter(text, "egw_kernel_refusals_total", "Operations that the kernel refused", stats.refusals);
-  counter(text, "egw_connections_forgotten_total", "Connections that a newer plan decides otherwise",
-          stats.forgotten);
+  counter(text, "egw_connections_forgotten_total",
+          "Connections that a newer plan decides otherwise", stats.forgotten);
   counter(text, "egw_announcements_total", "Addresses announced after a takeover", stats.announced);
   counter(text, "egw_reports_total", "Writes of this node's EgressNode", stats.reports);
   counter(text, "egw_report_failures_total", "Those that failed", stats.report_failures);
   watches_of(text, watches);
   counter(text, "egw_api_requests_total", "Requests sent to the API server", client.requests);
-  counter(text, "egw_api_network_errors_total", "Requests without an answer", client.errors_network);
+  counter(text, "egw_api_network_errors_total", "Requests without an answer",
+          client.errors_network);
   return text.take();
 }
 

@@ -32,7 +32,8 @@ std::string node_name(const std::string& given) {
 }
 
 // Decimal, or hexadecimal with 0x.
-Result<std::uint32_t> parse_number(const std::string& text, std::uint32_t least, std::uint32_t most) {
+Result<std::uint32_t> parse_number(const std::string& text, std::uint32_t least,
+                                   std::uint32_t most) {
   const bool hex = text.starts_with("0x") || text.starts_with("0X");
   const char *begin = text.data() + (hex ? 2 : 0), *end = text.data() + text.size();
   std::uint32_t value = 0;
@@ -44,11 +45,13 @@ Result<std::uint32_t> parse_number(const std::string& text, std::uint32_t least,
 }
 
 Result<std::string> parse_device(const std::string& name) {
-  const bool right = !name.empty() && name.size() < IFNAMSIZ && name != "." && name != ".." &&
-                     std::ranges::none_of(name, [](char c) { return c <= ' ' || c == '/' || c == ':'; });
+  const bool right =
+      !name.empty() && name.size() < IFNAMSIZ && name != "." && name != ".." &&
+      std::ranges::none_of(name, [](char c) { return c <= ' ' || c == '/' || c == ':'; });
   if (right) return name;
-  return Error{fmt::format("'{}' is no name of an interface: 1 to {} characters without space, '/' or ':'",
-                           name, IFNAMSIZ - 1)};
+  return Error{
+      fmt::format("'{}' is no name of an interface: 1 to {} characters without space, '/' or ':'",
+                  name, IFNAMSIZ - 1)};
 }
 
 Result<std::uint32_t> parse_mask(const std::string& text) {
@@ -56,9 +59,10 @@ Result<std::uint32_t> parse_mask(const std::string& text) {
   if (!mask) return mask;
   constexpr int kFewest = 3; // replies and two gateways
   if (std::popcount(*mask) >= kFewest) return mask;
-  return Error{fmt::format("'{}' has {} bits, at least {} are needed: with n bits a node can use "
-                           "2^n - 2 gateway nodes",
-                           text, std::popcount(*mask), kFewest)};
+  return Error{
+      fmt::format("'{}' has {} bits, at least {} are needed: with n bits a node can use "
+                  "2^n - 2 gateway nodes",
+                  text, std::popcount(*mask), kFewest)};
 }
 
 class Taker {
@@ -99,8 +103,9 @@ Result<AgentSettings> parse(const AgentArguments& a) {
     return Error{fmt::format("--agent-grace: '{}' is too short: write 3s or more", a.agent_grace)};
   }
   if (s.restart_grace < s.agent_grace) {
-    return Error{fmt::format("--restart-grace: '{}' is shorter than --agent-grace {}: write that or more",
-                             a.restart_grace, a.agent_grace)};
+    return Error{
+        fmt::format("--restart-grace: '{}' is shorter than --agent-grace {}: write that or more",
+                    a.restart_grace, a.agent_grace)};
   }
   s.core.node = node_name(a.node_name);
   s.core.version = version();
@@ -114,8 +119,9 @@ void add_agent(CLI::App& app, Run& run) {
                       "Credentials; else $KUBECONFIG, else those of the pod, else ~/.kube/config");
   command->add_option("--node-name", a->node_name,
                       "Name of this node's Node object; else $NODE_NAME, else the host's name");
-  command->add_option("--metrics-address", a->metrics_address,
-                      "For /metrics, /healthz and /readyz; empty: none")
+  command
+      ->add_option("--metrics-address", a->metrics_address,
+                   "For /metrics, /healthz and /readyz; empty: none")
       ->capture_default_str();
   command->add_option("--tunnel-device", a->tunnel_device, "Name of the VXLAN interface")
       ->capture_default_str();
@@ -123,14 +129,18 @@ void add_agent(CLI::App& app, Run& run) {
       ->capture_default_str();
   command->add_option("--port", a->port, "UDP port of the tunnel; the same on all nodes")
       ->capture_default_str();
-  command->add_option("--mark-mask", a->mark_mask,
-                      "Bits of the packet mark that are ours; no other program on this node may use them")
+  command
+      ->add_option(
+          "--mark-mask", a->mark_mask,
+          "Bits of the packet mark that are ours; no other program on this node may use them")
       ->capture_default_str();
-  command->add_option("--agent-grace", a->agent_grace,
-                      "How long this node serves its EIPs when the agent has died")
+  command
+      ->add_option("--agent-grace", a->agent_grace,
+                   "How long this node serves its EIPs when the agent has died")
       ->capture_default_str();
-  command->add_option("--restart-grace", a->restart_grace,
-                      "The same when the agent was told to stop: time for an upgrade")
+  command
+      ->add_option("--restart-grace", a->restart_grace,
+                   "The same when the agent was told to stop: time for an upgrade")
       ->capture_default_str();
   command->add_option("--log-level", a->log_level, "debug, info, warn or error")
       ->capture_default_str();

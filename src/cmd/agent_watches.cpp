@@ -46,7 +46,8 @@ void AgentWatches::set_fault(const std::string& name, std::optional<std::string>
 
 // `convert` makes the core's event of Replaced, Upsert and Deleted; the rest is the same for all.
 template <class T, class Convert>
-std::unique_ptr<AgentWatches::Running> AgentWatches::make(std::string name, const api::Resource& resource,
+std::unique_ptr<AgentWatches::Running> AgentWatches::make(std::string name,
+                                                          const api::Resource& resource,
                                                           std::string labels, std::string fields,
                                                           Convert convert) {
   k8s::WatchOptions options;
@@ -85,7 +86,9 @@ namespace {
 
 template <class T>
 struct Plain {
-  Event operator()(k8s::Replaced<T>& e) const { return Listed<T>{std::move(e.items), std::move(e.broken)}; }
+  Event operator()(k8s::Replaced<T>& e) const {
+    return Listed<T>{std::move(e.items), std::move(e.broken)};
+  }
   Event operator()(k8s::Upsert<T>& e) const { return Changed<T>{std::move(e.object)}; }
   Event operator()(k8s::Deleted& e) const { return Gone<T>{std::move(e.key)}; }
 };
@@ -130,7 +133,8 @@ std::unique_ptr<AgentWatches::Running> AgentWatches::slices(const SliceScope& sc
   const api::Resource& resource = api::slice_resource(scope.cluster);
   return make<api::EgressEndpointSlice>(
       fmt::format("{} of {}", resource.kind, scope.gateway), resource,
-      fmt::format("{}={}", api::kLabelGateway, egress::label_value(scope.gateway)), "", Slices{scope});
+      fmt::format("{}={}", api::kLabelGateway, egress::label_value(scope.gateway)), "",
+      Slices{scope});
 }
 
 AgentWatches::AgentWatches(const k8s::Config& config, const std::string& node, Sink sink)
@@ -147,7 +151,9 @@ AgentWatches::AgentWatches(const k8s::Config& config, const std::string& node, S
   }
 }
 
-AgentWatches::~AgentWatches() { stop(); }
+AgentWatches::~AgentWatches() {
+  stop();
+}
 
 void AgentWatches::slices_of(const std::set<std::string>& gateways) {
   for (auto watch = slices_.begin(); watch != slices_.end();) {

@@ -67,7 +67,8 @@ void eips(const net::Table& before, const net::Table& after, Affected& out) {
       if (!c->first.starts_with(prefix)) break;
       std::int32_t id = 0;
       const char* const end = c->first.data() + c->first.size();
-      if (std::from_chars(c->first.data() + prefix.size(), end, id).ptr != end) continue; // "eip_in"
+      if (std::from_chars(c->first.data() + prefix.size(), end, id).ptr != end)
+        continue; // "eip_in"
       const auto other = b.chains.find(c->first);
       if (other == b.chains.end() || other->second != c->second) out.eip_ids.insert(id);
     }

@@ -9,9 +9,9 @@
 
 namespace egw::egress {
 
-// Whose connections a change of the ruleset may decide otherwise: pods that come, go or change their
-// class, and EIPs that come, go or move. Read from the states alone, so that it also tells after a
-// restart, when the former plan is no longer known.
+// Whose connections a change of the ruleset may decide otherwise: pods that come, go or change
+// their class, and EIPs that come, go or move. Read from the states alone, so that it also tells
+// after a restart, when the former plan is no longer known.
 struct Affected {
   std::set<Address> pods;
   std::set<std::int32_t> eip_ids;

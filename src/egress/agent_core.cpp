@@ -12,7 +12,9 @@ using namespace agent;
 
 namespace {
 
-bool is_eip(const net::AddressValue& value) { return value.eip; }
+bool is_eip(const net::AddressValue& value) {
+  return value.eip;
+}
 
 std::string join(const std::vector<std::string>& parts, const char* separator) {
   std::string text;
@@ -22,8 +24,7 @@ std::string join(const std::vector<std::string>& parts, const char* separator) {
 
 } // namespace
 
-AgentCore::AgentCore(AgentOptions options)
-    : options_(std::move(options)), store_(options_.node) {}
+AgentCore::AgentCore(AgentOptions options) : options_(std::move(options)), store_(options_.node) {}
 
 std::vector<Action> AgentCore::step(std::vector<Event> events, const Now& now) {
   std::vector<Action> out;
@@ -41,7 +42,8 @@ std::vector<Action> AgentCore::step(std::vector<Event> events, const Now& now) {
   return out;
 }
 
-// --- events ------------------------------------------------------------------------------------------
+// --- events
+// ------------------------------------------------------------------------------------------
 
 template <class E>
 void AgentCore::handle(E& event, const Now& now) {
@@ -120,15 +122,20 @@ void AgentCore::handle(PatchDone& event, const Now& now) {
   }
 }
 
-void AgentCore::handle(KernelChanged&, const Now&) { look_ = true; }
-void AgentCore::handle(Stop&, const Now&) { stopped_ = true; }
+void AgentCore::handle(KernelChanged&, const Now&) {
+  look_ = true;
+}
+void AgentCore::handle(Stop&, const Now&) {
+  stopped_ = true;
+}
 
 void AgentCore::changed(Time now) {
   settled_ = false;
   if (!dirty_) dirty_ = std::max(now, quiet_until_);
   // What was refused may be all right now.
   auto& retry = kernel_retry_;
-  if (retry.failed()) retry.at = std::min(retry.at, std::max(now, retry.since + options_.retry_min));
+  if (retry.failed())
+    retry.at = std::min(retry.at, std::max(now, retry.since + options_.retry_min));
 }
 
 void AgentCore::fail(Retry& retry, Time now) const {
@@ -139,7 +146,8 @@ void AgentCore::fail(Retry& retry, Time now) const {
   retry.at = now + std::min(wait, options_.retry_max);
 }
 
-// --- the kernel ----------------------------------------------------------------------------------------
+// --- the kernel
+// ----------------------------------------------------------------------------------------
 
 void AgentCore::watch_slices(std::vector<Action>& out) {
   auto wanted = store_.gateways_here();
@@ -195,8 +203,8 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
   out.emplace_back(Apply{std::move(batch)});
 }
 
-// Other EIPs in the kernel than the placement gives to us: a write that was refused left them there.
-// While the first write is under way, what it takes away does not count yet.
+// Other EIPs in the kernel than the placement gives to us: a write that was refused left them
+// there. While the first write is under way, what it takes away does not count yet.
 void AgentCore::confirm(std::vector<Action>& out) {
   if (!planned_ || !kernel_ || (applying_ && !kernel_retry_.failed())) return;
   const bool right = std::ranges::all_of(kernel_->addresses, [&](const auto& item) {
@@ -224,7 +232,8 @@ void AgentCore::announce(Time now, std::vector<Action>& out) {
   for (auto& [link, addresses] : due) out.emplace_back(Announce{link, std::move(addresses)});
 }
 
-// --- connections -----------------------------------------------------------------------------------------
+// --- connections
+// -----------------------------------------------------------------------------------------
 
 void AgentCore::connections(Time now, std::vector<Action>& out) {
   if (connections_) {
@@ -245,7 +254,8 @@ void AgentCore::connections(Time now, std::vector<Action>& out) {
                                    {listed_.eip_ids.begin(), listed_.eip_ids.end()}});
 }
 
-// --- what people and the controller see --------------------------------------------------------------------
+// --- what people and the controller see
+// --------------------------------------------------------------------
 
 std::vector<std::string> AgentCore::problems() const {
   std::vector<std::string> all = plan_.problems;
@@ -264,7 +274,8 @@ api::Condition AgentCore::datapath_ready() const {
       if (first.size() < kMost) first.push_back(e.message);
     }
     c.message = join(first, "; ");
-    if (refusals_.size() > kMost) c.message += fmt::format(" (and {} more)", refusals_.size() - kMost);
+    if (refusals_.size() > kMost)
+      c.message += fmt::format(" (and {} more)", refusals_.size() - kMost);
     c.message += ". What was in force before still is; the agent tries again by itself";
   } else if (!plan_.problems.empty()) {
     c.status = "False";

@@ -13,8 +13,9 @@
 #include "egress/agent_world.hpp"
 #include "egress/node_plan.hpp"
 
-// The agent's loop as a state machine: events in, actions out; no I/O, no clock, no threads. Events only
-// say "look again": what is done follows from the world as it is known and the kernel as it was seen.
+// The agent's loop as a state machine: events in, actions out; no I/O, no clock, no threads. Events
+// only say "look again": what is done follows from the world as it is known and the kernel as it
+// was seen.
 namespace egw::egress {
 
 struct AgentOptions {
@@ -24,7 +25,8 @@ struct AgentOptions {
   // Changes that come within this of the end of an apply wait for company: as long as the last turn
   // took, within these bounds.
   Duration burst_min = std::chrono::milliseconds(1), burst_max = std::chrono::milliseconds(5);
-  // After a refusal: by itself with backoff from min to max; a change in the API is tried after min.
+  // After a refusal: by itself with backoff from min to max; a change in the API is tried after
+  // min.
   Duration retry_min = std::chrono::milliseconds(100), retry_max = std::chrono::seconds(5);
   // Others change the kernel in bursts as well: at most one look in this time.
   Duration look_gap = std::chrono::milliseconds(20);
@@ -45,9 +47,9 @@ class AgentCore {
 
   [[nodiscard]] const NodePlan& plan() const { return plan_; } // the last one made
   [[nodiscard]] const AgentWorld& world() const { return store_.world(); }
-  [[nodiscard]] bool synced() const { return synced_; }        // every list has been complete once
-  [[nodiscard]] std::vector<std::string> waiting_for() const;  // lists that are missing until then
-  [[nodiscard]] bool settled() const { return settled_; }      // the kernel is as planned
+  [[nodiscard]] bool synced() const { return synced_; }       // every list has been complete once
+  [[nodiscard]] std::vector<std::string> waiting_for() const; // lists that are missing until then
+  [[nodiscard]] bool settled() const { return settled_; }     // the kernel is as planned
 
  private:
   struct Retry { // of what was refused

@@ -13,14 +13,15 @@
 #include "net/diff.hpp"
 #include "net/state.hpp"
 
-// What goes into the agent's core, and what comes out of it. Plain values: who fetched an object and how
-// the kernel is asked is none of its business.
+// What goes into the agent's core, and what comes out of it. Plain values: who fetched an object
+// and how the kernel is asked is none of its business.
 namespace egw::egress::agent {
 
-// --- events: the API server ------------------------------------------------------------------------
+// --- events: the API server
+// ------------------------------------------------------------------------
 
-// A complete list: what is not among the items is gone. Until each kind had one, the kernel is left as
-// it is. `unreadable` exist, but could not be decoded: what was known of them stays.
+// A complete list: what is not among the items is gone. Until each kind had one, the kernel is left
+// as it is. `unreadable` exist, but could not be decoded: what was known of them stays.
 template <class T>
 struct Listed {
   std::vector<T> items;
@@ -64,7 +65,8 @@ struct SliceGone {
   api::NamespacedName key;
 };
 
-// --- events: answers and the kernel ----------------------------------------------------------------
+// --- events: answers and the kernel
+// ----------------------------------------------------------------
 
 struct Observed { // to Observe
   Result<net::Observation> observation;
@@ -84,15 +86,18 @@ struct PatchDone { // to PatchEgressNode: the object after it
 struct KernelChanged {}; // by somebody else
 struct Stop {};          // no action follows; the kernel stays as it is
 
-using Event = std::variant<
-    Listed<api::EgressGateway>, Changed<api::EgressGateway>, Gone<api::EgressGateway>,
-    Listed<api::EgressNode>, Changed<api::EgressNode>, Gone<api::EgressNode>, Listed<api::Namespace>,
-    Changed<api::Namespace>, Gone<api::Namespace>, Listed<api::Pod>, Changed<api::Pod>, Gone<api::Pod>,
-    Listed<api::EgressClusterInfo>, Changed<api::EgressClusterInfo>, Gone<api::EgressClusterInfo>,
-    PoliciesListed, Changed<api::EgressPolicy>, PolicyGone, SlicesListed, SliceChanged, SliceGone,
-    Observed, Applied, Connections, Forgotten, PatchDone, KernelChanged, Stop>;
+using Event =
+    std::variant<Listed<api::EgressGateway>, Changed<api::EgressGateway>, Gone<api::EgressGateway>,
+                 Listed<api::EgressNode>, Changed<api::EgressNode>, Gone<api::EgressNode>,
+                 Listed<api::Namespace>, Changed<api::Namespace>, Gone<api::Namespace>,
+                 Listed<api::Pod>, Changed<api::Pod>, Gone<api::Pod>,
+                 Listed<api::EgressClusterInfo>, Changed<api::EgressClusterInfo>,
+                 Gone<api::EgressClusterInfo>, PoliciesListed, Changed<api::EgressPolicy>,
+                 PolicyGone, SlicesListed, SliceChanged, SliceGone, Observed, Applied, Connections,
+                 Forgotten, PatchDone, KernelChanged, Stop>;
 
-// --- actions: carried out in order; each of the first four is answered by its event ------------------
+// --- actions: carried out in order; each of the first four is answered by its event
+// ------------------
 
 struct Observe {};
 struct Apply {
@@ -120,8 +125,8 @@ struct WatchSlices {
   std::set<std::string> gateways;
   bool operator==(const WatchSlices&) const = default;
 };
-// Whether the kernel holds no EIP but those that a complete and current placement gives to this node:
-// only then may the lease be renewed.
+// Whether the kernel holds no EIP but those that a complete and current placement gives to this
+// node: only then may the lease be renewed.
 struct ConfirmPlacement {
   bool confirmed = false;
 };

@@ -10,9 +10,9 @@ namespace egw::egress::agent {
 
 namespace {
 
-constexpr std::array kKinds = {"EgressGateway", "EgressNode",          "Namespace",
-                               "Pod",           "EgressGatewayPolicy", "EgressPolicy",
-                               "EgressClusterPolicy", "EgressClusterInfo default"};
+constexpr std::array kKinds = {
+    "EgressGateway",       "EgressNode",   "Namespace",           "Pod",
+    "EgressGatewayPolicy", "EgressPolicy", "EgressClusterPolicy", "EgressClusterInfo default"};
 
 api::ObjectMeta head(const api::ObjectMeta& meta) {
   api::ObjectMeta m;
@@ -99,7 +99,9 @@ bool retain(Map& map, const std::set<typename Map::key_type>& stays, const Conce
 }
 constexpr auto kAll = [](const auto&) { return true; };
 
-api::NamespacedName name_of(const api::ObjectMeta& meta) { return {meta.namespace_, meta.name}; }
+api::NamespacedName name_of(const api::ObjectMeta& meta) {
+  return {meta.namespace_, meta.name};
+}
 
 template <class T>
 std::set<std::string> names(const Listed<T>& e) {
@@ -127,8 +129,12 @@ bool Store::take(Listed<api::EgressGateway>& e) {
   for (auto& item : e.items) changed |= put(std::move(item));
   return changed;
 }
-bool Store::take(Changed<api::EgressGateway>& e) { return put(std::move(e.object)); }
-bool Store::take(Gone<api::EgressGateway>& e) { return world_.gateways.erase(e.key.name) > 0; }
+bool Store::take(Changed<api::EgressGateway>& e) {
+  return put(std::move(e.object));
+}
+bool Store::take(Gone<api::EgressGateway>& e) {
+  return world_.gateways.erase(e.key.name) > 0;
+}
 
 bool Store::put(api::EgressNode node) {
   std::string name = node.meta.name;
@@ -151,7 +157,9 @@ bool Store::take(Listed<api::EgressNode>& e) {
   for (auto& item : e.items) changed |= put(std::move(item));
   return changed;
 }
-bool Store::take(Changed<api::EgressNode>& e) { return put(std::move(e.object)); }
+bool Store::take(Changed<api::EgressNode>& e) {
+  return put(std::move(e.object));
+}
 bool Store::take(Gone<api::EgressNode>& e) {
   if (e.key.name == world_.node) own_.reset();
   return world_.nodes.erase(e.key.name) > 0;
@@ -168,7 +176,9 @@ bool Store::take(Listed<api::Namespace>& e) {
 bool Store::take(Changed<api::Namespace>& e) {
   return assign(world_.namespaces, e.object.meta.name, reduced(e.object));
 }
-bool Store::take(Gone<api::Namespace>& e) { return world_.namespaces.erase(e.key.name) > 0; }
+bool Store::take(Gone<api::Namespace>& e) {
+  return world_.namespaces.erase(e.key.name) > 0;
+}
 
 bool Store::take(Listed<api::Pod>& e) {
   lists_.insert("Pod");
@@ -185,10 +195,12 @@ bool Store::take(Changed<api::Pod>& e) {
   auto key = name_of(e.object.meta);
   return assign(world_.pods, std::move(key), reduced(std::move(e.object)));
 }
-bool Store::take(Gone<api::Pod>& e) { return world_.pods.erase(e.key) > 0; }
+bool Store::take(Gone<api::Pod>& e) {
+  return world_.pods.erase(e.key) > 0;
+}
 
-// Without it, or with nothing found yet, all traffic inside the cluster would be captured: what it said
-// before holds until the controller has made it again, and at the start it is waited for.
+// Without it, or with nothing found yet, all traffic inside the cluster would be captured: what it
+// said before holds until the controller has made it again, and at the start it is waited for.
 bool Store::put(api::EgressClusterInfo info) {
   if (info.meta.name != "default") return false;
   info = reduced(std::move(info));
@@ -203,7 +215,9 @@ bool Store::take(Listed<api::EgressClusterInfo>& e) {
   for (auto& item : e.items) changed |= put(std::move(item));
   return changed;
 }
-bool Store::take(Changed<api::EgressClusterInfo>& e) { return put(std::move(e.object)); }
+bool Store::take(Changed<api::EgressClusterInfo>& e) {
+  return put(std::move(e.object));
+}
 
 bool Store::put(api::EgressPolicy policy) {
   CompiledPolicy compiled = compile(policy);
@@ -217,12 +231,17 @@ bool Store::take(PoliciesListed& e) {
   std::set<api::PolicyKey> stays;
   for (const auto& item : e.items) stays.insert(item.key());
   for (const auto& key : e.unreadable) stays.insert({e.kind, key.namespace_, key.name});
-  bool changed = retain(world_.policies, stays, [&](const auto& key) { return key.kind == e.kind; });
+  bool changed =
+      retain(world_.policies, stays, [&](const auto& key) { return key.kind == e.kind; });
   for (auto& item : e.items) changed |= put(std::move(item));
   return changed;
 }
-bool Store::take(Changed<api::EgressPolicy>& e) { return put(std::move(e.object)); }
-bool Store::take(PolicyGone& e) { return world_.policies.erase(e.key) > 0; }
+bool Store::take(Changed<api::EgressPolicy>& e) {
+  return put(std::move(e.object));
+}
+bool Store::take(PolicyGone& e) {
+  return world_.policies.erase(e.key) > 0;
+}
 
 bool Store::put(const SliceScope& scope, api::EgressEndpointSlice slice) {
   auto key = name_of(slice.meta);
@@ -264,8 +283,9 @@ std::set<std::string> Store::gateways_here() const {
 
 bool Store::keep_slices_of(const std::set<std::string>& gateways) {
   std::erase_if(slice_lists_, [&](const auto& scope) { return !gateways.contains(scope.gateway); });
-  const auto gone = std::erase_if(
-      world_.slices, [&](const auto& item) { return !gateways.contains(scopes_.at(item.first).gateway); });
+  const auto gone = std::erase_if(world_.slices, [&](const auto& item) {
+    return !gateways.contains(scopes_.at(item.first).gateway);
+  });
   std::erase_if(scopes_, [&](const auto& item) { return !gateways.contains(item.second.gateway); });
   return gone > 0;
 }

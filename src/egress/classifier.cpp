@@ -39,10 +39,14 @@ Classifier::Decision Classifier::decide(const Address& pod, const Address& desti
 
 std::optional<std::uint32_t> Classifier::expected_mark(const Decision& d) const {
   switch (d.kind) {
-    case Decision::Kind::Untouched: return 0;
-    case Decision::Kind::Here: return ct_mark_here(d.eip_id, data->options);
-    case Decision::Kind::Tunnel: return ct_mark_tunnelled(d.eip_id, data->options);
-    case Decision::Kind::Drop: break;
+    case Decision::Kind::Untouched:
+      return 0;
+    case Decision::Kind::Here:
+      return ct_mark_here(d.eip_id, data->options);
+    case Decision::Kind::Tunnel:
+      return ct_mark_tunnelled(d.eip_id, data->options);
+    case Decision::Kind::Drop:
+      break;
   }
   return std::nullopt;
 }

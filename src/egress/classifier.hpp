@@ -16,7 +16,7 @@ struct Classifier::Data {
   NodeOptions options;
   // By pod address, in the order of its class: pods of other policies may share a class by content.
   std::map<Address, std::shared_ptr<const std::vector<api::PolicyKey>>> keys;
-  std::map<std::uint32_t, std::string> gateway_names;        // by index
+  std::map<std::uint32_t, std::string> gateway_names; // by index
 };
 
 } // namespace egw::egress

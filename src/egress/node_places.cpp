@@ -19,27 +19,30 @@ Places::Places(const AgentWorld& world, const std::set<Address>& refused) {
 void Places::add(const std::string& gateway, const std::string& node, const api::EipEntry& entry,
                  const std::set<Address>& refused) {
   if (entry.id < 1 || entry.id > api::kMaxEipId) {
-    warnings_.push_back(fmt::format("EgressGateway {}: status has an EIP with id {}, which is not "
-                                    "within 1 and {}: ignored",
-                                    gateway, entry.id, api::kMaxEipId));
+    warnings_.push_back(
+        fmt::format("EgressGateway {}: status has an EIP with id {}, which is not "
+                    "within 1 and {}: ignored",
+                    gateway, entry.id, api::kMaxEipId));
     return;
   }
   const Place place{gateway, node, parse(gateway, entry.ipv4, Family::V4, refused),
                     parse(gateway, entry.ipv6, Family::V6, refused)};
   if (const auto [there, fresh] = places_.emplace(entry.id, place); !fresh) {
     doubled_.insert(entry.id);
-    warnings_.push_back(fmt::format("EIP id {} stands twice, in the status of EgressGateway {} and of "
-                                    "{}: its traffic is dropped until the controller corrects that",
-                                    entry.id, there->second.gateway, gateway));
+    warnings_.push_back(
+        fmt::format("EIP id {} stands twice, in the status of EgressGateway {} and of "
+                    "{}: its traffic is dropped until the controller corrects that",
+                    entry.id, there->second.gateway, gateway));
   }
   for (const auto& address : {place.ipv4, place.ipv6}) {
     if (!address) continue;
     const auto [other, fresh] = holders_.emplace(*address, entry.id);
     if (fresh || other->second == entry.id) continue;
     doubled_.insert({other->second, entry.id});
-    warnings_.push_back(fmt::format("EIP {} stands in two entries, ids {} and {}: their traffic is "
-                                    "dropped until the pools of the gateways no longer overlap",
-                                    address->to_string(), other->second, entry.id));
+    warnings_.push_back(
+        fmt::format("EIP {} stands in two entries, ids {} and {}: their traffic is "
+                    "dropped until the pools of the gateways no longer overlap",
+                    address->to_string(), other->second, entry.id));
   }
 }
 
@@ -48,15 +51,17 @@ std::optional<Address> Places::parse(const std::string& gateway, const std::stri
   if (text.empty()) return std::nullopt;
   const auto address = Address::parse(text);
   if (!address || address->family != family) {
-    warnings_.push_back(fmt::format("EgressGateway {}: status has the EIP '{}', which is no IPv{} "
-                                    "address: not served",
-                                    gateway, text, static_cast<int>(family)));
+    warnings_.push_back(
+        fmt::format("EgressGateway {}: status has the EIP '{}', which is no IPv{} "
+                    "address: not served",
+                    gateway, text, static_cast<int>(family)));
     return std::nullopt;
   }
   if (refused.contains(*address)) {
-    warnings_.push_back(fmt::format("EgressGateway {}: the EIP {} is an address of a node: not served; "
-                                    "take it out of spec.ippools",
-                                    gateway, text));
+    warnings_.push_back(
+        fmt::format("EgressGateway {}: the EIP {} is an address of a node: not served; "
+                    "take it out of spec.ippools",
+                    gateway, text));
     return std::nullopt;
   }
   return *address;

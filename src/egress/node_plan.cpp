@@ -16,8 +16,8 @@ namespace {
 
 using net::RouteType;
 
-// One metric for all routes, since IPv6 would read 0 as 1024; the blackhole is what is left when the
-// route into the tunnel is not there.
+// One metric for all routes, since IPv6 would read 0 as 1024; the blackhole is what is left when
+// the route into the tunnel is not there.
 constexpr std::uint32_t kMetric = 1;
 constexpr std::uint32_t kLastMetric = 0xffffffff;
 
@@ -85,16 +85,18 @@ class Planner {
   void tunnel() {
     const auto self = world_.nodes.find(world_.node);
     if (self == world_.nodes.end()) {
-      plan_.problems.push_back(fmt::format("there is no EgressNode {} yet: the controller makes one for "
-                                           "each Node; is it running, and is --node-name right?",
-                                           world_.node));
+      plan_.problems.push_back(
+          fmt::format("there is no EgressNode {} yet: the controller makes one for "
+                      "each Node; is it running, and is --node-name right?",
+                      world_.node));
       return;
     }
     const Peer own(self->second);
     if (!own.mac || (!own.ipv4 && !own.ipv6)) {
-      plan_.problems.push_back(fmt::format("EgressNode {} has no tunnel address or MAC yet: the "
-                                           "controller gives them; see its conditions",
-                                           world_.node));
+      plan_.problems.push_back(
+          fmt::format("EgressNode {} has no tunnel address or MAC yet: the "
+                      "controller gives them; see its conditions",
+                      world_.node));
       return;
     }
     for (const Family family : {Family::V4, Family::V6}) {
@@ -125,9 +127,10 @@ class Planner {
                              : peer_underlay(world_, node->second, underlay_.local->family);
       const Peer peer(node == world_.nodes.end() ? api::EgressNode{} : node->second);
       if (!outer || !peer.mac) {
-        plan_.warnings.push_back(fmt::format("node {} can't be reached by the tunnel: its EgressNode "
-                                             "has no MAC or no IPv{} address of its parent interface",
-                                             name, static_cast<int>(underlay_.local->family)));
+        plan_.warnings.push_back(
+            fmt::format("node {} can't be reached by the tunnel: its EgressNode "
+                        "has no MAC or no IPv{} address of its parent interface",
+                        name, static_cast<int>(underlay_.local->family)));
         continue;
       }
       plan_.state.fdb.emplace(*peer.mac, *outer);
@@ -199,8 +202,8 @@ class Planner {
     return found;
   }
 
-  // Replies to pods of other nodes go back through the tunnel: by the pod network they would die under
-  // strict rp_filter.
+  // Replies to pods of other nodes go back through the tunnel: by the pod network they would die
+  // under strict rp_filter.
   void return_routes() {
     if (!plan_.state.tunnel) return;
     for (const auto& [ip, name] : pods_.remote) {
@@ -257,9 +260,10 @@ class Planner {
       in.eips.emplace(id, where);
     }
     if (plan_.marks.index.size() < gateway_nodes().size()) {
-      plan_.problems.push_back(fmt::format("the packet mark's bits {:#x} are too few for {} gateway "
-                                           "nodes: give --mark-mask more",
-                                           o_.mark_mask, gateway_nodes().size()));
+      plan_.problems.push_back(
+          fmt::format("the packet mark's bits {:#x} are too few for {} gateway "
+                      "nodes: give --mark-mask more",
+                      o_.mark_mask, gateway_nodes().size()));
     }
     plan_.state.tables = ruleset(in, o_);
 

@@ -21,12 +21,13 @@ namespace egw::egress {
 // cluster but `mark_mask` and the routing numbers, which are local.
 struct NodeOptions {
   net::Ownership ownership;
-  std::uint32_t vni = 100;             // 1..2^24-1
-  std::uint16_t port = 7789;           // UDP
-  std::uint32_t mark_mask = 0x307f;    // packet mark bits owned; at least three
-  std::uint32_t ct_mask = 0xffff0000;  // connection mark bits owned: 15 of EIP id, the highest "tunnelled"
-  std::uint32_t rule_priority = 99;    // one below (98) and one above (100) are used as well
-  std::uint32_t table_base = 7700;     // replies; gateways use the numbers after it
+  std::uint32_t vni = 100;          // 1..2^24-1
+  std::uint16_t port = 7789;        // UDP
+  std::uint32_t mark_mask = 0x307f; // packet mark bits owned; at least three
+  std::uint32_t ct_mask =
+      0xffff0000; // connection mark bits owned: 15 of EIP id, the highest "tunnelled"
+  std::uint32_t rule_priority = 99; // one below (98) and one above (100) are used as well
+  std::uint32_t table_base = 7700;  // replies; gateways use the numbers after it
   bool operator==(const NodeOptions&) const = default;
 };
 
@@ -42,8 +43,8 @@ struct AgentWorld {
   api::EgressClusterInfo cluster;
 };
 
-// Packet marks are local to a node: index 1 is "reply", 2 and up are gateway nodes. An index stays with
-// its node for as long as the node is used, so that packets under way keep their meaning.
+// Packet marks are local to a node: index 1 is "reply", 2 and up are gateway nodes. An index stays
+// with its node for as long as the node is used, so that packets under way keep their meaning.
 inline constexpr std::uint32_t kReplyIndex = 1;
 struct Marks {
   std::map<std::string, std::uint32_t> index; // by node name
@@ -51,20 +52,21 @@ struct Marks {
 };
 // Spreads an index over the bits of the mask, lowest first. nullopt: more than fit.
 [[nodiscard]] std::optional<std::uint32_t> mark_of(std::uint32_t index, std::uint32_t mask);
-// What the kernel holds of an earlier run: a gateway's table number tells its index, and the table's
-// next hop, a tunnel address, the node.
-[[nodiscard]] Marks recover_marks(const net::State& actual, const std::map<std::string, api::EgressNode>& nodes,
+// What the kernel holds of an earlier run: a gateway's table number tells its index, and the
+// table's next hop, a tunnel address, the node.
+[[nodiscard]] Marks recover_marks(const net::State& actual,
+                                  const std::map<std::string, api::EgressNode>& nodes,
                                   const NodeOptions& options);
 
-// What should become of a packet of a pod, as the ruleset would decide: for explain, for tests as an
-// oracle, and for finding connections that decided otherwise.
+// What should become of a packet of a pod, as the ruleset would decide: for explain, for tests as
+// an oracle, and for finding connections that decided otherwise.
 class Classifier {
  public:
   struct Decision {
     enum class Kind : std::uint8_t { Untouched, Drop, Here, Tunnel } kind = Kind::Untouched;
-    std::int32_t eip_id = 0;   // Here and Tunnel
-    std::string gateway_node;  // Tunnel
-    api::PolicyKey policy;     // all but Untouched
+    std::int32_t eip_id = 0;  // Here and Tunnel
+    std::string gateway_node; // Tunnel
+    api::PolicyKey policy;    // all but Untouched
     bool operator==(const Decision&) const = default;
   };
   [[nodiscard]] Decision decide(const Address& pod, const Address& destination) const;
@@ -75,23 +77,23 @@ class Classifier {
   std::shared_ptr<const Data> data;
 };
 
-// Entries that a newer plan decides otherwise: they are forgotten, so that the connection starts anew
-// under the present rules or ends. Entries that are right are never touched.
+// Entries that a newer plan decides otherwise: they are forgotten, so that the connection starts
+// anew under the present rules or ends. Entries that are right are never touched.
 [[nodiscard]] std::vector<net::Connection> stale(const std::vector<net::Connection>& connections,
                                                  const Classifier& classifier);
 
 struct NodePlan {
   net::State state;
-  api::TunnelParent parent;                // empty name: none was found
+  api::TunnelParent parent;                          // empty name: none was found
   std::map<std::int32_t, std::vector<Address>> held; // EIPs that this node holds, by id
   Marks marks;
   Classifier classifier;
-  // Why this node's datapath can't be complete (for DatapathReady), and what is wrong elsewhere: a peer
-  // that is not ready must not make its users unready.
+  // Why this node's datapath can't be complete (for DatapathReady), and what is wrong elsewhere: a
+  // peer that is not ready must not make its users unready.
   std::vector<std::string> problems, warnings;
 };
 
-[[nodiscard]] NodePlan plan_node(const AgentWorld& world, const net::Host& host, const Marks& previous,
-                                 const NodeOptions& options);
+[[nodiscard]] NodePlan plan_node(const AgentWorld& world, const net::Host& host,
+                                 const Marks& previous, const NodeOptions& options);
 
 } // namespace egw::egress

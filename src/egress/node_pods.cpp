@@ -14,7 +14,9 @@ namespace {
 
 using Policies = std::vector<const CompiledPolicy*>; // in the order of before()
 
-bool earlier(const CompiledPolicy* a, const CompiledPolicy* b) { return before(*a, *b); }
+bool earlier(const CompiledPolicy* a, const CompiledPolicy* b) {
+  return before(*a, *b);
+}
 
 // The policies that count, ordered, by the namespace whose pods they can select.
 struct Index {
@@ -128,17 +130,18 @@ class Builder {
 
   void add(std::map<Address, Policies>& pods, const api::Endpoint& endpoint,
            const CompiledPolicy& policy) {
-    if (endpoint.node == world_.node) return; // judged by what the API server says of the pod itself
+    if (endpoint.node == world_.node)
+      return; // judged by what the API server says of the pod itself
     for (const auto* texts : {&endpoint.ipv4, &endpoint.ipv6}) {
       for (const std::string& text : *texts) {
         const auto ip = Address::parse(text);
         if (!ip || local_.contains(*ip)) continue;
         const auto [there, fresh] = table_.remote.emplace(*ip, endpoint.node);
         if (there->second != endpoint.node) {
-          table_.warnings.push_back(
-              fmt::format("pod address {} stands for two nodes, {} and {}: taken for the former until "
-                          "the endpoint slices agree",
-                          text, there->second, endpoint.node));
+          table_.warnings.push_back(fmt::format(
+              "pod address {} stands for two nodes, {} and {}: taken for the former until "
+              "the endpoint slices agree",
+              text, there->second, endpoint.node));
           continue;
         }
         pods[*ip].push_back(&policy);
@@ -169,8 +172,8 @@ class Builder {
     group.keys = std::make_shared<const std::vector<api::PolicyKey>>(std::move(keys));
   }
 
-  // Ids from digests, in the order of digests, so that they do not depend on who came first: the first
-  // 32 bits, or the next free number.
+  // Ids from digests, in the order of digests, so that they do not depend on who came first: the
+  // first 32 bits, or the next free number.
   void number() {
     std::map<std::string, std::uint32_t> ids;
     for (const auto& [policies, group] : groups_) ids.emplace(group.digest, 0);

@@ -11,16 +11,17 @@
 #include "egress/node_plan.hpp"
 #include "egress/ruleset.hpp"
 
-// Which pods a node's ruleset knows, and the class of each: the ordered list of policies that hold for
-// it. Pods whose policies decide alike share a class.
+// Which pods a node's ruleset knows, and the class of each: the ordered list of policies that hold
+// for it. Pods whose policies decide alike share a class.
 namespace egw::egress {
 
 struct PodTable {
   std::map<std::uint32_t, PodClass> classes;
   std::map<Address, std::uint32_t> pods;
   std::map<Address, std::shared_ptr<const std::vector<api::PolicyKey>>> keys;
-  std::map<Address, std::string> remote; // pods of other nodes -> node; their policies have an EIP here
-  std::set<std::int32_t> eips;           // ids that the classes refer to
+  std::map<Address, std::string>
+      remote;                  // pods of other nodes -> node; their policies have an EIP here
+  std::set<std::int32_t> eips; // ids that the classes refer to
   std::vector<std::string> warnings;
 };
 

@@ -85,9 +85,10 @@ Underlay find_underlay(const AgentWorld& world, const net::Host& host,
   }
   u.problem = known.empty() ? "no interface for the tunnel: this node has no default route with an "
                               "address on its interface; add one"
-                            : fmt::format("no interface for the tunnel: no interface has an address "
-                                          "that the Node object lists ({}); correct one of them",
-                                          join(known));
+                            : fmt::format(
+                                  "no interface for the tunnel: no interface has an address "
+                                  "that the Node object lists ({}); correct one of them",
+                                  join(known));
   return u;
 }
 

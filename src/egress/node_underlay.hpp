@@ -17,21 +17,21 @@ struct Underlay {
   std::string problem;          // why none was found
 };
 
-// The interface of the default route, with the address there that the API server knows of this node;
-// where it has none of those, the interface that has one. IPv4 if there, else IPv6.
+// The interface of the default route, with the address there that the API server knows of this
+// node; where it has none of those, the interface that has one. IPv4 if there, else IPv6.
 [[nodiscard]] Underlay find_underlay(const AgentWorld& world, const net::Host& host,
                                      const std::string& tunnel_device);
 
-// A peer's end of the tunnel. An address that the API server does not know of that node is not believed:
-// an EgressNode's parent is written by the node itself.
-[[nodiscard]] std::optional<Address> peer_underlay(const AgentWorld& world, const api::EgressNode& peer,
-                                                   Family family);
+// A peer's end of the tunnel. An address that the API server does not know of that node is not
+// believed: an EgressNode's parent is written by the node itself.
+[[nodiscard]] std::optional<Address> peer_underlay(const AgentWorld& world,
+                                                   const api::EgressNode& peer, Family family);
 
 // Addresses of all nodes and of this host: no EIP may be one of them.
 [[nodiscard]] std::set<Address> node_addresses(const AgentWorld& world, const net::Host& host);
 
 // The interface whose subnet holds the address, else `parent`.
-[[nodiscard]] std::string link_for(const Address& eip, const net::Host& host, const std::string& parent,
-                                   const std::string& tunnel_device);
+[[nodiscard]] std::string link_for(const Address& eip, const net::Host& host,
+                                   const std::string& parent, const std::string& tunnel_device);
 
 } // namespace egw::egress

@@ -11,14 +11,15 @@
 #include "api/egress.hpp"
 #include "base/interval_set.hpp"
 
-// Which policies hold for a pod, and in which order. Controller and agents use the same functions, so
-// that they can't disagree.
+// Which policies hold for a pod, and in which order. Controller and agents use the same functions,
+// so that they can't disagree.
 namespace egw::egress {
 
 // Condition types and reasons that code reads back (others are for people alone).
-inline constexpr const char* kEnforced = "Enforced"; // on policies: True from the first acceptance on,
-                                                     // for as long as the policy exists: agents divert
-                                                     // or drop; until then they ignore the policy
+inline constexpr const char* kEnforced =
+    "Enforced"; // on policies: True from the first acceptance on,
+                // for as long as the policy exists: agents divert
+                // or drop; until then they ignore the policy
 inline constexpr const char* kAccepted = "Accepted";
 inline constexpr const char* kAllocated = "Allocated";
 inline constexpr const char* kReady = "Ready";
@@ -40,7 +41,7 @@ struct CompiledPolicy {
   IntervalSet destinations;       // else these; never with excludedSubnet's
   IntervalSet excluded;           // carved out of either
   bool enforced = false;
-  std::int32_t eip_id = 0;        // 0: none, closed
+  std::int32_t eip_id = 0;             // 0: none, closed
   bool has_v4 = false, has_v6 = false; // families in which the policy got an EIP
 
   // Position among the policies of one pod: the first whose destinations hold the packet decides.
@@ -53,11 +54,13 @@ struct CompiledPolicy {
 [[nodiscard]] CompiledPolicy compile(const api::EgressPolicy& policy);
 [[nodiscard]] bool before(const CompiledPolicy& a, const CompiledPolicy& b);
 
-// Whether the policy holds for the pod: namespace, selector or subnet. Host-network pods, ended pods
-// and pods without an address never. `ns` are the labels of the pod's namespace; nullptr: not known
-// yet, and a policy with a namespaceSelector that is not empty does not select.
-[[nodiscard]] bool selects(const CompiledPolicy& policy, const api::Pod& pod, const api::Labels* ns);
+// Whether the policy holds for the pod: namespace, selector or subnet. Host-network pods, ended
+// pods and pods without an address never. `ns` are the labels of the pod's namespace; nullptr: not
+// known yet, and a policy with a namespaceSelector that is not empty does not select.
+[[nodiscard]] bool selects(const CompiledPolicy& policy, const api::Pod& pod,
+                           const api::Labels* ns);
 // The same but for the address: a pod that is starting will be selected (unknownPods of api.md).
-[[nodiscard]] bool will_select(const CompiledPolicy& policy, const api::Pod& pod, const api::Labels* ns);
+[[nodiscard]] bool will_select(const CompiledPolicy& policy, const api::Pod& pod,
+                               const api::Labels* ns);
 
 } // namespace egw::egress

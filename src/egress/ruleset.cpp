@@ -26,7 +26,9 @@ Bytes bytes_of(const Address& a) {
   return {a.bytes.begin(), a.bytes.begin() + static_cast<std::ptrdiff_t>(a.size())};
 }
 
-ElementKey key_of(const Range& r) { return {bytes_of(r.first), bytes_of(r.last)}; }
+ElementKey key_of(const Range& r) {
+  return {bytes_of(r.first), bytes_of(r.last)};
+}
 
 // Address and MAC as one key; each part starts at a multiple of four bytes.
 ElementKey key_of(const Address& a, const Mac& mac) {
@@ -36,8 +38,12 @@ ElementKey key_of(const Address& a, const Mac& mac) {
   return {key, {}};
 }
 
-std::uint32_t tunnelled_bit(const NodeOptions& o) { return std::bit_floor(o.ct_mask); }
-std::uint32_t id_mask(const NodeOptions& o) { return o.ct_mask & ~tunnelled_bit(o); }
+std::uint32_t tunnelled_bit(const NodeOptions& o) {
+  return std::bit_floor(o.ct_mask);
+}
+std::uint32_t id_mask(const NodeOptions& o) {
+  return o.ct_mask & ~tunnelled_bit(o);
+}
 std::uint32_t id_bits(std::int32_t id, const NodeOptions& o) {
   return (static_cast<std::uint32_t>(id) << std::countr_zero(o.ct_mask)) & id_mask(o);
 }
@@ -48,8 +54,12 @@ std::string digest_of(const std::vector<Range>& ranges) {
   return short_digest(text);
 }
 
-std::string eip_chain(std::int32_t id) { return "eip_" + std::to_string(id); }
-std::string gateway_chain(std::uint32_t index) { return "gw_" + std::to_string(index); }
+std::string eip_chain(std::int32_t id) {
+  return "eip_" + std::to_string(id);
+}
+std::string gateway_chain(std::uint32_t index) {
+  return "gw_" + std::to_string(index);
+}
 
 // Builds the table of one family. A class of its own only to share what every part needs.
 class Builder {
@@ -138,8 +148,9 @@ class Builder {
   void classes() {
     Set map{.key = KeyType::Mark, .data = DataType::Verdict};
     for (const auto& [id, pod_class] : in_.classes) {
-      // Addresses inside the cluster are never captured, whatever a policy says. A class is jumped to:
-      // what no policy takes comes back, and goes on untouched, or is dropped when it came by the tunnel.
+      // Addresses inside the cluster are never captured, whatever a policy says. A class is jumped
+      // to: what no policy takes comes back, and goes on untouched, or is dropped when it came by
+      // the tunnel.
       std::vector<net::Rule> rules{rule({daddr_in(nft_, "cluster"), give_back()})};
       for (const PolicyRule& policy : pod_class.policies) add_policy(rules, policy);
       chain(pod_class.name, std::move(rules));
@@ -170,15 +181,15 @@ class Builder {
       std::vector<net::Rule> rules;
       if (place.where == EipPlace::Where::Here) {
         const std::uint32_t mark = ct_mark_here(id, o_);
-        rules = {rule({lease_over("alive"), drop()}),
-                 rule({ct_mark_is(mask, mark), accept()}),
+        rules = {rule({lease_over("alive"), drop()}), rule({ct_mark_is(mask, mark), accept()}),
                  rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), accept()})};
       } else if (place.where == EipPlace::Where::Tunnel) {
         const std::uint32_t mark = ct_mark_tunnelled(id, o_);
         const std::string gateway = gateway_chain(place.gateway);
         rules = {rule({ct_mark_is(mask, mark), go(gateway)}),
                  rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), go(gateway)})};
-        // What came by the tunnel never goes back into it: two nodes that disagree would play ping-pong.
+        // What came by the tunnel never goes back into it: two nodes that disagree would play
+        // ping-pong.
         chain(gateway, {rule({iifname(device_), drop()}),
                         rule({set_mark(o_.mark_mask, mark_of(place.gateway, o_.mark_mask).value()),
                               accept()})});
@@ -219,7 +230,8 @@ class Builder {
     hook("pre_eip", {"filter", Hook::Prerouting, -110}, std::move(rules));
   }
 
-  // After service DNAT and the de-NAT of replies, before routing: policies judge the real destination.
+  // After service DNAT and the de-NAT of replies, before routing: policies judge the real
+  // destination.
   void classification() {
     hook("prerouting", {"filter", Hook::Prerouting, -95},
          {rule({ct_reply(), go("reply")}), rule({iifname(device_), go("tunnel")}),
@@ -234,12 +246,12 @@ class Builder {
   void forwarding() {
     const std::uint32_t reply = mark_of(kReplyIndex, o_.mark_mask).value();
     const std::uint32_t tunnelled = tunnelled_bit(o_);
-    std::vector<net::Rule> rules{
-        rule({oifname(device_), go("to_tunnel")}),
-        rule({mark_is(o_.mark_mask, reply), set_mark(o_.mark_mask, 0)}),
-        // Meant for a gateway, but not leaving by the tunnel: a route, rule or the device is missing.
-        rule({mark_is_not(o_.mark_mask, 0), drop()}),
-        rule({ct_mark_is(tunnelled, tunnelled), ct_original(), drop()})};
+    std::vector<net::Rule> rules{rule({oifname(device_), go("to_tunnel")}),
+                                 rule({mark_is(o_.mark_mask, reply), set_mark(o_.mark_mask, 0)}),
+                                 // Meant for a gateway, but not leaving by the tunnel: a route,
+                                 // rule or the device is missing.
+                                 rule({mark_is_not(o_.mark_mask, 0), drop()}),
+                                 rule({ct_mark_is(tunnelled, tunnelled), ct_original(), drop()})};
     if (in_.underlay == family_) {
       // A pod's own VXLAN, which the CNI's masquerade would make look like a peer's.
       rules.push_back(rule({udp_dport(o_.port), daddr_in(nft_, "nodes"), drop()}));
@@ -251,9 +263,10 @@ class Builder {
   // Before every other source NAT chain. Only a binding keeps a later MASQUERADE from acting, hence
   // the translation of a tunnelled pod to itself.
   void translation() {
-    hook("postrouting", {"nat", Hook::Postrouting, 90},
-         {rule({oifname(device_), snat_to_saddr(nft_)}), rule({ct_mark_is(o_.ct_mask, 0), accept()}),
-          rule({snat_by_ct_mark(id_mask(o_), "eips")}), rule({drop()})});
+    hook(
+        "postrouting", {"nat", Hook::Postrouting, 90},
+        {rule({oifname(device_), snat_to_saddr(nft_)}), rule({ct_mark_is(o_.ct_mask, 0), accept()}),
+         rule({snat_by_ct_mark(id_mask(o_), "eips")}), rule({drop()})});
   }
 };
 

@@ -27,12 +27,22 @@ Payload network(std::uint32_t offset, std::uint32_t len) {
 Payload transport(std::uint32_t offset, std::uint32_t len) {
   return {.base = PayloadBase::Transport, .offset = offset, .len = len, .dreg = 1};
 }
-Cmp is(Bytes data) { return {.op = CmpOp::Eq, .sreg = 1, .data = std::move(data)}; }
-Cmp is_not(Bytes data) { return {.op = CmpOp::Neq, .sreg = 1, .data = std::move(data)}; }
-Lookup in(const std::string& set) { return {.set = set, .sreg = 1}; }
-Lookup not_in(const std::string& set) { return {.set = set, .sreg = 1, .invert = true}; }
+Cmp is(Bytes data) {
+  return {.op = CmpOp::Eq, .sreg = 1, .data = std::move(data)};
+}
+Cmp is_not(Bytes data) {
+  return {.op = CmpOp::Neq, .sreg = 1, .data = std::move(data)};
+}
+Lookup in(const std::string& set) {
+  return {.set = set, .sreg = 1};
+}
+Lookup not_in(const std::string& set) {
+  return {.set = set, .sreg = 1, .invert = true};
+}
 
-Bytes zeros(std::size_t n) { return Bytes(n, 0); }
+Bytes zeros(std::size_t n) {
+  return Bytes(n, 0);
+}
 
 // The kernel compares the whole interface name, sixteen bytes padded with zeros (IFNAMSIZ).
 Bytes ifname(const std::string& name) {
@@ -84,7 +94,8 @@ Piece daddr_not_in(NftFamily family, const std::string& set) {
   return {network(layout(family).daddr, layout(family).len), not_in(set)};
 }
 
-// The MAC follows the address in the next free 32-bit register: 9 after four bytes, 2 after sixteen.
+// The MAC follows the address in the next free 32-bit register: 9 after four bytes, 2 after
+// sixteen.
 Piece saddr_mac_not_in(NftFamily family, const std::string& set) {
   const std::uint32_t mac_register = family == NftFamily::Ip6 ? 2 : 9;
   return {network(layout(family).saddr, layout(family).len),
@@ -120,8 +131,12 @@ Piece lease_over(const std::string& set) {
   return {MetaLoad{.key = MetaKey::NfProto}, not_in(set)};
 }
 
-Piece ct_original() { return {CtLoad{.key = CtKey::Direction}, is({0})}; }
-Piece ct_reply() { return {CtLoad{.key = CtKey::Direction}, is({1})}; }
+Piece ct_original() {
+  return {CtLoad{.key = CtKey::Direction}, is({0})};
+}
+Piece ct_reply() {
+  return {CtLoad{.key = CtKey::Direction}, is({1})};
+}
 Piece ct_new() {
   constexpr std::uint32_t kStateNew = 8; // NF_CT_STATE_BIT(IP_CT_NEW)
   return {CtLoad{.key = CtKey::State}, masked(kStateNew), is_not(zeros(4))};
@@ -154,12 +169,15 @@ Piece clamp_mss() {
   // Only ever smaller: the kernel refuses to raise the option's value.
   return {RouteMss{}, Byteorder{}, TcpMssSet{}};
 }
-Piece notrack() { return {Notrack{}}; }
+Piece notrack() {
+  return {Notrack{}};
+}
 Piece snat_to_saddr(NftFamily family) {
   return {network(layout(family).saddr, layout(family).len), Snat{}};
 }
 Piece snat_by_ct_mark(std::uint32_t mask, const std::string& map) {
-  return {CtLoad{.key = CtKey::Mark}, masked(mask), Lookup{.set = map, .sreg = 1, .dreg = 1}, Snat{}};
+  return {CtLoad{.key = CtKey::Mark}, masked(mask), Lookup{.set = map, .sreg = 1, .dreg = 1},
+          Snat{}};
 }
 Piece classify(NftFamily family, const std::string& pods, const std::string& classes) {
   return {network(layout(family).saddr, layout(family).len),
@@ -167,9 +185,17 @@ Piece classify(NftFamily family, const std::string& pods, const std::string& cla
           Lookup{.set = classes, .sreg = 1, .verdict = true}};
 }
 
-Piece accept() { return {Decide{{net::VerdictKind::Accept, {}}}}; }
-Piece drop() { return {Decide{{net::VerdictKind::Drop, {}}}}; }
-Piece give_back() { return {Decide{{net::VerdictKind::Return, {}}}}; }
-Piece go(const std::string& chain) { return {Decide{{net::VerdictKind::Goto, chain}}}; }
+Piece accept() {
+  return {Decide{{net::VerdictKind::Accept, {}}}};
+}
+Piece drop() {
+  return {Decide{{net::VerdictKind::Drop, {}}}};
+}
+Piece give_back() {
+  return {Decide{{net::VerdictKind::Return, {}}}};
+}
+Piece go(const std::string& chain) {
+  return {Decide{{net::VerdictKind::Goto, chain}}};
+}
 
 } // namespace egw::egress::nft

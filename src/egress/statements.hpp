@@ -8,8 +8,8 @@
 #include "net/expr.hpp"
 #include "net/state.hpp"
 
-// Pieces of rules in the words of nft(8), each a few expressions; `rule` strings them together. Marks
-// are in host order, as the kernel keeps them in registers; packet bytes in network order.
+// Pieces of rules in the words of nft(8), each a few expressions; `rule` strings them together.
+// Marks are in host order, as the kernel keeps them in registers; packet bytes in network order.
 namespace egw::egress::nft {
 
 using Piece = std::vector<net::Expr>;
@@ -24,14 +24,16 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece saddr_in(net::NftFamily family, const std::string& set);     // ip saddr @set
 [[nodiscard]] Piece daddr_in(net::NftFamily family, const std::string& set);     // ip daddr @set
 [[nodiscard]] Piece daddr_not_in(net::NftFamily family, const std::string& set); // ip daddr != @set
-[[nodiscard]] Piece saddr_mac_not_in(net::NftFamily family, const std::string& set); // ip saddr . ether saddr != @set
+[[nodiscard]] Piece saddr_mac_not_in(net::NftFamily family,
+                                     const std::string& set); // ip saddr . ether saddr != @set
 [[nodiscard]] Piece udp_dport(std::uint16_t port);
 [[nodiscard]] Piece daddr_is_local(); // fib daddr type local
 [[nodiscard]] Piece echo_request(net::NftFamily family);
 [[nodiscard]] Piece icmpv6_type(std::uint8_t type);
 [[nodiscard]] Piece nd_target_in(const std::string& set); // target of a neighbour solicitation
-[[nodiscard]] Piece arp_request_for(const std::string& set); // arp operation request arp daddr ip @set
-[[nodiscard]] Piece lease_over(const std::string& set);   // meta nfproto != @set
+[[nodiscard]] Piece arp_request_for(
+    const std::string& set);                            // arp operation request arp daddr ip @set
+[[nodiscard]] Piece lease_over(const std::string& set); // meta nfproto != @set
 [[nodiscard]] Piece ct_original();
 [[nodiscard]] Piece ct_reply();
 [[nodiscard]] Piece ct_new();
@@ -47,9 +49,11 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece clamp_mss(); // tcp option maxseg size set rt mtu
 [[nodiscard]] Piece notrack();
 [[nodiscard]] Piece snat_to_saddr(net::NftFamily family);
-[[nodiscard]] Piece snat_by_ct_mark(std::uint32_t mask, const std::string& map); // snat to ct mark & mask map @map
+[[nodiscard]] Piece snat_by_ct_mark(std::uint32_t mask,
+                                    const std::string& map); // snat to ct mark & mask map @map
 // ip saddr map @pods -> class id -> vmap @classes
-[[nodiscard]] Piece classify(net::NftFamily family, const std::string& pods, const std::string& classes);
+[[nodiscard]] Piece classify(net::NftFamily family, const std::string& pods,
+                             const std::string& classes);
 
 [[nodiscard]] Piece accept();
 [[nodiscard]] Piece drop();

@@ -16,7 +16,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// A kernel that does what it is told, a clock that stands still unless told, and the core between them.
+// A kernel that does what it is told, a clock that stands still unless told, and the core between
+// them.
 struct Bench {
   explicit Bench(net::State kernel_state = {}) : kernel(std::move(kernel_state)) {}
 
@@ -62,7 +63,8 @@ struct Bench {
   void start(const AgentWorld& w, const std::vector<api::EgressPolicy>& policies) {
     for (auto& e : lists(w, policies)) send({std::move(e)});
   }
-  static std::vector<Event> lists(const AgentWorld& w, const std::vector<api::EgressPolicy>& policies) {
+  static std::vector<Event> lists(const AgentWorld& w,
+                                  const std::vector<api::EgressPolicy>& policies) {
     std::vector<Event> events;
     events.emplace_back(Listed<api::EgressGateway>{values<api::EgressGateway>(w.gateways)});
     events.emplace_back(Listed<api::EgressNode>{values<api::EgressNode>(w.nodes)});
@@ -125,7 +127,8 @@ struct Bench {
     std::vector<net::Connection> found;
     for (const auto& c : connections) {
       const auto id = static_cast<std::int32_t>((c.mark >> 16) & 0x7fff);
-      if (std::ranges::count(a.sources, c.original.source) + std::ranges::count(a.eip_ids, id) > 0) {
+      if (std::ranges::count(a.sources, c.original.source) + std::ranges::count(a.eip_ids, id) >
+          0) {
         found.push_back(c);
       }
     }
@@ -402,8 +405,8 @@ TEST_CASE("fields that no plan is made of change nothing") {
   n.status.phase = api::NodePhase::Ready;
   auto not_accepted = policy("default", "new", "eg", 0);
   not_accepted.status.conditions.clear();
-  b.send({Changed<api::EgressGateway>{g}, Changed<api::EgressPolicy>{p}, Changed<api::EgressNode>{n},
-          Changed<api::EgressPolicy>{not_accepted}});
+  b.send({Changed<api::EgressGateway>{g}, Changed<api::EgressPolicy>{p},
+          Changed<api::EgressNode>{n}, Changed<api::EgressPolicy>{not_accepted}});
   CHECK(b.core.settled());
   CHECK_FALSE(b.core.deadline());
   CHECK(b.count<Observe>() == 1);
@@ -417,8 +420,7 @@ TEST_CASE("connections of pods that are newly selected, and of policies that go,
   b.connections = {before_policy, other};
   b.start(scene.world, scene.policies);
   CHECK(b.connections == std::vector{other});
-  CHECK(b.last<ListConnections>() ==
-        ListConnections{{ip("10.244.1.5"), ip("fd44:0:0:1::5")}, {1}});
+  CHECK(b.last<ListConnections>() == ListConnections{{ip("10.244.1.5"), ip("fd44:0:0:1::5")}, {1}});
 
   const auto tunnelled = connection("10.244.1.5", 0x80010000);
   b.connections = {tunnelled, other};
@@ -445,7 +447,8 @@ TEST_CASE("connections of an EIP that moves are told apart by its id") {
   CHECK(b.connections.empty()); // bound to itself: it can't be translated here
 }
 
-TEST_CASE("what the agent reports is written on change only, and again when it failed or was lost") {
+TEST_CASE(
+    "what the agent reports is written on change only, and again when it failed or was lost") {
   const Scene scene("node2");
   Bench b;
   b.patch_error = Error{"patch EgressNode node1: 503", 503};

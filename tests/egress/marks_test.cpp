@@ -58,13 +58,14 @@ TEST_CASE("indices are read from the tables of an earlier run") {
   route(7702, "172.31.0.3");
   route(7702, "fd11::3");
   route(7705, "fd11::2");
-  route(7706, "172.31.0.9");                       // no such node
-  route(7700, "172.31.0.4");                       // replies
-  route(7700 + 4096, "172.31.0.4");                // no index of the mask
+  route(7706, "172.31.0.9");        // no such node
+  route(7700, "172.31.0.4");        // replies
+  route(7700 + 4096, "172.31.0.4"); // no index of the mask
   CHECK(recover_marks(s, w.nodes, o).index ==
         std::map<std::string, std::uint32_t>{{"node3", 2}, {"node2", 5}});
   route(7703, "fd11::4");
   s.routes[{7702, Prefix::all(Family::V6), 1}].via = ip("fd11::4"); // families that disagree
   const Marks odd = recover_marks(s, w.nodes, o);
-  CHECK(odd.index == std::map<std::string, std::uint32_t>{{"node2", 5}, {"node3", 2}, {"node4", 3}});
+  CHECK(odd.index ==
+        std::map<std::string, std::uint32_t>{{"node2", 5}, {"node3", 2}, {"node4", 3}});
 }

@@ -17,7 +17,9 @@ namespace {
 
 const NodeOptions kOptions;
 
-NodePlan plan(const AgentWorld& w, const net::Host& h = host(1)) { return plan_node(w, h, {}, kOptions); }
+NodePlan plan(const AgentWorld& w, const net::Host& h = host(1)) {
+  return plan_node(w, h, {}, kOptions);
+}
 
 Packet packet(const std::string& source, const std::string& destination) {
   Packet p;
@@ -26,8 +28,12 @@ Packet packet(const std::string& source, const std::string& destination) {
   return p;
 }
 
-const net::Table& ip4(const NodePlan& p) { return p.state.tables.at(NftFamily::Ip); }
-const net::Table& ip6(const NodePlan& p) { return p.state.tables.at(NftFamily::Ip6); }
+const net::Table& ip4(const NodePlan& p) {
+  return p.state.tables.at(NftFamily::Ip);
+}
+const net::Table& ip6(const NodePlan& p) {
+  return p.state.tables.at(NftFamily::Ip6);
+}
 
 // node1 has a pod of policy "app"; its EIP 1 is on `holder`.
 AgentWorld one_pod(const std::string& holder) {
@@ -76,7 +82,8 @@ TEST_CASE("a pod's packet is marked for its gateway, in both families, and the r
   CHECK(s.fdb.at(mac("66:00:00:00:00:02")) == ip("10.6.0.2"));
   CHECK(s.fdb.size() == 1); // node3 is of no concern
   for (const Family f : {Family::V4, Family::V6}) {
-    CHECK(s.routes.at({7702, Prefix::all(f), 1}).via == ip(f == Family::V4 ? "172.31.0.2" : "fd11::2"));
+    CHECK(s.routes.at({7702, Prefix::all(f), 1}).via ==
+          ip(f == Family::V4 ? "172.31.0.2" : "fd11::2"));
     CHECK(s.routes.at({7702, Prefix::all(f), 0xffffffff}).type == net::RouteType::Blackhole);
     CHECK(s.rules.contains({f, 98, 0, 0x307f, net::RuleAction::Goto, 100}));
     CHECK(s.rules.contains({f, 99, 1, 0x307f, net::RuleAction::Lookup, 7700}));
@@ -139,7 +146,8 @@ TEST_CASE("a pod on the gateway itself is translated there") {
   CHECK(x.snat == ip("10.6.1.1"));
   CHECK(p.state.addresses.at({"eth0", cidr("10.6.1.1/32")}).eip);
   CHECK(p.state.addresses.at({"eth0", cidr("fd06:1::1/128")}).eip);
-  CHECK(p.held == std::map<std::int32_t, std::vector<Address>>{{1, {ip("10.6.1.1"), ip("fd06:1::1")}}});
+  CHECK(p.held ==
+        std::map<std::int32_t, std::vector<Address>>{{1, {ip("10.6.1.1"), ip("fd06:1::1")}}});
 
   Packet late = packet("10.244.1.5", "8.8.8.8");
   late.lease = false; // the agent is dead: this node must not serve the EIP
@@ -152,7 +160,8 @@ TEST_CASE("a pod on the gateway itself is translated there") {
   CHECK(run(ip4(p), "prerouting", moved) == Verdict::Drop);
 }
 
-TEST_CASE("on a gateway a remote pod's packets come by the tunnel, from its node's MAC, or not at all") {
+TEST_CASE(
+    "on a gateway a remote pod's packets come by the tunnel, from its node's MAC, or not at all") {
   const NodePlan p = plan(gateway_for_remote());
   CHECK(p.problems.empty());
   Packet x = packet("10.244.2.5", "8.8.8.8");
@@ -385,7 +394,8 @@ TEST_CASE("policies that decide alike share a class, and each pod's own policy i
   for (const char* name : {"a", "b"}) {
     auto source = policy("default", name, "eg", 1);
     add(w, source);
-    add(w, pod("default", name, {{"app", name}}, {std::string("10.244.1.") + (*name == 'a' ? "1" : "2")}));
+    add(w, pod("default", name, {{"app", name}},
+               {std::string("10.244.1.") + (*name == 'a' ? "1" : "2")}));
   }
   place(w, "eg", "node2", entry(1));
   const auto p = plan(w);

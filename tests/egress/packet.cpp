@@ -104,12 +104,23 @@ class Walk {
   }
   bool eval(const MetaLoad& x, Out&) {
     switch (x.key) {
-      case MetaKey::Mark: put(x.dreg, host32(p_.mark)); break;
-      case MetaKey::IifName: put(x.dreg, name16(p_.iif)); break;
-      case MetaKey::OifName: put(x.dreg, name16(p_.oif)); break;
-      case MetaKey::NfProto: put(x.dreg, {1}); break;
-      case MetaKey::L4proto: put(x.dreg, {p_.protocol}); break;
-      default: throw std::runtime_error("unexpected meta key");
+      case MetaKey::Mark:
+        put(x.dreg, host32(p_.mark));
+        break;
+      case MetaKey::IifName:
+        put(x.dreg, name16(p_.iif));
+        break;
+      case MetaKey::OifName:
+        put(x.dreg, name16(p_.oif));
+        break;
+      case MetaKey::NfProto:
+        put(x.dreg, {1});
+        break;
+      case MetaKey::L4proto:
+        put(x.dreg, {p_.protocol});
+        break;
+      default:
+        throw std::runtime_error("unexpected meta key");
     }
     return true;
   }
@@ -119,10 +130,17 @@ class Walk {
   }
   bool eval(const CtLoad& x, Out&) {
     switch (x.key) {
-      case CtKey::Mark: put(x.dreg, host32(p_.ct_mark)); break;
-      case CtKey::Direction: put(x.dreg, {static_cast<std::uint8_t>(p_.ct_reply)}); break;
-      case CtKey::State: put(x.dreg, host32(p_.ct_new ? 8 : 2)); break;
-      default: throw std::runtime_error("unexpected ct key");
+      case CtKey::Mark:
+        put(x.dreg, host32(p_.ct_mark));
+        break;
+      case CtKey::Direction:
+        put(x.dreg, {static_cast<std::uint8_t>(p_.ct_reply)});
+        break;
+      case CtKey::State:
+        put(x.dreg, host32(p_.ct_new ? 8 : 2));
+        break;
+      default:
+        throw std::runtime_error("unexpected ct key");
     }
     return true;
   }
@@ -149,7 +167,8 @@ class Walk {
     if (set->second.timeout) return p_.lease != x.invert;
     for (const auto& [key, data] : set->second.elements) {
       const Bytes value = get(x.sreg, key.first.size());
-      const bool hit = key.last.empty() ? value == key.first : key.first <= value && value <= key.last;
+      const bool hit =
+          key.last.empty() ? value == key.first : key.first <= value && value <= key.last;
       if (!hit) continue;
       if (x.invert) return false;
       if (x.verdict) verdict = std::get<net::Verdict>(data);

@@ -3,8 +3,8 @@
 
 #include "egress/node_plan.hpp"
 
-// Walks a packet through the chains of a planned table, expression by expression, as the kernel would:
-// an independent reading of what the rules say.
+// Walks a packet through the chains of a planned table, expression by expression, as the kernel
+// would: an independent reading of what the rules say.
 namespace egw::egress::testing {
 
 struct Packet {
@@ -20,8 +20,8 @@ struct Packet {
 
 enum class Verdict { Accept, Drop };
 
-// Runs one base chain; marks and snat of `p` change as the rules say. Throws std::runtime_error for a
-// reference to what is not there.
+// Runs one base chain; marks and snat of `p` change as the rules say. Throws std::runtime_error for
+// a reference to what is not there.
 [[nodiscard]] Verdict run(const net::Table& table, const std::string& base_chain, Packet& p);
 
 } // namespace egw::egress::testing

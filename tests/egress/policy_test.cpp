@@ -11,8 +11,10 @@ using namespace egw::egress;
 using namespace egw::egress::testing;
 
 TEST_CASE("policies are ordered by priority, reach, age, then name") {
-  auto make = [](api::PolicyKind kind, const char* name, std::optional<std::int32_t> priority, int age) {
-    api::EgressPolicy p = policy(kind == api::PolicyKind::EgressClusterPolicy ? "" : "default", name, "g", 1);
+  auto make = [](api::PolicyKind kind, const char* name, std::optional<std::int32_t> priority,
+                 int age) {
+    api::EgressPolicy p =
+        policy(kind == api::PolicyKind::EgressClusterPolicy ? "" : "default", name, "g", 1);
     p.kind = kind;
     p.spec.priority = priority;
     p.meta.created = WallTime(std::chrono::seconds(1000 - age));
@@ -131,9 +133,9 @@ TEST_CASE("inside the cluster is what its status names, and what never leaves a 
   info.status.extra_cidr.ipv4 = {"192.168.7.7"};
   info.status.api_server.ipv4 = {"203.0.113.9"};
   const auto inside = inside_cluster(info);
-  for (const char* a : {"10.244.1.9", "10.244.2.9", "10.96.0.1", "10.6.0.1", "192.168.7.7", "203.0.113.9",
-                        "127.0.0.1", "169.254.1.1", "224.0.0.5", "255.255.255.255", "fd44:0:0:1::9",
-                        "fe80::1", "ff02::1", "::1", "fd96::1", "fd06::2"}) {
+  for (const char* a : {"10.244.1.9", "10.244.2.9", "10.96.0.1", "10.6.0.1", "192.168.7.7",
+                        "203.0.113.9", "127.0.0.1", "169.254.1.1", "224.0.0.5", "255.255.255.255",
+                        "fd44:0:0:1::9", "fe80::1", "ff02::1", "::1", "fd96::1", "fd06::2"}) {
     CHECK_MESSAGE(inside.contains(ip(a)), a);
   }
   for (const char* a : {"10.244.3.1", "8.8.8.8", "10.6.0.3", "192.168.7.8", "2001:db8::1"}) {

@@ -37,7 +37,8 @@ class Maker {
     for (std::int32_t id = 1; id <= 6; ++id) {
       auto e = entry(id);
       if (maybe(15)) e.ipv6.clear();
-      place(w, maybe(50) ? "eg1" : "eg2", one_of(std::vector<std::string>{"node1", "node1", "node2", "node3", ""}), e);
+      place(w, maybe(50) ? "eg1" : "eg2",
+            one_of(std::vector<std::string>{"node1", "node1", "node2", "node3", ""}), e);
     }
     for (int n = 1; n <= 12; ++n) {
       add(w, pod(maybe(70) ? "default" : "other", "pod" + std::to_string(n), labels(),
@@ -50,7 +51,8 @@ class Maker {
       std::vector<api::Endpoint> endpoints;
       for (int i = 0; i < 3; ++i) {
         const std::string host = std::to_string(1 + upto(8));
-        endpoints.push_back({"default", "r" + host, "node2", {"10.244.2." + host}, {"fd44:0:0:2::" + host}});
+        endpoints.push_back(
+            {"default", "r" + host, "node2", {"10.244.2." + host}, {"fd44:0:0:2::" + host}});
       }
       add(w, slice(p, endpoints));
     }
@@ -68,17 +70,19 @@ class Maker {
   }
 
   api::EgressPolicy random_policy(int n) {
-    auto p = policy(maybe(70) ? "default" : "other", "p" + std::to_string(n), maybe(50) ? "eg1" : "eg2",
-                    upto(8)); // 0 and 7: no EIP, or one that is not there
+    auto p =
+        policy(maybe(70) ? "default" : "other", "p" + std::to_string(n), maybe(50) ? "eg1" : "eg2",
+               upto(8)); // 0 and 7: no EIP, or one that is not there
     if (maybe(30)) {
       p.kind = api::PolicyKind::EgressClusterPolicy;
       p.meta.namespace_.clear();
-      if (maybe(60)) p.spec.namespace_selector = api::LabelSelector{{{"team", maybe(50) ? "a" : "b"}}, {}};
+      if (maybe(60))
+        p.spec.namespace_selector = api::LabelSelector{{{"team", maybe(50) ? "a" : "b"}}, {}};
     }
     p.spec.pod_selector = api::LabelSelector{labels(), {}};
     static const std::vector<std::string> destinations = {
-        "8.8.8.0/24", "8.8.8.8/32", "8.8.0.0/16", "0.0.0.0/0", "10.244.0.0/16",
-        "2001:db8::/32", "2001:db8::8/128", "::/0"};
+        "8.8.8.0/24",    "8.8.8.8/32",    "8.8.0.0/16",      "0.0.0.0/0",
+        "10.244.0.0/16", "2001:db8::/32", "2001:db8::8/128", "::/0"};
     for (int i = upto(4); i > 0; --i) p.spec.dest_subnet.push_back(one_of(destinations));
     for (int i = upto(3); i > 0; --i) p.spec.excluded_subnet.push_back(one_of(destinations));
     if (maybe(40)) p.spec.priority = 100 + upto(3);
@@ -93,7 +97,8 @@ class Maker {
 };
 
 bool within(const std::vector<std::string>& cidrs, const Address& a) {
-  return std::ranges::any_of(cidrs, [&](const std::string& text) { return cidr(text).contains(a); });
+  return std::ranges::any_of(cidrs,
+                             [&](const std::string& text) { return cidr(text).contains(a); });
 }
 
 // What the reference says in so many words, with none of the code that the plan is made of.
@@ -102,8 +107,8 @@ struct Oracle {
   std::int32_t id = 0;
   std::string node;
 };
-Oracle oracle(const AgentWorld& w, const std::vector<api::EgressPolicy>& policies, const api::Pod& pod,
-              const Address& destination) {
+Oracle oracle(const AgentWorld& w, const std::vector<api::EgressPolicy>& policies,
+              const api::Pod& pod, const Address& destination) {
   const bool v4 = destination.family == Family::V4;
   if (inside_cluster(w.cluster).contains(destination)) return {};
   const api::EgressPolicy* winner = nullptr;
@@ -120,7 +125,8 @@ Oracle oracle(const AgentWorld& w, const std::vector<api::EgressPolicy>& policie
     if (within(p.spec.excluded_subnet, destination)) continue;
     const auto rank = [](const api::EgressPolicy& x) {
       const bool is_wide = x.kind == api::PolicyKind::EgressClusterPolicy;
-      return std::tuple(x.spec.priority.value_or(is_wide ? 32768 : 1000), is_wide, x.meta.created, x.key());
+      return std::tuple(x.spec.priority.value_or(is_wide ? 32768 : 1000), is_wide, x.meta.created,
+                        x.key());
     };
     if (winner == nullptr || rank(p) < rank(*winner)) winner = &p;
   }
@@ -138,8 +144,9 @@ Oracle oracle(const AgentWorld& w, const std::vector<api::EgressPolicy>& policie
   return {Kind::Drop, 0, ""};
 }
 
-const std::vector<std::string> kDestinations = {"8.8.8.8", "8.8.8.9", "8.8.9.9", "9.9.9.9", "10.244.3.3",
-                                                "2001:db8::8", "2001:db8::9", "2002::1", "fd44:0:0:3::1"};
+const std::vector<std::string> kDestinations = {"8.8.8.8",     "8.8.8.9",    "8.8.9.9",
+                                                "9.9.9.9",     "10.244.3.3", "2001:db8::8",
+                                                "2001:db8::9", "2002::1",    "fd44:0:0:3::1"};
 
 std::vector<std::string> references(const net::Rule& rule) {
   std::vector<std::string> sets;
@@ -172,8 +179,8 @@ TEST_CASE("in random worlds classifier, ruleset and a naive reading of the polic
         Packet x;
         x.source = source;
         x.destination = destination;
-        const auto& table =
-            plan.state.tables.at(source.family == Family::V4 ? net::NftFamily::Ip : net::NftFamily::Ip6);
+        const auto& table = plan.state.tables.at(source.family == Family::V4 ? net::NftFamily::Ip
+                                                                             : net::NftFamily::Ip6);
         REQUIRE((run(table, "prerouting", x) == Verdict::Drop) == (wanted.kind == Kind::Drop));
         if (wanted.kind == Kind::Drop) continue;
         REQUIRE(x.ct_mark == plan.classifier.expected_mark(decision));
@@ -200,7 +207,8 @@ TEST_CASE("in random worlds classifier, ruleset and a naive reading of the polic
   CHECK(seen[Kind::Here] > 200);
 }
 
-TEST_CASE("in random worlds every reference in a plan leads somewhere, and nothing stands unprotected") {
+TEST_CASE(
+    "in random worlds every reference in a plan leads somewhere, and nothing stands unprotected") {
   for (std::uint32_t seed = 100; seed <= 160; ++seed) {
     Maker maker(seed);
     const AgentWorld w = maker.make();
@@ -243,17 +251,22 @@ TEST_CASE("in random worlds every reference in a plan leads somewhere, and nothi
       }
       // EIPs held here have a chain even when no pod uses them yet; all others are used.
       for (const auto& [name, chain] : table.chains) {
-        CHECK_MESSAGE((chains_used.contains(name) || name.starts_with("eip_")), name, " is of no use");
+        CHECK_MESSAGE((chains_used.contains(name) || name.starts_with("eip_")), name,
+                      " is of no use");
       }
     }
     for (const auto& [key, value] : plan.state.addresses) {
       if (!value.eip) continue;
       const Address a = key.prefix.address;
-      const net::ElementKey element{{a.bytes.begin(), a.bytes.begin() + static_cast<std::ptrdiff_t>(a.size())}, {}};
-      const auto& table = plan.state.tables.at(a.family == Family::V4 ? net::NftFamily::Ip : net::NftFamily::Ip6);
+      const net::ElementKey element{
+          {a.bytes.begin(), a.bytes.begin() + static_cast<std::ptrdiff_t>(a.size())}, {}};
+      const auto& table =
+          plan.state.tables.at(a.family == Family::V4 ? net::NftFamily::Ip : net::NftFamily::Ip6);
       CHECK(table.sets.at("eipaddrs").elements.contains(element));
       if (a.family == Family::V4) {
-        CHECK(plan.state.tables.at(net::NftFamily::Arp).sets.at("eipaddrs").elements.contains(element));
+        CHECK(plan.state.tables.at(net::NftFamily::Arp)
+                  .sets.at("eipaddrs")
+                  .elements.contains(element));
       }
     }
     for (const auto& rule : plan.state.rules) {
@@ -263,7 +276,8 @@ TEST_CASE("in random worlds every reference in a plan leads somewhere, and nothi
     for (const auto& [key, route] : plan.state.routes) { // every next hop can be reached
       if (route.via) CHECK(plan.state.neighbours.contains({*route.via}));
     }
-    for (const auto& [key, neighbour] : plan.state.neighbours) CHECK(plan.state.fdb.contains(neighbour));
+    for (const auto& [key, neighbour] : plan.state.neighbours)
+      CHECK(plan.state.fdb.contains(neighbour));
   }
 }
 
@@ -276,6 +290,6 @@ TEST_CASE("a plan is a function of its input alone") {
     CHECK(a.state == b.state);
     CHECK(a.marks == b.marks);
     CHECK(plan_node(w, host(1), a.marks, kOptions).state == a.state); // and stays so
-    CHECK(recover_marks(a.state, w.nodes, kOptions) == a.marks);     // also after a restart
+    CHECK(recover_marks(a.state, w.nodes, kOptions) == a.marks);      // also after a restart
   }
 }

@@ -9,9 +9,15 @@
 // Small clusters as values.
 namespace egw::egress::testing {
 
-inline Address ip(const std::string& text) { return Address::parse(text).value(); }
-inline Mac mac(const std::string& text) { return Mac::parse(text).value(); }
-inline Prefix cidr(const std::string& text) { return Prefix::parse(text).value(); }
+inline Address ip(const std::string& text) {
+  return Address::parse(text).value();
+}
+inline Mac mac(const std::string& text) {
+  return Mac::parse(text).value();
+}
+inline Prefix cidr(const std::string& text) {
+  return Prefix::parse(text).value();
+}
 
 // Node n (1..99): underlay 10.6.0.n and fd06::n on eth0, tunnel 172.31.0.n and fd11::n.
 inline api::EgressNode egress_node(int n) {
@@ -65,10 +71,13 @@ inline api::EgressPolicy policy(const std::string& ns, const std::string& name,
   p.status.eip_id = id;
   p.status.eip_ipv4 = "10.6.1." + std::to_string(id);
   p.status.eip_ipv6 = "fd06:1::" + std::to_string(id);
-  p.status.conditions = {{.type = kEnforced, .status = "True", .reason = "Accepted", .message = ""}};
+  p.status.conditions = {
+      {.type = kEnforced, .status = "True", .reason = "Accepted", .message = ""}};
   return p;
 }
-inline void add(AgentWorld& w, const api::EgressPolicy& p) { w.policies[p.key()] = compile(p); }
+inline void add(AgentWorld& w, const api::EgressPolicy& p) {
+  w.policies[p.key()] = compile(p);
+}
 
 inline api::EipEntry entry(std::int32_t id) {
   return {id, "10.6.1." + std::to_string(id), "fd06:1::" + std::to_string(id), {}};
@@ -91,7 +100,8 @@ inline void place(AgentWorld& w, const std::string& gateway, const std::string& 
   g.status.node_list.push_back({node, "Ready", {e}});
 }
 
-inline api::EgressEndpointSlice slice(const api::EgressPolicy& p, std::vector<api::Endpoint> endpoints) {
+inline api::EgressEndpointSlice slice(const api::EgressPolicy& p,
+                                      std::vector<api::Endpoint> endpoints) {
   api::EgressEndpointSlice s;
   s.meta.name = p.meta.name + "-1";
   s.meta.namespace_ = p.meta.namespace_;
@@ -111,7 +121,8 @@ inline AgentWorld world(int nodes) {
     w.nodes["node" + std::to_string(n)] = egress_node(n);
     const std::string i = std::to_string(n);
     w.cluster.status.node_ip["node" + i] = {{"10.6.0." + i}, {"fd06::" + i}};
-    w.cluster.status.pod_cidr["node" + i] = {{"10.244." + i + ".0/24"}, {"fd44:0:0:" + i + "::/64"}};
+    w.cluster.status.pod_cidr["node" + i] = {{"10.244." + i + ".0/24"},
+                                             {"fd44:0:0:" + i + "::/64"}};
   }
   w.cluster.status.cluster_ip = {{"10.96.0.0/12"}, {"fd96::/108"}};
   w.namespaces["default"].meta.name = "default";

@@ -11,7 +11,7 @@ BELOW = {
     "api": ["base"],
     "net": ["base"],
     "peer": ["base"],
-    "egress": ["base", "api", "peer", "net/state.hpp", "net/expr.hpp"],  # values alone
+    "egress": ["base", "api", "peer", "net/diff.hpp", "net/expr.hpp", "net/state.hpp"],  # values alone
     "k8s": ["base", "api"],
     "cmd": ["base", "api", "net", "peer", "egress", "k8s"],
     "": ["base", "cmd"],  # src/main.cpp

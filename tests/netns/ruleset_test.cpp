@@ -15,8 +15,8 @@
 #include "net/kernel.hpp"
 #include "netns/netns.hpp"
 
-// A pod, its node, a gateway node and a server outside as network namespaces on one switch; what the
-// nodes' kernels hold is planned and applied by the real code, and packets are sent.
+// A pod, its node, a gateway node and a server outside as network namespaces on one switch; what
+// the nodes' kernels hold is planned and applied by the real code, and packets are sent.
 using namespace egw;
 using namespace egw::egress;
 using namespace egw::egress::testing;
@@ -51,9 +51,10 @@ sockaddr_storage sockaddr_of(const Endpoint& e, socklen_t& size) {
 }
 std::string text_of(const sockaddr_storage& s) {
   std::array<char, INET6_ADDRSTRLEN> text{};
-  const void* raw = s.ss_family == AF_INET
-                        ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in&>(s).sin_addr)
-                        : &reinterpret_cast<const sockaddr_in6&>(s).sin6_addr;
+  const void* raw =
+      s.ss_family == AF_INET
+          ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in&>(s).sin_addr)
+          : &reinterpret_cast<const sockaddr_in6&>(s).sin6_addr;
   return inet_ntop(s.ss_family, raw, text.data(), text.size());
 }
 
@@ -93,8 +94,10 @@ class Udp {
 
  private:
   void send_to(const sockaddr_storage& to, socklen_t size, const std::string& what) {
-    // A packet that our own rules drop on its way out is a refusal here; what counts is what arrives.
-    (void)sendto(fd_.get(), what.data(), what.size(), 0, reinterpret_cast<const sockaddr*>(&to), size);
+    // A packet that our own rules drop on its way out is a refusal here; what counts is what
+    // arrives.
+    (void)sendto(fd_.get(), what.data(), what.size(), 0, reinterpret_cast<const sockaddr*>(&to),
+                 size);
   }
   Fd fd_;
   sockaddr_storage from_{};
@@ -175,7 +178,8 @@ struct Cluster {
       place(w, "eg", "node2", entry(1));
       (w.node == "node1" ? seen_by_one : seen_by_two) = w;
     }
-    add(seen_by_one, testing::pod("default", "a", {{"app", "app"}}, {"10.244.1.5", "fd44:0:0:1::5"}));
+    add(seen_by_one,
+        testing::pod("default", "a", {{"app", "app"}}, {"10.244.1.5", "fd44:0:0:1::5"}));
     add(seen_by_two, slice(app, {{"default", "a", "node1", {"10.244.1.5"}, {"fd44:0:0:1::5"}}}));
     one.start();
     two.start();
@@ -190,8 +194,8 @@ struct Cluster {
  private:
   void plug(const Netns& ns, const std::string& name) {
     const Netns::Inside inside(wire);
-    run("ip link add " + name + " type veth peer name eth0 netns " + ns.path() + " && ip link set " + name +
-        " up master br0");
+    run("ip link add " + name + " type veth peer name eth0 netns " + ns.path() +
+        " && ip link set " + name + " up master br0");
     const Netns::Inside there(ns);
     run("ip link set eth0 up");
   }
@@ -201,14 +205,15 @@ struct Cluster {
     const std::string i = std::to_string(n);
     run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 "
         "net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1 "
-        "net.ipv4.conf.eth0.rp_filter=1 && ip addr add 10.6.0." + i + "/16 dev eth0 && ip addr add fd06::" +
-        i + "/16 dev eth0 nodad && ip route add default via 10.6.0.254 && "
+        "net.ipv4.conf.eth0.rp_filter=1 && ip addr add 10.6.0." +
+        i + "/16 dev eth0 && ip addr add fd06::" + i +
+        "/16 dev eth0 nodad && ip route add default via 10.6.0.254 && "
         "ip -6 route add default via fd06::254");
     for (const auto& [family, pods] : {std::pair{"ip", "10.244.0.0/16"}, {"ip6", "fd44::/16"}}) {
       const std::string f = family, p = pods;
       run("nft add table " + f + " cni && nft 'add chain " + f +
-          " cni post { type nat hook postrouting priority 100; }' && nft add rule " + f + " cni post " + f +
-          " saddr " + p + " " + f + " daddr != " + p + " masquerade");
+          " cni post { type nat hook postrouting priority 100; }' && nft add rule " + f +
+          " cni post " + f + " saddr " + p + " " + f + " daddr != " + p + " masquerade");
     }
   }
 };
@@ -238,9 +243,11 @@ std::string round_trip(Cluster& c, const Try& t, std::uint16_t port) {
 
 TEST_SUITE_BEGIN("netns");
 
-TEST_CASE("a pod's packets leave by the gateway with the EIP, and answers come back, in both families") {
+TEST_CASE(
+    "a pod's packets leave by the gateway with the EIP, and answers come back, in both families") {
   Cluster c;
-  for (const Try& t : kBoth) CHECK(round_trip(c, t, 4000) == std::string(t.node)); // without a policy: as the CNI has it
+  for (const Try& t : kBoth)
+    CHECK(round_trip(c, t, 4000) == std::string(t.node)); // without a policy: as the CNI has it
   c.reconcile();
   for (const Try& t : kBoth) {
     CHECK(round_trip(c, t, 4001) == std::string(t.eip));
@@ -272,8 +279,10 @@ TEST_CASE("an established TCP connection carries data both ways") {
       const Netns::Inside inside(c.pod);
       client = Fd(check_errno(socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
       const timeval limit{3, 0};
-      check_errno(setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit), "timeout");
-      check_errno(setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), "timeout");
+      check_errno(setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit),
+                  "timeout");
+      check_errno(setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit),
+                  "timeout");
       check_errno(connect(client.get(), address, size), "connect");
     }
     sockaddr_storage peer{};
@@ -284,7 +293,8 @@ TEST_CASE("an established TCP connection carries data both ways") {
     const std::string data(100'000, 'x'); // many full segments: the MSS fits the tunnel
     const timeval limit{3, 0};
     check_errno(setsockopt(served.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), "timeout");
-    for (const auto& [from, to] : {std::pair{client.get(), served.get()}, {served.get(), client.get()}}) {
+    for (const auto& [from, to] :
+         {std::pair{client.get(), served.get()}, {served.get(), client.get()}}) {
       CHECK(send(from, data.data(), data.size(), 0) == static_cast<ssize_t>(data.size()));
       std::string got(data.size(), 0);
       CHECK(recv(to, got.data(), got.size(), MSG_WAITALL) == static_cast<ssize_t>(data.size()));
@@ -319,7 +329,8 @@ TEST_CASE("a policy that goes under a live flow shows the server no pod address"
     pod.send({t.server, 53}, "3");
     CHECK(server.receive(kLong) == t.node);
     c.one.reconcile(c.seen_by_one);
-    CHECK(c.one.kernel->forget(stale(*c.one.kernel->connections_from({ip(t.pod)}), c.one.plan.classifier)));
+    CHECK(c.one.kernel->forget(
+        stale(*c.one.kernel->connections_from({ip(t.pod)}), c.one.plan.classifier)));
   }
 }
 
@@ -354,7 +365,9 @@ TEST_CASE("without a gateway, without the tunnel, without the lease: nothing lea
     nothing_leaves();
   }
   SUBCASE("rules gone") {
-    in(c.one, "while ip rule del pref 99 2>/dev/null; do :; done; while ip -6 rule del pref 99 2>/dev/null; do :; done");
+    in(c.one,
+       "while ip rule del pref 99 2>/dev/null; do :; done; while ip -6 rule del pref 99 "
+       "2>/dev/null; do :; done");
     nothing_leaves();
   }
   SUBCASE("the gateway does not know the pod") {
@@ -374,7 +387,8 @@ TEST_CASE("without a gateway, without the tunnel, without the lease: nothing lea
 TEST_CASE("forged packets: VXLAN of a pod's own, and an inner source that is not that node's") {
   Cluster c;
   c.reconcile();
-  // VXLAN header (RFC 7348) with VNI 100; Ethernet; IPv4 and UDP from the selected pod to the server.
+  // VXLAN header (RFC 7348) with VNI 100; Ethernet; IPv4 and UDP from the selected pod to the
+  // server.
   const auto frame = [](const Mac& from) {
     std::string f("\x08\0\0\0\0\0\x64\0", 8);
     const Mac to = mac("66:00:00:00:00:02");
@@ -408,7 +422,8 @@ TEST_CASE("forged packets: VXLAN of a pod's own, and an inner source that is not
   CHECK(seen() == "10.6.1.1");
 }
 
-TEST_CASE("an EIP answers pings and no strangers, is no source, and what is ours goes without a trace") {
+TEST_CASE(
+    "an EIP answers pings and no strangers, is no source, and what is ours goes without a trace") {
   Cluster c;
   c.reconcile();
   {
