@@ -103,8 +103,8 @@ void write_status(JsonWriter& w, const EgressClusterInfoStatus& status) {
 } // namespace
 
 template <>
-Result<EgressClusterInfo> decode<EgressClusterInfo>(const rapidjson::Value& json) {
-  return decode_with<EgressClusterInfo>(json, read_info);
+Result<EgressClusterInfo> decode<EgressClusterInfo>(const rapidjson::Value& object) {
+  return decode_with<EgressClusterInfo>(object, read_info);
 }
 
 std::string encode(const EgressClusterInfo& info) {

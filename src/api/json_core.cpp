@@ -77,31 +77,31 @@ void read_lease(const Field& root, Lease& lease) {
 } // namespace
 
 template <>
-Result<Node> decode<Node>(const rapidjson::Value& json) {
-  return decode_with<Node>(json, read_node);
+Result<Node> decode<Node>(const rapidjson::Value& object) {
+  return decode_with<Node>(object, read_node);
 }
 
 template <>
-Result<Pod> decode<Pod>(const rapidjson::Value& json) {
-  return decode_with<Pod>(json, read_pod);
+Result<Pod> decode<Pod>(const rapidjson::Value& object) {
+  return decode_with<Pod>(object, read_pod);
 }
 
 template <>
-Result<Namespace> decode<Namespace>(const rapidjson::Value& json) {
-  return decode_with<Namespace>(json, [](const Field& root, Namespace& ns) {
+Result<Namespace> decode<Namespace>(const rapidjson::Value& object) {
+  return decode_with<Namespace>(object, [](const Field& root, Namespace& ns) {
     // A watch for metadata alone sends objects of the second kind.
     read_head(root, {"Namespace", "PartialObjectMetadata"}, ns.meta);
   });
 }
 
 template <>
-Result<EndpointSlice> decode<EndpointSlice>(const rapidjson::Value& json) {
-  return decode_with<EndpointSlice>(json, read_slice);
+Result<EndpointSlice> decode<EndpointSlice>(const rapidjson::Value& object) {
+  return decode_with<EndpointSlice>(object, read_slice);
 }
 
 template <>
-Result<Lease> decode<Lease>(const rapidjson::Value& json) {
-  return decode_with<Lease>(json, read_lease);
+Result<Lease> decode<Lease>(const rapidjson::Value& object) {
+  return decode_with<Lease>(object, read_lease);
 }
 
 std::string encode(const Lease& lease) {

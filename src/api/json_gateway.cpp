@@ -159,8 +159,8 @@ void write_status(JsonWriter& w, const EgressGatewayStatus& status) {
 } // namespace
 
 template <>
-Result<EgressGateway> decode<EgressGateway>(const rapidjson::Value& json) {
-  return decode_with<EgressGateway>(json, [](const Field& root, EgressGateway& gateway) {
+Result<EgressGateway> decode<EgressGateway>(const rapidjson::Value& object) {
+  return decode_with<EgressGateway>(object, [](const Field& root, EgressGateway& gateway) {
     read_head(root, {"EgressGateway"}, gateway.meta);
     read_spec(root["spec"], gateway.spec);
     read_status(root["status"], gateway.status);

@@ -79,8 +79,8 @@ std::string encode_part(const EgressNode& node, F status) {
 } // namespace
 
 template <>
-Result<EgressNode> decode<EgressNode>(const rapidjson::Value& json) {
-  return decode_with<EgressNode>(json, [](const Field& root, EgressNode& node) {
+Result<EgressNode> decode<EgressNode>(const rapidjson::Value& object) {
+  return decode_with<EgressNode>(object, [](const Field& root, EgressNode& node) {
     read_head(root, {"EgressNode"}, node.meta);
     read_status(root["status"], node.status);
   });

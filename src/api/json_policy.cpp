@@ -83,16 +83,16 @@ void read_slice(const Field& root, EgressEndpointSlice& slice) {
 
 } // namespace
 
-Result<EgressPolicy> decode_policy(const rapidjson::Value& json, PolicyKind kind) {
-  return decode_with<EgressPolicy>(json, [kind](const Field& root, EgressPolicy& policy) {
+Result<EgressPolicy> decode_policy(const rapidjson::Value& object, PolicyKind kind) {
+  return decode_with<EgressPolicy>(object, [kind](const Field& root, EgressPolicy& policy) {
     policy.kind = kind;
     read_parts(root, policy);
   });
 }
 
 template <>
-Result<EgressPolicy> decode<EgressPolicy>(const rapidjson::Value& json) {
-  return decode_with<EgressPolicy>(json, [](const Field& root, EgressPolicy& policy) {
+Result<EgressPolicy> decode<EgressPolicy>(const rapidjson::Value& object) {
+  return decode_with<EgressPolicy>(object, [](const Field& root, EgressPolicy& policy) {
     const Field kind = root["kind"];
     std::string text;
     kind.read(text);
@@ -113,8 +113,8 @@ std::string encode(const EgressPolicy& policy) {
 }
 
 template <>
-Result<EgressEndpointSlice> decode<EgressEndpointSlice>(const rapidjson::Value& json) {
-  return decode_with<EgressEndpointSlice>(json, read_slice);
+Result<EgressEndpointSlice> decode<EgressEndpointSlice>(const rapidjson::Value& object) {
+  return decode_with<EgressEndpointSlice>(object, read_slice);
 }
 
 std::string encode(const EgressEndpointSlice& slice) {

@@ -22,7 +22,7 @@ std::string shown(const rapidjson::Value& value) {
   rapidjson::Writer<rapidjson::StringBuffer> writer(buffer);
   value.Accept(writer);
   std::string text(buffer.GetString(), buffer.GetSize());
-  if (text.size() > kLongest) text.replace(kLongest, std::string::npos, "...");
+  if (text.size() > kLongest) text = text.substr(0, kLongest) + "...";
   return text;
 }
 

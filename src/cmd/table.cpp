@@ -85,6 +85,7 @@ std::string wrapped(std::string_view text, std::size_t width, std::size_t indent
 
 std::vector<std::size_t> Table::widths(std::size_t width) const {
   std::vector<std::size_t> w;
+  w.reserve(heads_.size());
   for (const std::string& head : heads_) w.push_back(columns(head));
   for (const auto& row : rows_) {
     for (std::size_t i = 0; i < row.size(); ++i) w[i] = std::max(w[i], columns(row[i].text));

@@ -44,9 +44,8 @@ bool plain_in_yaml(std::string_view text) {
   if (text.empty() || !letter(text.front())) return false;
   std::string lower;
   for (const char c : text) {
-    if (!letter(c) && !(c >= '0' && c <= '9') && c != '-' && c != '.' && c != '/' && c != '_') {
-      return false;
-    }
+    const bool inner = letter(c) || (c >= '0' && c <= '9');
+    if (!inner && std::string_view("-./_").find(c) == std::string_view::npos) return false;
     lower += letter(c) ? static_cast<char>(c | 0x20) : c;
   }
   return std::find(kWords.begin(), kWords.end(), lower) == kWords.end();
