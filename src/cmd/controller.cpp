@@ -47,8 +47,8 @@ k8s::ClientOptions client_options() {
   return options;
 }
 
-// Watches, elector and writers push into one queue; this thread drains it, steps the core, and hands
-// out what the core wants done.
+// Watches, elector and writers push into one queue; this thread drains it, steps the core, and
+// hands out what the core wants done.
 class Controller {
  public:
   Controller(const ControllerSettings& settings, k8s::Config config)
@@ -56,9 +56,10 @@ class Controller {
         core_(settings.core),
         recorder_({.component = "egw-controller"}),
         client_(config, client_options()),
-        writer_(client_, [this](k8s::Write w, Result<std::string> r) {
-          queue_.push(Written{std::move(w), std::move(r)});
-        }),
+        writer_(client_,
+                [this](k8s::Write w, Result<std::string> r) {
+                  queue_.push(Written{std::move(w), std::move(r)});
+                }),
         watches_(config, [this](egress::Event e) { queue_.push(std::move(e)); }) {
     if (settings_.leader.namespace_.empty()) settings_.leader.namespace_ = config.namespace_;
   }
@@ -89,8 +90,8 @@ class Controller {
 
  private:
   void elect() {
-    elector_ = std::make_unique<k8s::Elector>(
-        client_, settings_.leader, [this](const k8s::Leadership& l) { queue_.push(l); });
+    elector_ = std::make_unique<k8s::Elector>(client_, settings_.leader,
+                                              [this](const k8s::Leadership& l) { queue_.push(l); });
   }
 
   [[nodiscard]] std::optional<Time> next_deadline() const {
@@ -164,7 +165,8 @@ class Controller {
     const auto at = in_flight_.find(answer.request.tag);
     if (at == in_flight_.end()) { // of the recorder
       if (!answer.result) log::debug("event: {}", answer.result.error().message);
-      if (auto again = recorder_.done(answer.request, answer.result, now())) push(*std::move(again));
+      if (auto again = recorder_.done(answer.request, answer.result, now()))
+        push(*std::move(again));
       return;
     }
     const InFlight was = std::move(at->second);

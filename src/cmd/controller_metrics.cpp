@@ -54,14 +54,17 @@ void watches_of(MetricsText& text, const ControllerWatches& watches) {
     }
   };
   using M = k8s::WatchMetrics;
-  counter("egw_watch_events_total", "Objects added, modified or deleted after the list", &M::events);
+  counter("egw_watch_events_total", "Objects added, modified or deleted after the list",
+          &M::events);
   counter("egw_watch_lists_total", "Complete lists; after the first one, gaps", &M::lists);
-  counter("egw_watch_failures_total", "Watches refused, cut, stalled or not understood", &M::failures);
+  counter("egw_watch_failures_total", "Watches refused, cut, stalled or not understood",
+          &M::failures);
   counter("egw_watch_decode_errors_total", "Objects that could not be decoded", &M::decode_errors);
 }
 
 void client_of(MetricsText& text, const k8s::ClientMetrics& m) {
-  const auto counter = [&](const char* name, const char* help, const auto& value, double scale = 1) {
+  const auto counter = [&](const char* name, const char* help, const auto& value,
+                           double scale = 1) {
     text.family(name, "counter", help);
     text.sample({}, static_cast<double>(value.load()) * scale);
   };

@@ -23,7 +23,8 @@ std::string host_name() {
   return name;
 }
 
-// Leaders are told apart by process, not by host: a restarted one must not take itself for the holder.
+// Leaders are told apart by process, not by host: a restarted one must not take itself for the
+// holder.
 std::string unique_identity(const std::string& given) {
   std::random_device random;
   const std::string seed = fmt::format("{} {} {}", random(), random(), getpid());
@@ -72,22 +73,31 @@ void add_controller(CLI::App& app, Run& run) {
   auto a = std::make_shared<ControllerArguments>();
   command->add_option("--kubeconfig", a->kubeconfig,
                       "Credentials; else $KUBECONFIG, else those of the pod, else ~/.kube/config");
-  command->add_option("--namespace", a->namespace_,
-                      "Where the leaders' Lease and Events of cluster-wide objects are; else that of the "
-                      "credentials");
+  command->add_option(
+      "--namespace", a->namespace_,
+      "Where the leaders' Lease and Events of cluster-wide objects are; else that of the "
+      "credentials");
   command->add_option("--identity", a->identity, "Name in the Lease; else the host's name");
-  command->add_option("--metrics-address", a->metrics_address,
-                      "For /metrics, /healthz and /readyz; empty: none")
+  command
+      ->add_option("--metrics-address", a->metrics_address,
+                   "For /metrics, /healthz and /readyz; empty: none")
       ->capture_default_str();
-  command->add_option("--tunnel-ipv4-subnet", a->tunnel_ipv4_subnet, "Of the nodes' tunnel addresses")
+  command
+      ->add_option("--tunnel-ipv4-subnet", a->tunnel_ipv4_subnet, "Of the nodes' tunnel addresses")
       ->capture_default_str();
-  command->add_option("--tunnel-ipv6-subnet", a->tunnel_ipv6_subnet, "Of the nodes' tunnel addresses")
+  command
+      ->add_option("--tunnel-ipv6-subnet", a->tunnel_ipv6_subnet, "Of the nodes' tunnel addresses")
       ->capture_default_str();
-  command->add_option("--lease-duration", a->lease_duration, "How long others wait for a silent leader")
+  command
+      ->add_option("--lease-duration", a->lease_duration,
+                   "How long others wait for a silent leader")
       ->capture_default_str();
-  command->add_option("--renew-deadline", a->renew_deadline, "When a leader that can't renew steps down")
+  command
+      ->add_option("--renew-deadline", a->renew_deadline,
+                   "When a leader that can't renew steps down")
       ->capture_default_str();
-  command->add_option("--retry-period", a->retry_period, "Between attempts to get or renew the Lease")
+  command
+      ->add_option("--retry-period", a->retry_period, "Between attempts to get or renew the Lease")
       ->capture_default_str();
   command->add_option("--log-level", a->log_level, "debug, info, warn or error")
       ->capture_default_str();

@@ -52,12 +52,15 @@ k8s::WatchOptions options(egress::Kind kind, const api::Resource& resource) {
     case egress::Kind::Pod: // those that have ended are never endpoints
       o.field_selector = "status.phase!=Succeeded,status.phase!=Failed";
       break;
-    case egress::Kind::Namespace: o.metadata_only = true; break;
+    case egress::Kind::Namespace:
+      o.metadata_only = true;
+      break;
     case egress::Kind::EndpointSlice:
       o.namespace_ = "default";
       o.label_selector = "kubernetes.io/service-name=kubernetes";
       break;
-    default: break;
+    default:
+      break;
   }
   return o;
 }
@@ -80,7 +83,8 @@ std::optional<egress::Event> take_event(egress::Kind kind, k8s::WatchEvent<T>& e
                            std::move(deleted->resource_version)};
   }
   if (auto* broken = std::get_if<k8s::Broken>(&event)) {
-    return egress::Unreadable{{kind, std::move(broken->key.namespace_), std::move(broken->key.name)}};
+    return egress::Unreadable{
+        {kind, std::move(broken->key.namespace_), std::move(broken->key.name)}};
   }
   return std::nullopt;
 }
@@ -112,7 +116,8 @@ void ControllerWatches::add(egress::Kind kind, const k8s::Config& config,
                                              k8s::WatchSink<T>(sink), decoder<T>(kind)));
 }
 
-ControllerWatches::ControllerWatches(const k8s::Config& config, Sink sink) : sink_(std::move(sink)) {
+ControllerWatches::ControllerWatches(const k8s::Config& config, Sink sink)
+    : sink_(std::move(sink)) {
   using egress::Kind;
   add<api::Node>(Kind::Node, config, api::resource<api::Node>());
   add<api::Pod>(Kind::Pod, config, api::resource<api::Pod>());
@@ -129,7 +134,9 @@ ControllerWatches::ControllerWatches(const k8s::Config& config, Sink sink) : sin
   add<api::EgressClusterInfo>(Kind::ClusterInfo, config, api::resource<api::EgressClusterInfo>());
 }
 
-ControllerWatches::~ControllerWatches() { stop(); }
+ControllerWatches::~ControllerWatches() {
+  stop();
+}
 
 void ControllerWatches::stop() {
   for (const auto& watch : running_) watch->stop();

@@ -17,15 +17,22 @@ namespace {
 const api::Resource& resource_of(const egress::ObjectKey& key) {
   using egress::Kind;
   switch (key.kind) {
-    case Kind::Gateway: return api::resource<api::EgressGateway>();
+    case Kind::Gateway:
+      return api::resource<api::EgressGateway>();
     case Kind::GatewayPolicy:
     case Kind::Policy:
-    case Kind::ClusterPolicy: return api::policy_resource(egress::policy_kind(key.kind).value());
-    case Kind::EgressNode: return api::resource<api::EgressNode>();
-    case Kind::Slice: return api::slice_resource(false);
-    case Kind::ClusterSlice: return api::slice_resource(true);
-    case Kind::ClusterInfo: return api::resource<api::EgressClusterInfo>();
-    default: throw std::logic_error("the controller writes no " + std::string(to_string(key.kind)));
+    case Kind::ClusterPolicy:
+      return api::policy_resource(egress::policy_kind(key.kind).value());
+    case Kind::EgressNode:
+      return api::resource<api::EgressNode>();
+    case Kind::Slice:
+      return api::slice_resource(false);
+    case Kind::ClusterSlice:
+      return api::slice_resource(true);
+    case Kind::ClusterInfo:
+      return api::resource<api::EgressClusterInfo>();
+    default:
+      throw std::logic_error("the controller writes no " + std::string(to_string(key.kind)));
   }
 }
 
@@ -74,7 +81,8 @@ std::optional<egress::Object> decode_object(egress::Kind kind, const std::string
     case Kind::ClusterInfo:
       object = as_object(api::decode_text<api::EgressClusterInfo>(text), ok, why);
       break;
-    default: ok = false;
+    default:
+      ok = false;
   }
   if (ok) return object;
   log::warn("answer to a write of {}: {}", egress::to_string(kind), why);
@@ -137,10 +145,14 @@ egress::WriteDone to_event(const egress::ObjectKey& key, const k8s::Write& reque
 
 const char* to_string(egress::WriteDone::Outcome outcome) {
   switch (outcome) {
-    case egress::WriteDone::Outcome::Ok: return "ok";
-    case egress::WriteDone::Outcome::Conflict: return "conflict";
-    case egress::WriteDone::Outcome::NotFound: return "not_found";
-    case egress::WriteDone::Outcome::Failed: return "failed";
+    case egress::WriteDone::Outcome::Ok:
+      return "ok";
+    case egress::WriteDone::Outcome::Conflict:
+      return "conflict";
+    case egress::WriteDone::Outcome::NotFound:
+      return "not_found";
+    case egress::WriteDone::Outcome::Failed:
+      return "failed";
   }
   return "";
 }

@@ -64,16 +64,20 @@ HealthServer::HealthServer(const ListenAddress& address, HealthQuestions questio
   impl_->port = bind(address.host);
   if (impl_->port < 0 && address.host == "::") impl_->port = bind("0.0.0.0");
   if (impl_->port < 0) {
-    throw std::system_error(errno != 0 ? errno : EADDRNOTAVAIL, std::system_category(),
-                            fmt::format("listen on {} port {} for metrics and health", address.host,
-                                        address.port));
+    throw std::system_error(
+        errno != 0 ? errno : EADDRNOTAVAIL, std::system_category(),
+        fmt::format("listen on {} port {} for metrics and health", address.host, address.port));
   }
   impl_->thread = std::jthread([this] { impl_->server.listen_after_bind(); });
   impl_->server.wait_until_ready(); // stop() before that would be lost
 }
 
-HealthServer::~HealthServer() { impl_->server.stop(); }
+HealthServer::~HealthServer() {
+  impl_->server.stop();
+}
 
-int HealthServer::port() const { return impl_->port; }
+int HealthServer::port() const {
+  return impl_->port;
+}
 
 } // namespace egw::cmd

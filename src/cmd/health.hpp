@@ -12,7 +12,8 @@ namespace egw::cmd {
 
 // What the server asks its owner, from its own threads.
 struct HealthQuestions {
-  std::function<std::optional<std::string>()> metrics; // Prometheus' text; nothing: no answer in time
+  std::function<std::optional<std::string>()>
+      metrics; // Prometheus' text; nothing: no answer in time
   std::function<std::optional<std::string>()> unhealthy; // why; nothing: it is healthy
   std::function<std::optional<std::string>()> unready;   // why; nothing: it is ready
 };

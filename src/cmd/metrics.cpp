@@ -50,7 +50,9 @@ void MetricsText::line(const std::string& name, const MetricLabels& labels, doub
   fmt::format_to(std::back_inserter(text_), "{} {}\n", labels.empty() ? "" : "}", value);
 }
 
-void MetricsText::sample(const MetricLabels& labels, double value) { line(name_, labels, value); }
+void MetricsText::sample(const MetricLabels& labels, double value) {
+  line(name_, labels, value);
+}
 
 void MetricsText::histogram(const MetricLabels& labels, const Histogram& histogram) {
   std::uint64_t below = 0;

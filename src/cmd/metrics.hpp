@@ -21,12 +21,15 @@ class Histogram {
 
   static constexpr std::array<double, 12> kBounds = {0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01,
                                                      0.025,  0.05,   0.1,   0.5,    1,     5};
-  [[nodiscard]] const std::array<std::uint64_t, kBounds.size()>& buckets() const { return buckets_; }
+  [[nodiscard]] const std::array<std::uint64_t, kBounds.size()>& buckets() const {
+    return buckets_;
+  }
   [[nodiscard]] std::uint64_t count() const { return count_; }
   [[nodiscard]] double sum() const { return sum_; } // seconds
 
  private:
-  std::array<std::uint64_t, kBounds.size()> buckets_{}; // not cumulative; what is above: count alone
+  std::array<std::uint64_t, kBounds.size()>
+      buckets_{}; // not cumulative; what is above: count alone
   std::uint64_t count_ = 0;
   double sum_ = 0;
 };

@@ -44,9 +44,10 @@ Result<log::Level> parse_level(const std::string& text) {
 
 Result<ListenAddress> parse_listen_address(const std::string& text) {
   const auto wrong = [&] {
-    return Error{fmt::format("'{}' is no address to listen on: write for example :5820, "
-                             "127.0.0.1:5820 or [::1]:5820",
-                             text)};
+    return Error{
+        fmt::format("'{}' is no address to listen on: write for example :5820, "
+                    "127.0.0.1:5820 or [::1]:5820",
+                    text)};
   };
   const auto colon = text.rfind(':');
   if (colon == std::string::npos) return wrong();

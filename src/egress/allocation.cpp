@@ -11,13 +11,17 @@ namespace {
 
 struct Wish {
   std::optional<Address> v4, v6;
-  [[nodiscard]] const std::optional<Address>& of(Family f) const { return f == Family::V4 ? v4 : v6; }
+  [[nodiscard]] const std::optional<Address>& of(Family f) const {
+    return f == Family::V4 ? v4 : v6;
+  }
   [[nodiscard]] std::optional<Address>& of(Family f) { return f == Family::V4 ? v4 : v6; }
 };
 
 constexpr Family kFamilies[] = {Family::V4, Family::V6};
 
-const char* digit(Family f) { return f == Family::V4 ? "4" : "6"; }
+const char* digit(Family f) {
+  return f == Family::V4 ? "4" : "6";
+}
 
 const std::optional<Address>& default_of(const api::Pools& pools, Family f) {
   return f == Family::V4 ? pools.default_v4 : pools.default_v6;
@@ -65,10 +69,11 @@ std::variant<Wish, Refusal> wish_of(const api::PolicySpec& policy, const api::Po
     if (text.empty()) continue;
     const auto address = Address::parse(text);
     if (!address || address->family != f || !pools.addresses.contains(*address)) {
-      return Refusal{"NotInPool",
-                     fmt::format("spec.egressIP.ipv{} {} is not in spec.ippools.ipv{} of gateway {}: "
-                                 "add it to the pool, or name another one in a new policy",
-                                 digit(f), text, digit(f), policy.gateway)};
+      return Refusal{
+          "NotInPool",
+          fmt::format("spec.egressIP.ipv{} {} is not in spec.ippools.ipv{} of gateway {}: "
+                      "add it to the pool, or name another one in a new policy",
+                      digit(f), text, digit(f), policy.gateway)};
     }
     wish.of(f) = *address;
   }
@@ -80,13 +85,13 @@ std::optional<Refusal> mismatch(const api::EipEntry& entry, const Wish& wish,
                                 const std::string& gateway) {
   for (const Family f : kFamilies) {
     if (!wish.of(f) || same(text_of(entry, f), *wish.of(f))) continue;
-    return Refusal{"PairMismatch",
-                   fmt::format("{} is not paired with {} but is the EIP {}{}{} of gateway {}: name "
-                               "that pair, or one address of it, in spec.egressIP of a new policy",
-                               wish.of(f == Family::V4 ? Family::V6 : Family::V4)->to_string(),
-                               wish.of(f)->to_string(), entry.ipv4,
-                               entry.ipv4.empty() || entry.ipv6.empty() ? "" : " with ", entry.ipv6,
-                               gateway)};
+    return Refusal{
+        "PairMismatch",
+        fmt::format("{} is not paired with {} but is the EIP {}{}{} of gateway {}: name "
+                    "that pair, or one address of it, in spec.egressIP of a new policy",
+                    wish.of(f == Family::V4 ? Family::V6 : Family::V4)->to_string(),
+                    wish.of(f)->to_string(), entry.ipv4,
+                    entry.ipv4.empty() || entry.ipv6.empty() ? "" : " with ", entry.ipv6, gateway)};
   }
   return std::nullopt;
 }
@@ -104,8 +109,8 @@ bool fits(const api::PolicySpec& policy, const api::EipEntry& entry) {
 
 EipChoice choose_eip(const api::PolicySpec& policy, const PoolState& state) {
   if (state.pools.addresses.empty()) {
-    return Refusal{"EmptyPool", fmt::format("gateway {} has no addresses: fill spec.ippools",
-                                            policy.gateway)};
+    return Refusal{"EmptyPool",
+                   fmt::format("gateway {} has no addresses: fill spec.ippools", policy.gateway)};
   }
   auto wished = wish_of(policy, state.pools);
   if (auto* refusal = std::get_if<Refusal>(&wished)) return *refusal;
@@ -118,21 +123,22 @@ EipChoice choose_eip(const api::PolicySpec& policy, const PoolState& state) {
       return SharedEip{at->second->id};
     }
     if (state.taken.contains(*wish.of(f))) {
-      return Refusal{"HeldElsewhere",
-                     fmt::format("{} is held by another gateway: take it out of one of the two pools",
-                                 wish.of(f)->to_string())};
+      return Refusal{
+          "HeldElsewhere",
+          fmt::format("{} is held by another gateway: take it out of one of the two pools",
+                      wish.of(f)->to_string())};
     }
   }
   for (const Family f : kFamilies) {
     if (wish.of(f) || state.pools.addresses.empty(f)) continue;
     wish.of(f) = partner(state, wish, f);
     if (!wish.of(f)) {
-      return Refusal{"PoolExhausted",
-                     fmt::format("gateway {} has no free IPv{} address to pair with {}: add addresses "
-                                 "to spec.ippools.ipv{}",
-                                 policy.gateway, digit(f),
-                                 wish.of(f == Family::V4 ? Family::V6 : Family::V4)->to_string(),
-                                 digit(f))};
+      return Refusal{
+          "PoolExhausted",
+          fmt::format("gateway {} has no free IPv{} address to pair with {}: add addresses "
+                      "to spec.ippools.ipv{}",
+                      policy.gateway, digit(f),
+                      wish.of(f == Family::V4 ? Family::V6 : Family::V4)->to_string(), digit(f))};
     }
   }
   return NewEip{wish.v4 ? wish.v4->to_string() : "", wish.v6 ? wish.v6->to_string() : ""};

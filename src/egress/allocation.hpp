@@ -10,8 +10,8 @@
 #include "api/validate.hpp"
 #include "base/ip.hpp"
 
-// Which EIP a policy gets. An EIP of a gateway with pools of both families is a pair for as long as it
-// is allocated.
+// Which EIP a policy gets. An EIP of a gateway with pools of both families is a pair for as long as
+// it is allocated.
 namespace egw::egress {
 
 // Why something can't be had; becomes a condition.

@@ -16,7 +16,9 @@ void add(api::CidrSource& source, const Prefix& prefix, bool bare) {
   list.push_back(bare ? prefix.address.to_string() : prefix.to_string());
 }
 
-bool is_host(const Prefix& p) { return p.length == p.address.bits(); }
+bool is_host(const Prefix& p) {
+  return p.length == p.address.bits();
+}
 
 void sort_unique(std::vector<std::string>& texts) {
   std::sort(texts.begin(), texts.end());
@@ -39,8 +41,9 @@ void detect_pods(const api::EgressClusterInfo& info, const std::map<std::string,
     for (const Prefix& prefix : node.pod_cidrs) add(status.pod_cidr[name], prefix, false);
   }
   if (status.pod_cidr.empty() && !nodes.empty()) {
-    wrong.emplace_back("no Node has podCIDRs: put the pod network's CIDRs into spec.extraCidr, or "
-                       "traffic between pods counts as leaving the cluster");
+    wrong.emplace_back(
+        "no Node has podCIDRs: put the pod network's CIDRs into spec.extraCidr, or "
+        "traffic between pods counts as leaving the cluster");
   }
 }
 

@@ -12,7 +12,7 @@
 namespace egw::egress {
 
 inline constexpr const char* kClusterInfoName = "default";
-inline constexpr const char* kDetected = "Detected";         // conditions on EgressClusterInfo
+inline constexpr const char* kDetected = "Detected"; // conditions on EgressClusterInfo
 inline constexpr const char* kIdsAvailable = "IdsAvailable";
 
 // The object as it is made when there is none.
@@ -24,8 +24,8 @@ inline constexpr const char* kIdsAvailable = "IdsAvailable";
     const api::EgressClusterInfo& info, const std::map<std::string, api::Node>& nodes,
     const std::map<api::NamespacedName, api::EndpointSlice>& api_server, WallTime now);
 
-// Addresses that are nodes', pods' or services', whatever the spec says: no EIP and no tunnel address
-// may be one of them. `extraCidr` is not among them: it may name the whole underlay.
+// Addresses that are nodes', pods' or services', whatever the spec says: no EIP and no tunnel
+// address may be one of them. `extraCidr` is not among them: it may name the whole underlay.
 [[nodiscard]] IntervalSet cluster_addresses(const api::EgressClusterInfoStatus& status,
                                             const std::map<std::string, api::Node>& nodes);
 

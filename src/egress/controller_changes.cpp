@@ -25,8 +25,9 @@ const T* as(const std::optional<Object>& object) {
 // What placement and addresses depend on; a Node's heartbeat changes none of it.
 bool same_for_us(const api::Node& a, const api::Node& b) {
   return a.meta.uid == b.meta.uid && a.meta.deleting == b.meta.deleting &&
-         a.meta.labels == b.meta.labels && a.ready == b.ready && a.unschedulable == b.unschedulable &&
-         a.internal_ips == b.internal_ips && a.pod_cidrs == b.pod_cidrs;
+         a.meta.labels == b.meta.labels && a.ready == b.ready &&
+         a.unschedulable == b.unschedulable && a.internal_ips == b.internal_ips &&
+         a.pod_cidrs == b.pod_cidrs;
 }
 
 bool same_addresses(const api::Node* a, const api::Node* b) {
@@ -41,7 +42,8 @@ void ControllerCore::notice(const World::Change& change) {
   const auto& [key, before] = change;
   const api::NamespacedName name{key.namespace_, key.name};
   switch (key.kind) {
-    case Kind::Node: return changed(key.name, as<api::Node>(before), lookup(world_.nodes, key.name));
+    case Kind::Node:
+      return changed(key.name, as<api::Node>(before), lookup(world_.nodes, key.name));
     case Kind::Pod: {
       const auto* ns = lookup(world_.pods, key.namespace_);
       const auto* pod = ns == nullptr ? nullptr : lookup(*ns, key.name);
@@ -49,7 +51,9 @@ void ControllerCore::notice(const World::Change& change) {
     }
     case Kind::Namespace:
       return changed(key.name, as<api::Namespace>(before), lookup(world_.namespaces, key.name));
-    case Kind::EndpointSlice: mark(Task::ClusterInfo); return mark(Task::Addresses);
+    case Kind::EndpointSlice:
+      mark(Task::ClusterInfo);
+      return mark(Task::Addresses);
     case Kind::Gateway:
       return changed(key.name, as<api::EgressGateway>(before), lookup(world_.gateways, key.name));
     case Kind::GatewayPolicy:
@@ -84,7 +88,8 @@ void ControllerCore::changed(const std::string& name, const api::Node* before,
   // Those that it belonged to before its labels changed list it still.
   if (before != nullptr && (after == nullptr || before->meta.labels != after->meta.labels)) {
     for (const auto& [gateway_name, gateway] : world_.gateways) {
-      if (gateway.spec.node_selector.matches(before->meta.labels)) mark(Task::Gateway, gateway_name);
+      if (gateway.spec.node_selector.matches(before->meta.labels))
+        mark(Task::Gateway, gateway_name);
     }
   }
 }
@@ -120,9 +125,9 @@ void ControllerCore::changed(const std::string& name, const api::EgressGateway* 
     ledger_.replace(name, after->status);
   }
   if (after != nullptr && after->status.term > term_) {
-    actions_.emplace_back(Resign{after->status.term,
-                                 fmt::format("gateway {} was written by a leader of term {}, mine is {}",
-                                             name, after->status.term, term_)});
+    actions_.emplace_back(Resign{
+        after->status.term, fmt::format("gateway {} was written by a leader of term {}, mine is {}",
+                                        name, after->status.term, term_)});
     leading_ = false;
     deactivate();
     return;
@@ -134,14 +139,16 @@ void ControllerCore::changed(const std::string& name, const api::EgressGateway* 
   if (before == nullptr || after == nullptr || before->meta.uid != after->meta.uid) {
     mark(Task::ClusterInfo);
   }
-  if (before == nullptr || after == nullptr || before->spec.node_selector != after->spec.node_selector) {
+  if (before == nullptr || after == nullptr ||
+      before->spec.node_selector != after->spec.node_selector) {
     // Their label says whether they are a gateway's.
     for (const auto& [node, object] : world_.nodes) mark(Task::Node, node);
   }
 }
 
 // Policies whose EIP stands elsewhere now, or has come or gone.
-void ControllerCore::mark_entries(const std::string& gateway, const api::EgressGatewayStatus* before,
+void ControllerCore::mark_entries(const std::string& gateway,
+                                  const api::EgressGatewayStatus* before,
                                   const api::EgressGatewayStatus* after) {
   const auto allocations = allocations_.find(gateway);
   if (allocations == allocations_.end()) return;
@@ -165,10 +172,9 @@ void ControllerCore::mark_entries(const std::string& gateway, const api::EgressG
 
 void ControllerCore::changed(const api::PolicyKey& key, const api::EgressPolicy* before,
                              const api::EgressPolicy* after) {
-  const bool same_object = before != nullptr && after != nullptr &&
-                           before->meta.uid == after->meta.uid &&
-                           before->meta.deleting == after->meta.deleting &&
-                           before->spec == after->spec;
+  const bool same_object =
+      before != nullptr && after != nullptr && before->meta.uid == after->meta.uid &&
+      before->meta.deleting == after->meta.deleting && before->spec == after->spec;
   mark(Task::Status, key);
   if (!same_object || before->status.eip_id != after->status.eip_id) {
     mark(Task::Verdict, key);
@@ -219,7 +225,8 @@ void ControllerCore::changed(const api::Pod* before, const api::Pod* after) {
   update_members({meta.namespace_, meta.name}, after);
 }
 
-// --- which pods a policy selects -------------------------------------------------------------------
+// --- which pods a policy selects
+// -------------------------------------------------------------------
 
 void ControllerCore::update_members(const api::NamespacedName& name, const api::Pod* pod) {
   for (const api::PolicyKey& key : world_.policies_in(name.namespace_)) {
@@ -233,8 +240,8 @@ void ControllerCore::update_member(const api::PolicyKey& policy, const api::Name
   Members* members = lookup(members_, policy);
   if (members == nullptr) return;
   const auto known = members->pods.find(name);
-  const bool selected = pod != nullptr && selects(members->compiled, *pod,
-                                                  world_.namespace_labels(name.namespace_));
+  const bool selected =
+      pod != nullptr && selects(members->compiled, *pod, world_.namespace_labels(name.namespace_));
   if (!selected) {
     if (known == members->pods.end()) return;
     members->pods.erase(known);

@@ -49,20 +49,35 @@ std::vector<Action> ControllerCore::step(std::vector<Event> events, const Now& n
 
 std::optional<Time> ControllerCore::deadline() const {
   if (!active_ || scheduled_.empty()) return std::nullopt;
-  const auto first = std::min_element(scheduled_.begin(), scheduled_.end(),
-                                      [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto first =
+      std::min_element(scheduled_.begin(), scheduled_.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
   return first->second;
 }
 
 void ControllerCore::run(const Work& work) {
   switch (work.task) {
-    case Task::Addresses: check_addresses(); break;
-    case Task::Verdict: judge_policy(work.key); break;
-    case Task::Gateway: reconcile_gateway(work.key.name); break;
-    case Task::ClusterInfo: reconcile_cluster_info(); break;
-    case Task::Status: reconcile_policy(work.key); break;
-    case Task::Node: reconcile_node(work.key.name); break;
-    case Task::Slices: reconcile_slices(work.key); break;
+    case Task::Addresses:
+      check_addresses();
+      break;
+    case Task::Verdict:
+      judge_policy(work.key);
+      break;
+    case Task::Gateway:
+      reconcile_gateway(work.key.name);
+      break;
+    case Task::ClusterInfo:
+      reconcile_cluster_info();
+      break;
+    case Task::Status:
+      reconcile_policy(work.key);
+      break;
+    case Task::Node:
+      reconcile_node(work.key.name);
+      break;
+    case Task::Slices:
+      reconcile_slices(work.key);
+      break;
   }
 }
 
@@ -104,7 +119,9 @@ void ControllerCore::handle(Deleted&& event) {
   if (world_.find(key) == nullptr) gone(key, version);
 }
 
-void ControllerCore::handle(Unreadable&& event) { world_.note_unreadable(event.key); }
+void ControllerCore::handle(Unreadable&& event) {
+  world_.note_unreadable(event.key);
+}
 
 void ControllerCore::handle(LeaderChanged&& event) {
   if (active_) deactivate();
@@ -135,9 +152,9 @@ void ControllerCore::handle(WriteDone&& event) {
     if (removed) {
       // A finalizer may keep it for a while; then the watch says so with a newer version.
       change = world_.erase({event.key, meta_of(pending.sent.object).uid, ""});
-    } else if (event.object && (pending.deleted_at.empty() ||
-                                older_version(pending.deleted_at,
-                                              meta_of(*event.object).resource_version))) {
+    } else if (event.object &&
+               (pending.deleted_at.empty() ||
+                older_version(pending.deleted_at, meta_of(*event.object).resource_version))) {
       change = world_.put(*std::move(event.object));
     }
     for (Notice& n : pending.notices) actions_.emplace_back(std::move(n));
@@ -149,7 +166,8 @@ void ControllerCore::handle(WriteDone&& event) {
     if (change) notice(*change);
   } else {
     const api::ObjectMeta* known = world_.find(event.key);
-    const bool stale = known != nullptr && known->resource_version != meta_of(pending.sent.object).resource_version;
+    const bool stale = known != nullptr &&
+                       known->resource_version != meta_of(pending.sent.object).resource_version;
     if (event.outcome == WriteDone::Outcome::Conflict && stale) {
       pending.not_before = now_.steady; // what it collided with is known: try on top of that
     } else {
@@ -168,8 +186,8 @@ void ControllerCore::handle(WriteDone&& event) {
 
 void ControllerCore::activate() {
   active_ = true;
-  // Above whatever was written before, also by a leader whose Lease has been deleted since: gateways
-  // are written once, so that a deposed leader's late write meets another resourceVersion.
+  // Above whatever was written before, also by a leader whose Lease has been deleted since:
+  // gateways are written once, so that a deposed leader's late write meets another resourceVersion.
   term_ = lease_term_;
   for (const auto& [name, gateway] : world_.gateways) {
     term_ = std::max(term_, gateway.status.term + 1);
@@ -261,7 +279,8 @@ void ControllerCore::news(const ObjectKey& key) {
   const auto at = writes_.find(key);
   if (at == writes_.end() || at->second.in_flight || !at->second.waits_for_news) return;
   const api::ObjectMeta* known = world_.find(key);
-  if (known != nullptr && known->resource_version == meta_of(at->second.sent.object).resource_version) {
+  if (known != nullptr &&
+      known->resource_version == meta_of(at->second.sent.object).resource_version) {
     return;
   }
   at->second.waits_for_news = false;

@@ -22,7 +22,8 @@ namespace egw::egress {
 
 struct ControllerOptions {
   TunnelSubnets tunnel;
-  // Of what only people read in a gateway's status (names of policies, usage): one write each interval.
+  // Of what only people read in a gateway's status (names of policies, usage): one write each
+  // interval.
   Duration cosmetic_interval = std::chrono::seconds(1);
   // Slices of one policy: the first changes are written at once, then one batch each interval.
   Duration slice_interval = std::chrono::milliseconds(500);
@@ -30,10 +31,10 @@ struct ControllerOptions {
   Duration retry_min = std::chrono::milliseconds(50), retry_max = std::chrono::seconds(30);
 };
 
-// The controller: events in, actions out; no I/O, no threads, no clock. An event marks what it touches;
-// what is marked is planned anew by the pure functions of this folder, and the difference to what the
-// API server holds becomes writes, at most one under way for each object. Whatever the outcome of a
-// write, the object is looked at again; so a lost or refused one mends itself.
+// The controller: events in, actions out; no I/O, no threads, no clock. An event marks what it
+// touches; what is marked is planned anew by the pure functions of this folder, and the difference
+// to what the API server holds becomes writes, at most one under way for each object. Whatever the
+// outcome of a write, the object is looked at again; so a lost or refused one mends itself.
 class ControllerCore {
  public:
   explicit ControllerCore(ControllerOptions options) : options_(options) {}
@@ -49,8 +50,8 @@ class ControllerCore {
   // How often something was planned.
   struct Counters {
     std::uint64_t verdicts = 0, gateways = 0, statuses = 0, nodes = 0, slices = 0, infos = 0;
-    // Writes that succeeded and changed nothing: something else insists on another value, or the API
-    // server keeps it in another form. They are repeated with backoff.
+    // Writes that succeeded and changed nothing: something else insists on another value, or the
+    // API server keeps it in another form. They are repeated with backoff.
     std::uint64_t fruitless = 0;
   };
   [[nodiscard]] const Counters& counters() const { return counters_; }
@@ -70,7 +71,7 @@ class ControllerCore {
     Time not_before{};
     std::string deleted_at; // resourceVersion of a deletion seen meanwhile
     Write sent;
-    Work work; // what plans this object
+    Work work;                   // what plans this object
     std::vector<Notice> notices; // once it has succeeded
   };
   struct Done { // in this step
@@ -111,7 +112,8 @@ class ControllerCore {
                const api::EgressGateway* after);
   void changed(const api::PolicyKey& key, const api::EgressPolicy* before,
                const api::EgressPolicy* after);
-  void changed(const std::string& name, const api::EgressNode* before, const api::EgressNode* after);
+  void changed(const std::string& name, const api::EgressNode* before,
+               const api::EgressNode* after);
   void changed(const api::EgressEndpointSlice* before, const api::EgressEndpointSlice* after);
   void changed(const api::EgressClusterInfo* before, const api::EgressClusterInfo* after);
   void mark_gateways_of(const std::string& node);
@@ -161,7 +163,8 @@ class ControllerCore {
   std::map<api::PolicyKey, Members> members_;
   std::map<api::PolicyKey, Time> slice_pace_;
   std::map<api::PolicyKey, int> slices_in_flight_;
-  // Survives the deletion of EgressClusterInfo, so that ids of gateways that are gone go on resting.
+  // Survives the deletion of EgressClusterInfo, so that ids of gateways that are gone go on
+  // resting.
   std::vector<api::IdBlock> known_blocks_;
 };
 

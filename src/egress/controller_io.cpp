@@ -7,53 +7,80 @@ namespace egw::egress {
 
 const char* to_string(Kind kind) {
   switch (kind) {
-    case Kind::Node: return "Node";
-    case Kind::Pod: return "Pod";
-    case Kind::Namespace: return "Namespace";
-    case Kind::EndpointSlice: return "EndpointSlice";
-    case Kind::Gateway: return "EgressGateway";
-    case Kind::GatewayPolicy: return "EgressGatewayPolicy";
-    case Kind::Policy: return "EgressPolicy";
-    case Kind::ClusterPolicy: return "EgressClusterPolicy";
-    case Kind::EgressNode: return "EgressNode";
-    case Kind::Slice: return "EgressEndpointSlice";
-    case Kind::ClusterSlice: return "EgressClusterEndpointSlice";
-    case Kind::ClusterInfo: return "EgressClusterInfo";
+    case Kind::Node:
+      return "Node";
+    case Kind::Pod:
+      return "Pod";
+    case Kind::Namespace:
+      return "Namespace";
+    case Kind::EndpointSlice:
+      return "EndpointSlice";
+    case Kind::Gateway:
+      return "EgressGateway";
+    case Kind::GatewayPolicy:
+      return "EgressGatewayPolicy";
+    case Kind::Policy:
+      return "EgressPolicy";
+    case Kind::ClusterPolicy:
+      return "EgressClusterPolicy";
+    case Kind::EgressNode:
+      return "EgressNode";
+    case Kind::Slice:
+      return "EgressEndpointSlice";
+    case Kind::ClusterSlice:
+      return "EgressClusterEndpointSlice";
+    case Kind::ClusterInfo:
+      return "EgressClusterInfo";
   }
   return "";
 }
 
 const char* to_string(WriteVerb verb) {
   switch (verb) {
-    case WriteVerb::Create: return "create";
-    case WriteVerb::Update: return "update";
-    case WriteVerb::UpdateStatus: return "update_status";
-    case WriteVerb::FillGateway: return "fill_gateway";
-    case WriteVerb::ApplyStatus: return "apply_status";
-    case WriteVerb::Remove: return "remove";
+    case WriteVerb::Create:
+      return "create";
+    case WriteVerb::Update:
+      return "update";
+    case WriteVerb::UpdateStatus:
+      return "update_status";
+    case WriteVerb::FillGateway:
+      return "fill_gateway";
+    case WriteVerb::ApplyStatus:
+      return "apply_status";
+    case WriteVerb::Remove:
+      return "remove";
   }
   return "";
 }
 
 Kind kind_of(api::PolicyKind kind) {
   switch (kind) {
-    case api::PolicyKind::EgressGatewayPolicy: return Kind::GatewayPolicy;
-    case api::PolicyKind::EgressPolicy: return Kind::Policy;
-    case api::PolicyKind::EgressClusterPolicy: return Kind::ClusterPolicy;
+    case api::PolicyKind::EgressGatewayPolicy:
+      return Kind::GatewayPolicy;
+    case api::PolicyKind::EgressPolicy:
+      return Kind::Policy;
+    case api::PolicyKind::EgressClusterPolicy:
+      return Kind::ClusterPolicy;
   }
   return Kind::Policy;
 }
 
 std::optional<api::PolicyKind> policy_kind(Kind kind) {
   switch (kind) {
-    case Kind::GatewayPolicy: return api::PolicyKind::EgressGatewayPolicy;
-    case Kind::Policy: return api::PolicyKind::EgressPolicy;
-    case Kind::ClusterPolicy: return api::PolicyKind::EgressClusterPolicy;
-    default: return std::nullopt;
+    case Kind::GatewayPolicy:
+      return api::PolicyKind::EgressGatewayPolicy;
+    case Kind::Policy:
+      return api::PolicyKind::EgressPolicy;
+    case Kind::ClusterPolicy:
+      return api::PolicyKind::EgressClusterPolicy;
+    default:
+      return std::nullopt;
   }
 }
 
-ObjectKey key_of(const api::PolicyKey& key) { return {kind_of(key.kind), key.namespace_, key.name}; }
+ObjectKey key_of(const api::PolicyKey& key) {
+  return {kind_of(key.kind), key.namespace_, key.name};
+}
 
 namespace {
 
@@ -76,9 +103,7 @@ Kind kind_of_object(const T& object) {
 
 ObjectKey key_of(const Object& object) {
   return std::visit(
-      [](const auto& o) {
-        return ObjectKey{kind_of_object(o), o.meta.namespace_, o.meta.name};
-      },
+      [](const auto& o) { return ObjectKey{kind_of_object(o), o.meta.namespace_, o.meta.name}; },
       object);
 }
 

@@ -12,8 +12,8 @@
 #include "api/core.hpp"
 #include "api/egress.hpp"
 
-// What goes into the controller's core, and what comes out of it. Plain values: who fetched an object
-// and how a write is sent is none of its business.
+// What goes into the controller's core, and what comes out of it. Plain values: who fetched an
+// object and how a write is sent is none of its business.
 namespace egw::egress {
 
 // One for each list that is watched.
@@ -43,15 +43,16 @@ struct ObjectKey {
 };
 [[nodiscard]] ObjectKey key_of(const api::PolicyKey& key);
 
-using Object = std::variant<api::Node, api::Pod, api::Namespace, api::EndpointSlice, api::EgressGateway,
-                            api::EgressPolicy, api::EgressNode, api::EgressEndpointSlice,
-                            api::EgressClusterInfo>;
+using Object = std::variant<api::Node, api::Pod, api::Namespace, api::EndpointSlice,
+                            api::EgressGateway, api::EgressPolicy, api::EgressNode,
+                            api::EgressEndpointSlice, api::EgressClusterInfo>;
 [[nodiscard]] ObjectKey key_of(const Object& object);
 [[nodiscard]] const api::ObjectMeta& meta_of(const Object& object);
 
 // --- events --------------------------------------------------------------------------------------
 
-// A complete list: what is not among the objects is gone. Until each kind had one, nothing is written.
+// A complete list: what is not among the objects is gone. Until each kind had one, nothing is
+// written.
 struct Replaced {
   Kind kind = Kind::Node;
   std::vector<Object> objects;

@@ -49,14 +49,14 @@ std::vector<Notice> gateway_notices(const api::EgressGateway& gateway, const Gat
     std::string what = eips.front();
     if (eips.size() > 1) what += fmt::format(" and {} more EIPs", eips.size() - 1);
     const auto phase = phases.find(from);
-    const std::string why =
-        phase == phases.end() ? "is no node of the gateway any more"
-                              : fmt::format("is {}", api::to_string(phase->second));
+    const std::string why = phase == phases.end()
+                                ? "is no node of the gateway any more"
+                                : fmt::format("is {}", api::to_string(phase->second));
     if (from.empty()) {
       notices.push_back({about, false, "EIPPlaced", fmt::format("{}: on node {} now", what, to)});
     } else if (to.empty()) {
-      notices.push_back(
-          {about, true, "EIPUnplaced", fmt::format("{}: node {} {}, no other is ready", what, from, why)});
+      notices.push_back({about, true, "EIPUnplaced",
+                         fmt::format("{}: node {} {}, no other is ready", what, from, why)});
     } else {
       notices.push_back({about, false, "EIPMoved",
                          fmt::format("{}: from node {}, which {}, to {}", what, from, why, to)});
@@ -69,7 +69,8 @@ std::vector<Notice> gateway_notices(const api::EgressGateway& gateway, const Gat
   return notices;
 }
 
-std::vector<Notice> policy_notices(const api::EgressPolicy& policy, const api::PolicyStatus& status) {
+std::vector<Notice> policy_notices(const api::EgressPolicy& policy,
+                                   const api::PolicyStatus& status) {
   std::vector<Notice> notices;
   const auto about = reference(api::to_string(policy.kind), policy.meta);
   const auto& before = policy.status.conditions;
@@ -131,10 +132,12 @@ void ControllerCore::judge_policy(const api::PolicyKey& key) {
     mark(Task::Slices, key);
     return;
   }
-  if (world_.unreadable({Kind::Gateway, "", policy->spec.gateway})) return; // nothing is known of it
+  if (world_.unreadable({Kind::Gateway, "", policy->spec.gateway}))
+    return; // nothing is known of it
   ++counters_.verdicts;
-  const Verdict verdict = judge({policy, lookup(world_.namespaces, key.namespace_), &world_.gateways,
-                                 lookup(world_.gateways, default_gateway_), &refused_gateways_});
+  const Verdict verdict =
+      judge({policy, lookup(world_.namespaces, key.namespace_), &world_.gateways,
+             lookup(world_.gateways, default_gateway_), &refused_gateways_});
   mark(Task::Status, key);
   if (known != verdicts_.end() && known->second == verdict) return;
   if (known != verdicts_.end()) mark(Task::Gateway, known->second.gateway);
@@ -143,7 +146,8 @@ void ControllerCore::judge_policy(const api::PolicyKey& key) {
   verdicts_[key] = verdict;
 }
 
-// --- gateways --------------------------------------------------------------------------------------
+// --- gateways
+// --------------------------------------------------------------------------------------
 
 GatewayInput ControllerCore::gateway_input(const api::EgressGateway& gateway) {
   GatewayInput in;
@@ -230,7 +234,8 @@ void ControllerCore::reconcile_gateway(const std::string& name) {
   }
 
   const bool wants = plan.wants_block || (input.blocks.empty() && !input.refusal);
-  if (wants ? want_block_.insert(name).second : want_block_.erase(name) > 0) mark(Task::ClusterInfo);
+  if (wants ? want_block_.insert(name).second : want_block_.erase(name) > 0)
+    mark(Task::ClusterInfo);
 
   auto& allocations = allocations_[name];
   for (const auto& [key, allocation] : plan.allocations) {
@@ -262,7 +267,8 @@ void ControllerCore::write_gateway(const api::EgressGateway& gateway, GatewayPla
          gateway_notices(gateway, plan, phases));
 }
 
-// --- policies --------------------------------------------------------------------------------------
+// --- policies
+// --------------------------------------------------------------------------------------
 
 void ControllerCore::reconcile_policy(const api::PolicyKey& key) {
   const api::EgressPolicy* policy = lookup(world_.policies, key);
@@ -287,7 +293,8 @@ void ControllerCore::reconcile_policy(const api::PolicyKey& key) {
     if (allocation->id != 0) {
       // Told only when the gateway's status holds it: that is where agents look it up.
       const auto* gateway = lookup(world_.gateways, verdict->gateway);
-      const auto placed = gateway != nullptr ? find_entry(gateway->status, allocation->id) : Placed{};
+      const auto placed =
+          gateway != nullptr ? find_entry(gateway->status, allocation->id) : Placed{};
       if (placed.entry == nullptr || placed.entry->ipv4 != allocation->ipv4 ||
           placed.entry->ipv6 != allocation->ipv6) {
         return;
@@ -303,7 +310,8 @@ void ControllerCore::reconcile_policy(const api::PolicyKey& key) {
   submit({WriteVerb::UpdateStatus, std::move(wanted), false}, work, std::move(notices));
 }
 
-// --- nodes -----------------------------------------------------------------------------------------
+// --- nodes
+// -----------------------------------------------------------------------------------------
 
 void ControllerCore::reconcile_node(const std::string& name) {
   const Work work{Task::Node, {{}, {}, name}};
@@ -321,7 +329,7 @@ void ControllerCore::reconcile_node(const std::string& name) {
   }
   if (current != nullptr && current->meta.deleting) return; // made anew when it is gone
   ++counters_.nodes;
-  EgressNodeInput input{node,     current, !world_.gateways_of(name).empty(), options_.tunnel,
+  EgressNodeInput input{node,     current,  !world_.gateways_of(name).empty(), options_.tunnel,
                         overlap_, now_.wall};
   const api::EgressNode wanted = plan_egress_node(input, tunnels_);
   if (current == nullptr || wanted.meta != current->meta) {
@@ -335,16 +343,17 @@ void ControllerCore::reconcile_node(const std::string& name) {
   submit({WriteVerb::ApplyStatus, wanted, false}, work);
 }
 
-// --- endpoint slices -------------------------------------------------------------------------------
+// --- endpoint slices
+// -------------------------------------------------------------------------------
 
 void ControllerCore::reconcile_slices(const api::PolicyKey& key) {
   const Work work{Task::Slices, key};
   if (slices_in_flight_.contains(key)) return; // comes again when they are done
   const api::EgressPolicy* policy = lookup(world_.policies, key);
   const Verdict* verdict = lookup(verdicts_, key);
-  const bool wanted = policy != nullptr && !policy->meta.deleting && !policy->spec.gateway.empty() &&
-                      ((verdict != nullptr && verdict->accepted) ||
-                       is_true(policy->status.conditions, kEnforced));
+  const bool wanted =
+      policy != nullptr && !policy->meta.deleting && !policy->spec.gateway.empty() &&
+      ((verdict != nullptr && verdict->accepted) || is_true(policy->status.conditions, kEnforced));
   if (world_.unreadable(key_of(key))) return;
 
   std::vector<const api::EgressEndpointSlice*> current;
@@ -353,8 +362,9 @@ void ControllerCore::reconcile_slices(const api::PolicyKey& key) {
     const auto& slice = world_.slices.at(name);
     if (blocked(key_of(Object(slice)), work)) return;
     const bool of_this_one =
-        policy != nullptr && std::ranges::find(slice.meta.owners, policy->meta.uid,
-                                               &api::OwnerReference::uid) != slice.meta.owners.end();
+        policy != nullptr &&
+        std::ranges::find(slice.meta.owners, policy->meta.uid, &api::OwnerReference::uid) !=
+            slice.meta.owners.end();
     if (slice.meta.deleting) continue;
     if (wanted && of_this_one) {
       current.push_back(&slice);
@@ -369,7 +379,8 @@ void ControllerCore::reconcile_slices(const api::PolicyKey& key) {
       schedule(work, pace - credit + options_.slice_interval);
     } else {
       auto planned = plan_slices(*policy, current, members_.at(key).pods);
-      if (!planned.empty()) slice_pace_[key] = std::max(pace, now_.steady) + options_.slice_interval;
+      if (!planned.empty())
+        slice_pace_[key] = std::max(pace, now_.steady) + options_.slice_interval;
       changes.create = std::move(planned.create);
       changes.update = std::move(planned.update);
       std::ranges::move(planned.remove, std::back_inserter(changes.remove));
@@ -387,7 +398,8 @@ void ControllerCore::reconcile_slices(const api::PolicyKey& key) {
   for (auto& slice : changes.remove) submit({WriteVerb::Remove, std::move(slice), false}, work);
 }
 
-// --- EgressClusterInfo -----------------------------------------------------------------------------
+// --- EgressClusterInfo
+// -----------------------------------------------------------------------------
 
 void ControllerCore::reconcile_cluster_info() {
   const Work work{Task::ClusterInfo, {}};
@@ -403,8 +415,8 @@ void ControllerCore::reconcile_cluster_info() {
   wanted.status = detect(*info, world_.nodes, world_.api_server, now_.wall);
   std::vector<IdUser> users;
   for (const auto& [gateway_name, gateway] : world_.gateways) {
-    users.push_back({gateway_name, gateway.meta.uid, gateway.meta.created, ledger_.ids(gateway_name),
-                     want_block_.contains(gateway_name)});
+    users.push_back({gateway_name, gateway.meta.uid, gateway.meta.created,
+                     ledger_.ids(gateway_name), want_block_.contains(gateway_name)});
   }
   // A new object, after the old one was deleted, takes over what was known.
   const auto& blocks = info->status.id_blocks.empty() ? known_blocks_ : info->status.id_blocks;
@@ -414,10 +426,14 @@ void ControllerCore::reconcile_cluster_info() {
   api::set_condition(
       wanted.status.conditions,
       plan.exhausted
-          ? api::Condition{kIdsAvailable, "False", "Exhausted",
-                           "all EIP ids are given out: delete a gateway that is not used, its ids are "
+          ? api::Condition{kIdsAvailable,
+                           "False",
+                           "Exhausted",
+                           "all EIP ids are given out: delete a gateway that is not used, its ids "
+                           "are "
                            "free five minutes later",
-                           info->meta.generation, {}}
+                           info->meta.generation,
+                           {}}
           : api::Condition{kIdsAvailable, "True", "Available", "", info->meta.generation, {}},
       now_.wall);
   if (wanted.status == info->status) return;

@@ -57,17 +57,16 @@ class Planner {
   }
 
  private:
-  // What the status holds, without what can't be: an id or an address twice, an address that an older
-  // gateway holds. The first stays; the order is that of the ids.
+  // What the status holds, without what can't be: an id or an address twice, an address that an
+  // older gateway holds. The first stays; the order is that of the ids.
   void adopt() {
     std::vector<Held> found;
     for (const auto& node : gateway_.status.node_list) {
       for (const auto& entry : node.eips) found.push_back({entry, node.name, node.name, true, {}});
     }
     for (const auto& entry : gateway_.status.unplaced) found.push_back({entry, "", "", true, {}});
-    std::stable_sort(found.begin(), found.end(), [](const Held& a, const Held& b) {
-      return a.entry.id < b.entry.id;
-    });
+    std::stable_sort(found.begin(), found.end(),
+                     [](const Held& a, const Held& b) { return a.entry.id < b.entry.id; });
     for (const auto& resting : gateway_.status.resting_ids) {
       resting_.emplace(resting.id, resting.until);
     }
@@ -98,7 +97,8 @@ class Planner {
       }
     }
     std::sort(waiting_.begin(), waiting_.end(), [](const auto* a, const auto* b) {
-      return std::make_tuple(a->meta.created, a->key()) < std::make_tuple(b->meta.created, b->key());
+      return std::make_tuple(a->meta.created, a->key()) <
+             std::make_tuple(b->meta.created, b->key());
     });
   }
 
@@ -106,8 +106,8 @@ class Planner {
     resting_[id] = std::chrono::floor<std::chrono::seconds>(in_.now) + kIdRest;
   }
 
-  // Entries that no policy uses, unless one is waiting for exactly that: the write of its status may
-  // have been lost with an earlier leader.
+  // Entries that no policy uses, unless one is waiting for exactly that: the write of its status
+  // may have been lost with an earlier leader.
   void release() {
     const PoolState state = pool_state();
     for (const api::EgressPolicy* policy : waiting_) {
@@ -115,8 +115,7 @@ class Planner {
       if (const auto* shared = std::get_if<SharedEip>(&choice)) wanted_.insert(shared->id);
     }
     for (auto at = held_.begin(); at != held_.end();) {
-      const bool keep =
-          in_.keep_unused || !at->second.users.empty() || wanted_.contains(at->first);
+      const bool keep = in_.keep_unused || !at->second.users.empty() || wanted_.contains(at->first);
       if (!keep) rest(at->first);
       at = keep ? std::next(at) : held_.erase(at);
     }
@@ -160,9 +159,10 @@ class Planner {
       return std::nullopt;
     }
     if (held_.size() >= kMaxEips) {
-      return Refusal{"GatewayFull", fmt::format("gateway {} has {} EIPs, the most that one can have: "
-                                                "make another gateway for further ones",
-                                                gateway_.meta.name, kMaxEips)};
+      return Refusal{"GatewayFull",
+                     fmt::format("gateway {} has {} EIPs, the most that one can have: "
+                                 "make another gateway for further ones",
+                                 gateway_.meta.name, kMaxEips)};
     }
     const auto id = next_id();
     if (!id) {
@@ -177,7 +177,7 @@ class Planner {
   }
 
   [[nodiscard]] std::optional<std::int32_t> next_id() const {
-    std::set<std::int32_t> taken;
+    std::set<std::int32_t> taken = in_.foreign_ids;
     for (const auto& [id, held] : held_) taken.insert(id);
     for (const auto& [id, until] : resting_) {
       if (until > in_.now) taken.insert(id);
@@ -187,7 +187,8 @@ class Planner {
 
   void place() {
     std::vector<Candidate> targets;
-    std::map<std::string, std::optional<std::size_t>> ready; // those that may get more: their target
+    std::map<std::string, std::optional<std::size_t>>
+        ready; // those that may get more: their target
     for (const GatewayNode& node : in_.nodes) {
       if (!node.ready()) continue;
       auto& target = ready[node.name];
@@ -281,8 +282,12 @@ class Planner {
   void set(std::vector<api::Condition>& conditions, const char* type, bool status,
            std::string reason, std::string message) const {
     api::set_condition(conditions,
-                       {type, status ? "True" : "False", std::move(reason), std::move(message),
-                        gateway_.meta.generation, {}},
+                       {type,
+                        status ? "True" : "False",
+                        std::move(reason),
+                        std::move(message),
+                        gateway_.meta.generation,
+                        {}},
                        in_.now);
   }
 
@@ -294,9 +299,10 @@ class Planner {
     }
     if (gateway_.spec.cluster_default && !in_.other_default.empty()) {
       set(conditions, kClusterDefault, false, "AnotherIsDefault",
-          fmt::format("gateway {} is older and is the cluster's default: set spec.clusterDefault of "
-                      "one of the two to false",
-                      in_.other_default));
+          fmt::format(
+              "gateway {} is older and is the cluster's default: set spec.clusterDefault of "
+              "one of the two to false",
+              in_.other_default));
     } else {
       std::erase_if(conditions, [](const auto& c) { return c.type == kClusterDefault; });
     }
@@ -330,6 +336,8 @@ class Planner {
 
 } // namespace
 
-GatewayPlan plan_gateway(const GatewayInput& input) { return Planner(input).run(); }
+GatewayPlan plan_gateway(const GatewayInput& input) {
+  return Planner(input).run();
+}
 
 } // namespace egw::egress

@@ -13,8 +13,8 @@
 #include "base/interval_set.hpp"
 #include "egress/allocation.hpp"
 
-// What a gateway's status should be: pure, the same input gives the same plan. What stands is kept; a
-// change moves only what it must.
+// What a gateway's status should be: pure, the same input gives the same plan. What stands is kept;
+// a change moves only what it must.
 namespace egw::egress {
 
 inline constexpr std::size_t kMaxEips = 1000;       // of one gateway: the object must fit into etcd
@@ -36,8 +36,8 @@ struct GatewayInput {
   std::vector<const api::EgressPolicy*> policies; // accepted, refer to this gateway
   std::vector<std::int32_t> blocks;               // first ids of the gateway's blocks
   std::set<std::int32_t> foreign_ids;             // of its entries, but in another gateway's block
-  std::set<Address> taken; // addresses of its pool that another gateway holds
-  std::set<Address> lost;  // addresses of its entries that an older gateway holds too
+  std::set<Address> taken;        // addresses of its pool that another gateway holds
+  std::set<Address> lost;         // addresses of its entries that an older gateway holds too
   std::optional<Refusal> refusal; // nothing new is allocated
   std::string other_default;      // the older gateway that is the cluster's default
   bool keep_unused = false;       // a policy can't be read: its EIP must not be released
@@ -64,8 +64,8 @@ struct GatewayPlan {
 };
 [[nodiscard]] GatewayPlan plan_gateway(const GatewayInput& input);
 
-// Why nothing can be allocated from a gateway: it is wrong in itself, or it touches the pool of an older
-// gateway or an address of the cluster. By gateway; what is not in it is right.
+// Why nothing can be allocated from a gateway: it is wrong in itself, or it touches the pool of an
+// older gateway or an address of the cluster. By gateway; what is not in it is right.
 [[nodiscard]] std::map<std::string, Refusal> refuse_gateways(
     const std::map<std::string, api::EgressGateway>& gateways, const IntervalSet& cluster);
 

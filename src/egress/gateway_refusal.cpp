@@ -13,7 +13,8 @@ bool older(const api::ObjectMeta& a, const api::ObjectMeta& b) {
   return std::tie(a.created, a.name) < std::tie(b.created, b.name);
 }
 
-const api::EgressGateway* cluster_default(const std::map<std::string, api::EgressGateway>& gateways) {
+const api::EgressGateway* cluster_default(
+    const std::map<std::string, api::EgressGateway>& gateways) {
   const api::EgressGateway* found = nullptr;
   for (const auto& [name, gateway] : gateways) {
     if (!gateway.spec.cluster_default || gateway.meta.deleting) continue;
@@ -46,10 +47,11 @@ std::map<std::string, Refusal> refuse_gateways(
       continue;
     }
     if (const auto both = pools->addresses.first_overlap(claimed)) {
-      refused.emplace(name, Refusal{"PoolOverlap",
-                                    fmt::format("spec.ippools: {} is in the pool of an older gateway "
-                                                "too: take it out of one of them",
-                                                both->to_string())});
+      refused.emplace(
+          name,
+          Refusal{"PoolOverlap", fmt::format("spec.ippools: {} is in the pool of an older gateway "
+                                             "too: take it out of one of them",
+                                             both->to_string())});
     } else if (const auto inside = pools->addresses.first_overlap(cluster)) {
       refused.emplace(name, Refusal{"PoolInsideCluster",
                                     fmt::format("spec.ippools: {} belongs to a node, to pods or to "

@@ -8,7 +8,9 @@
 
 namespace egw::egress {
 
-std::int32_t block_of(std::int32_t id) { return id - (id - 1) % api::kIdBlockSize; }
+std::int32_t block_of(std::int32_t id) {
+  return id - (id - 1) % api::kIdBlockSize;
+}
 
 bool valid_block(std::int32_t first) {
   return first >= 1 && block_of(first) == first && first + api::kIdBlockSize - 1 <= api::kMaxEipId;

@@ -11,12 +11,12 @@
 #include "api/egress.hpp"
 
 // EIP ids: 1..kMaxEipId, the same in the whole cluster, because they are connection marks on every
-// gateway. A gateway takes its ids from blocks of kIdBlockSize, which EgressClusterInfo's status hands
-// out by compare-and-swap; so no two gateways ever share one, whoever leads.
+// gateway. A gateway takes its ids from blocks of kIdBlockSize, which EgressClusterInfo's status
+// hands out by compare-and-swap; so no two gateways ever share one, whoever leads.
 namespace egw::egress {
 
-// How long an id or a block rests after its last use: connection entries with its mark have ended or
-// been deleted by then.
+// How long an id or a block rests after its last use: connection entries with its mark have ended
+// or been deleted by then.
 inline constexpr std::chrono::minutes kIdRest{5};
 
 [[nodiscard]] std::int32_t block_of(std::int32_t id); // the first id of the block that it lies in
@@ -34,9 +34,9 @@ struct BlockPlan {
   bool operator==(const BlockPlan&) const = default;
 };
 // What the blocks should be: those of gateways that are gone rest, then may be given out again; ids
-// that are used but stand in no block (the object was deleted) get their block back, the older gateway
-// first; who wants one gets the lowest that is free. Blocks of a gateway named in `unknown` (it exists
-// but can't be read) stay.
+// that are used but stand in no block (the object was deleted) get their block back, the older
+// gateway first; who wants one gets the lowest that is free. Blocks of a gateway named in `unknown`
+// (it exists but can't be read) stay.
 [[nodiscard]] BlockPlan plan_blocks(const std::vector<api::IdBlock>& current,
                                     std::vector<IdUser> users, const std::set<std::string>& unknown,
                                     WallTime now);

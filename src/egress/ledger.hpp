@@ -11,15 +11,16 @@
 
 namespace egw::egress {
 
-// What all gateways hold together: EIPs by node, gateways by address, ids by gateway. Kept up to date
-// gateway by gateway, with what was written last, even before the API server has confirmed it.
+// What all gateways hold together: EIPs by node, gateways by address, ids by gateway. Kept up to
+// date gateway by gateway, with what was written last, even before the API server has confirmed it.
 class Ledger {
  public:
   void replace(const std::string& gateway, const api::EgressGatewayStatus& status);
   void remove(const std::string& gateway);
 
   // EIPs on the node that belong to other gateways.
-  [[nodiscard]] std::int64_t eips_elsewhere(const std::string& node, const std::string& gateway) const;
+  [[nodiscard]] std::int64_t eips_elsewhere(const std::string& node,
+                                            const std::string& gateway) const;
   // Addresses held, with the gateways that hold them.
   [[nodiscard]] const std::map<Address, std::set<std::string>>& holders() const { return holders_; }
   // In use or resting.

@@ -16,8 +16,8 @@ Mac tunnel_mac(std::string_view node) {
 }
 
 std::string label_value(std::string_view name) {
-  // https://kubernetes.io/docs/concepts/overview/working-with-objects/labels: at most 63 characters,
-  // the first and the last alphanumeric.
+  // https://kubernetes.io/docs/concepts/overview/working-with-objects/labels: at most 63
+  // characters, the first and the last alphanumeric.
   constexpr std::size_t kMax = 63;
   if (name.size() <= kMax) return std::string(name);
   const std::string digest = short_digest(name);

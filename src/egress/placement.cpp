@@ -29,9 +29,12 @@ std::optional<std::size_t> choose_node(api::PlacementPolicy policy, std::int32_t
                                                                             c.eips_all, c.node);
   };
   switch (policy) {
-    case api::PlacementPolicy::AverageSelection: return best(candidates, average);
-    case api::PlacementPolicy::MinimumNodeSelection: return best(candidates, fullest);
-    case api::PlacementPolicy::LimitSelection: break;
+    case api::PlacementPolicy::AverageSelection:
+      return best(candidates, average);
+    case api::PlacementPolicy::MinimumNodeSelection:
+      return best(candidates, fullest);
+    case api::PlacementPolicy::LimitSelection:
+      break;
   }
   return best(candidates, [&](const Candidate& c) {
     const bool over = c.eips_all >= limit;

@@ -25,19 +25,21 @@ const std::string* namespace_default(const api::Namespace* ns) {
 std::optional<Refusal> refuse(const PolicyInput& in, const std::string& name) {
   const auto gateway = in.gateways->find(name);
   if (gateway == in.gateways->end() || gateway->second.meta.deleting) {
-    return Refusal{"GatewayNotFound",
-                   fmt::format("EgressGateway {} does not exist: create it, or make a new policy that "
-                               "names another one",
-                               name)};
+    return Refusal{
+        "GatewayNotFound",
+        fmt::format("EgressGateway {} does not exist: create it, or make a new policy that "
+                    "names another one",
+                    name)};
   }
   if (in.policy->kind != api::PolicyKind::EgressClusterPolicy) {
     api::Namespace unknown;
     unknown.meta.name = in.policy->meta.namespace_;
     if (!in_scope(gateway->second.spec, in.ns != nullptr ? *in.ns : unknown)) {
-      return Refusal{"NotInScope",
-                     fmt::format("spec.scope of EgressGateway {} does not admit namespace {}: add it "
-                                 "there, or make a new policy that names another gateway",
-                                 name, in.policy->meta.namespace_)};
+      return Refusal{
+          "NotInScope",
+          fmt::format("spec.scope of EgressGateway {} does not admit namespace {}: add it "
+                      "there, or make a new policy that names another gateway",
+                      name, in.policy->meta.namespace_)};
     }
   }
   // Whoever got an EIP before keeps it; a gateway that is refused gives out no new ones.
@@ -53,8 +55,8 @@ std::optional<Refusal> refuse(const PolicyInput& in, const std::string& name) {
 
 bool in_scope(const api::EgressGatewaySpec& gateway, const api::Namespace& ns) {
   if (!gateway.scope_namespaces && !gateway.scope_namespace_selector) return true;
-  if (gateway.scope_namespaces &&
-      std::ranges::find(*gateway.scope_namespaces, ns.meta.name) != gateway.scope_namespaces->end()) {
+  if (gateway.scope_namespaces && std::ranges::find(*gateway.scope_namespaces, ns.meta.name) !=
+                                      gateway.scope_namespaces->end()) {
     return true;
   }
   return gateway.scope_namespace_selector &&
@@ -82,11 +84,12 @@ Verdict judge(const PolicyInput& in) {
     } else if (in.cluster_default != nullptr) {
       v.gateway = in.cluster_default->meta.name;
     } else {
-      return refused({"NoDefaultGateway",
-                      fmt::format("spec.egressGatewayName is empty and there is no default: set "
-                                  "spec.clusterDefault of a gateway to true, or label the namespace "
-                                  "with {}=NAME",
-                                  api::kLabelNamespaceDefault)});
+      return refused(
+          {"NoDefaultGateway",
+           fmt::format("spec.egressGatewayName is empty and there is no default: set "
+                       "spec.clusterDefault of a gateway to true, or label the namespace "
+                       "with {}=NAME",
+                       api::kLabelNamespaceDefault)});
     }
     v.fill = true;
   }
@@ -117,8 +120,12 @@ api::PolicyStatus plan_policy_status(const api::EgressPolicy& policy, const Verd
   status.conditions = policy.status.conditions;
   const auto set = [&](const char* type, bool value, std::string reason, std::string message) {
     api::set_condition(status.conditions,
-                       {type, value ? "True" : "False", std::move(reason), std::move(message),
-                        policy.meta.generation, {}},
+                       {type,
+                        value ? "True" : "False",
+                        std::move(reason),
+                        std::move(message),
+                        policy.meta.generation,
+                        {}},
                        now);
   };
   const Refusal accepted{"Accepted", ""};
@@ -153,9 +160,10 @@ api::PolicyStatus plan_policy_status(const api::EgressPolicy& policy, const Verd
   set(kAllocated, true, "Allocated", "");
   if (node.empty()) {
     set(kReady, false, "NoReadyNode",
-        fmt::format("traffic that the policy selects is dropped: gateway {} has no node ready for its "
-                    "EIP",
-                    verdict.gateway));
+        fmt::format(
+            "traffic that the policy selects is dropped: gateway {} has no node ready for its "
+            "EIP",
+            verdict.gateway));
   } else {
     set(kReady, true, "Ready", "");
   }

@@ -29,8 +29,8 @@ struct Verdict {
 };
 [[nodiscard]] Verdict judge(const PolicyInput& input);
 
-// Whether a gateway's scope admits a namespace. Cluster policies are made by those who make gateways,
-// and are always admitted.
+// Whether a gateway's scope admits a namespace. Cluster policies are made by those who make
+// gateways, and are always admitted.
 [[nodiscard]] bool in_scope(const api::EgressGatewaySpec& gateway, const api::Namespace& ns);
 
 // `allocation`: nullptr when the policy is not accepted. `node`: who holds its EIP; empty: nobody.

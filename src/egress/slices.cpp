@@ -20,7 +20,9 @@ struct Draft {
   [[nodiscard]] std::size_t size() const { return slice.endpoints.size(); }
 };
 
-api::NamespacedName pod_of(const api::Endpoint& e) { return {e.namespace_, e.pod}; }
+api::NamespacedName pod_of(const api::Endpoint& e) {
+  return {e.namespace_, e.pod};
+}
 
 // The policy's name may have 253 characters, and so may the slice's.
 std::string slice_name(const api::EgressPolicy& policy, std::size_t number) {
@@ -35,14 +37,14 @@ void set_meta(const api::EgressPolicy& policy, api::ObjectMeta& meta) {
   meta.labels.set(api::kLabelPolicyKind, api::to_string(policy.kind));
   meta.labels.set(api::kLabelPolicyUid, policy.meta.uid);
   meta.labels.set(api::kLabelGateway, label_value(policy.spec.gateway));
-  meta.owners = {{api::kApiVersion, api::to_string(policy.kind), policy.meta.name, policy.meta.uid,
-                  true}};
+  meta.owners = {
+      {api::kApiVersion, api::to_string(policy.kind), policy.meta.name, policy.meta.uid, true}};
 }
 
 class Packer {
  public:
-  Packer(const api::EgressPolicy& policy, const std::vector<const api::EgressEndpointSlice*>& current,
-         const Endpoints& wanted)
+  Packer(const api::EgressPolicy& policy,
+         const std::vector<const api::EgressEndpointSlice*>& current, const Endpoints& wanted)
       : policy_(policy) {
     for (const auto* slice : current) keep(*slice, wanted);
     for (const auto& [pod, endpoint] : wanted) {
@@ -72,7 +74,8 @@ class Packer {
     draft.slice.endpoints.clear();
     for (const api::Endpoint& endpoint : slice.endpoints) {
       const auto at = wanted.find(pod_of(endpoint));
-      if (at == wanted.end() || draft.size() >= kMaxEndpoints || !placed_.insert(at->first).second) {
+      if (at == wanted.end() || draft.size() >= kMaxEndpoints ||
+          !placed_.insert(at->first).second) {
         continue;
       }
       draft.slice.endpoints.push_back(at->second);
@@ -109,9 +112,8 @@ class Packer {
     for (Draft& draft : drafts_) {
       if (draft.size() > 0 && draft.size() <= kMaxEndpoints / 2) small.push_back(&draft);
     }
-    std::stable_sort(small.begin(), small.end(), [](const Draft* a, const Draft* b) {
-      return a->size() > b->size();
-    });
+    std::stable_sort(small.begin(), small.end(),
+                     [](const Draft* a, const Draft* b) { return a->size() > b->size(); });
     while (small.size() >= 2) {
       Draft& from = *small.back();
       small.pop_back();

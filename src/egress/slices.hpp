@@ -9,8 +9,8 @@
 #include "api/core.hpp"
 #include "api/egress.hpp"
 
-// The endpoint slices of a policy. Stable: a change rewrites as few slices as it can; the same input
-// gives the same slices.
+// The endpoint slices of a policy. Stable: a change rewrites as few slices as it can; the same
+// input gives the same slices.
 namespace egw::egress {
 
 inline constexpr std::size_t kMaxEndpoints = 100; // of one slice

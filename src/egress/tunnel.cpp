@@ -91,7 +91,8 @@ std::optional<Address> TunnelBook::pick(const Prefix& subnet, const std::string&
   return scan(subnet.first());
 }
 
-std::optional<std::string> foreign_parent(const api::Node& node, const api::EgressNode& egress_node) {
+std::optional<std::string> foreign_parent(const api::Node& node,
+                                          const api::EgressNode& egress_node) {
   const api::TunnelParent& parent = egress_node.status.parent;
   for (const auto& [text, family] :
        {std::pair{&parent.ipv4, Family::V4}, std::pair{&parent.ipv6, Family::V6}}) {
@@ -99,7 +100,8 @@ std::optional<std::string> foreign_parent(const api::Node& node, const api::Egre
     const auto address = Address::parse(*text);
     const auto& known = node.internal_ips;
     if (address && std::ranges::find(known, *address) != known.end()) continue;
-    // A kubelet that was told one family lists no address of the other, though the node may have one.
+    // A kubelet that was told one family lists no address of the other, though the node may have
+    // one.
     const bool lists_family =
         std::ranges::any_of(known, [f = family](const Address& a) { return a.family == f; });
     if (address && address->family == Family::V6 && !lists_family && !parent.ipv4.empty()) continue;
@@ -145,27 +147,31 @@ ReadyText ready_text(const api::Node& node, const api::EgressNode& wanted) {
   const auto* datapath = api::find_condition(wanted.status.conditions, kDatapathReady);
   const std::string phase = api::to_string(wanted.status.phase);
   switch (wanted.status.phase) {
-    case api::NodePhase::Ready: return {true, "Ready", ""};
+    case api::NodePhase::Ready:
+      return {true, "Ready", ""};
     case api::NodePhase::NodeNotReady:
       return {false, phase, "the Node's condition Ready is not True: see kubectl describe node"};
     case api::NodePhase::Pending:
       return {false, phase, "no tunnel addresses yet: see condition AddressesAllocated"};
     case api::NodePhase::Init:
-      return {false, phase, "the agent has not said yet that its kernel state is in place: see the "
-                            "agent's pod on this node"};
+      return {false, phase,
+              "the agent has not said yet that its kernel state is in place: see the "
+              "agent's pod on this node"};
     case api::NodePhase::Failed:
       if (const auto foreign = foreign_parent(node, wanted)) {
         return {false, "ForeignParent",
-                fmt::format("status.tunnel.parent {} is not among the Node's addresses: set the agent's "
-                            "underlay interface, or the kubelet's --node-ip",
-                            *foreign)};
+                fmt::format(
+                    "status.tunnel.parent {} is not among the Node's addresses: set the agent's "
+                    "underlay interface, or the kubelet's --node-ip",
+                    *foreign)};
       }
       return {false, phase,
               datapath != nullptr && !datapath->message.empty()
                   ? "the agent says: " + datapath->message
                   : std::string("the agent could not put its kernel state in place: see its log")};
     case api::NodePhase::AgentDown:
-    case api::NodePhase::NodeDown: break;
+    case api::NodePhase::NodeDown:
+      break;
   }
   return {false, phase, ""};
 }
@@ -195,8 +201,12 @@ api::EgressNode plan_egress_node(const EgressNodeInput& in, const TunnelBook& bo
 
   const auto set = [&](const char* type, bool status, std::string reason, std::string message) {
     api::set_condition(wanted.status.conditions,
-                       {type, status ? "True" : "False", std::move(reason), std::move(message),
-                        wanted.meta.generation, {}},
+                       {type,
+                        status ? "True" : "False",
+                        std::move(reason),
+                        std::move(message),
+                        wanted.meta.generation,
+                        {}},
                        in.now);
   };
   const bool complete = !wanted.status.tunnel_ipv4.empty() && !wanted.status.tunnel_ipv6.empty();

@@ -35,8 +35,8 @@ class TunnelBook {
   [[nodiscard]] const std::string* owner(const Address& address) const;
   [[nodiscard]] std::set<std::string> claimants(const api::EgressNode& node) const; // others
 
-  // A free address of the subnet, from the node's name on, so that a node that comes back finds its own
-  // again. IPv4: not the first and the last. Nothing: all are taken.
+  // A free address of the subnet, from the node's name on, so that a node that comes back finds its
+  // own again. IPv4: not the first and the last. Nothing: all are taken.
   [[nodiscard]] std::optional<Address> pick(const Prefix& subnet, const std::string& node) const;
 
  private:
@@ -53,9 +53,10 @@ struct EgressNodeInput {
   std::optional<Range> overlap; // of a subnet with an address of the cluster: nothing new from it
   WallTime now{};
 };
-// The EgressNode as the controller wants it: label, owner, tunnel addresses, MAC, phase, conditions.
-// Everything else in it stays.
-[[nodiscard]] api::EgressNode plan_egress_node(const EgressNodeInput& input, const TunnelBook& book);
+// The EgressNode as the controller wants it: label, owner, tunnel addresses, MAC, phase,
+// conditions. Everything else in it stays.
+[[nodiscard]] api::EgressNode plan_egress_node(const EgressNodeInput& input,
+                                               const TunnelBook& book);
 
 // The phase that follows from the Node and from what its agent says. nullptr: there is none.
 [[nodiscard]] api::NodePhase node_phase(const api::Node* node, const api::EgressNode* egress_node);

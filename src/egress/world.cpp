@@ -39,19 +39,27 @@ const typename Map::mapped_type& members(const Map& map, const typename Map::key
 template <class W, class F>
 auto with_table(W& w, const ObjectKey& k, const F& f) {
   switch (k.kind) {
-    case Kind::Node: return f(w.nodes, k.name);
-    case Kind::Pod: break;
-    case Kind::Namespace: return f(w.namespaces, k.name);
-    case Kind::EndpointSlice: return f(w.api_server, api::NamespacedName{k.namespace_, k.name});
-    case Kind::Gateway: return f(w.gateways, k.name);
+    case Kind::Node:
+      return f(w.nodes, k.name);
+    case Kind::Pod:
+      break;
+    case Kind::Namespace:
+      return f(w.namespaces, k.name);
+    case Kind::EndpointSlice:
+      return f(w.api_server, api::NamespacedName{k.namespace_, k.name});
+    case Kind::Gateway:
+      return f(w.gateways, k.name);
     case Kind::GatewayPolicy:
     case Kind::Policy:
     case Kind::ClusterPolicy:
       return f(w.policies, api::PolicyKey{*policy_kind(k.kind), k.namespace_, k.name});
-    case Kind::EgressNode: return f(w.egress_nodes, k.name);
+    case Kind::EgressNode:
+      return f(w.egress_nodes, k.name);
     case Kind::Slice:
-    case Kind::ClusterSlice: return f(w.slices, api::NamespacedName{k.namespace_, k.name});
-    case Kind::ClusterInfo: return f(w.cluster_infos, k.name);
+    case Kind::ClusterSlice:
+      return f(w.slices, api::NamespacedName{k.namespace_, k.name});
+    case Kind::ClusterInfo:
+      return f(w.cluster_infos, k.name);
   }
   if constexpr (std::is_const_v<W>) {
     static const std::map<std::string, api::Pod> kNone;

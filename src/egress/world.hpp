@@ -12,8 +12,8 @@
 
 namespace egw::egress {
 
-// What the controller knows of the API server, with the indices that tell whom a change touches. The
-// order in which objects arrive does not matter: an older version never replaces a newer one.
+// What the controller knows of the API server, with the indices that tell whom a change touches.
+// The order in which objects arrive does not matter: an older version never replaces a newer one.
 class World {
  public:
   std::map<std::string, api::Node> nodes;
@@ -43,7 +43,8 @@ class World {
   [[nodiscard]] std::set<std::string> unreadable_gateways() const;
 
   // Empty sets where there is nothing.
-  [[nodiscard]] const std::set<api::PolicyKey>& policies_in(const std::string& ns) const; // "": cluster
+  [[nodiscard]] const std::set<api::PolicyKey>& policies_in(
+      const std::string& ns) const; // "": cluster
   [[nodiscard]] const std::set<api::PolicyKey>& policies_of(const std::string& gateway) const;
   [[nodiscard]] const std::set<api::NamespacedName>& slices_of(const api::PolicyKey& policy) const;
   [[nodiscard]] const std::set<std::string>& gateways_of(const std::string& node) const;
@@ -64,7 +65,8 @@ class World {
 // The policy that owns a slice, by its ownerReference. Nothing: it is not ours.
 [[nodiscard]] std::optional<api::PolicyKey> owner_of(const api::EgressEndpointSlice& slice);
 
-// Resource versions of one kind are compared as numbers (etcd revisions). True only if both are numbers.
+// Resource versions of one kind are compared as numbers (etcd revisions). True only if both are
+// numbers.
 [[nodiscard]] bool older_version(const std::string& a, const std::string& b);
 
 } // namespace egw::egress

@@ -27,8 +27,8 @@ Harness cluster() {
 }
 
 std::size_t count(const std::vector<Write>& writes, Kind kind) {
-  return static_cast<std::size_t>(std::ranges::count_if(
-      writes, [&](const Write& w) { return key_of(w.object).kind == kind; }));
+  return static_cast<std::size_t>(
+      std::ranges::count_if(writes, [&](const Write& w) { return key_of(w.object).kind == kind; }));
 }
 
 std::string node_of(const Harness& h, std::int32_t id, const std::string& gateway = "eg1") {
@@ -93,7 +93,8 @@ TEST_CASE("controller: an EgressNode for every Node, EgressClusterInfo, and then
   CHECK(h.core->counters().nodes == planned);
 }
 
-TEST_CASE("controller: a policy gets the default EIP, a second one shares it, the last releases it") {
+TEST_CASE(
+    "controller: a policy gets the default EIP, a second one shares it, the last releases it") {
   Harness h = cluster();
   h.pod("default", "web-1", "node1", "10.244.0.5");
   h.policy("default", "a", "eg1");
@@ -227,7 +228,8 @@ TEST_CASE("controller: an agent that says its datapath is broken holds nothing")
   CHECK(h.policy("default", "a").status.node != second);
 }
 
-TEST_CASE("controller: a new leader writes its term and moves nothing, in whatever order lists come") {
+TEST_CASE(
+    "controller: a new leader writes its term and moves nothing, in whatever order lists come") {
   Harness h = cluster();
   for (int i = 0; i < 5; ++i) {
     h.policy("default", fmt::format("p{}", i), "eg1", fmt::format("10.6.2.{}", 11 + i));
@@ -283,7 +285,8 @@ TEST_CASE("controller: refusals name what is wrong; what was enforced closes") {
   CHECK(h.condition(h.policy("default", "missing").status.conditions, kAccepted) ==
         "False GatewayNotFound");
   CHECK(h.condition(h.policy("default", "missing").status.conditions, kEnforced).empty());
-  CHECK(h.condition(h.policy("default", "outside").status.conditions, kAllocated) == "False NotInPool");
+  CHECK(h.condition(h.policy("default", "outside").status.conditions, kAllocated) ==
+        "False NotInPool");
   CHECK(h.condition(h.policy("default", "none").status.conditions, kAccepted) ==
         "False NoDefaultGateway");
   CHECK(noticed(h, "PolicyRefused"));
@@ -315,7 +318,8 @@ TEST_CASE("controller: refusals name what is wrong; what was enforced closes") {
 
   h.api.remove({Kind::Gateway, "", "eg1"});
   h.settle();
-  CHECK(h.condition(h.policy("default", "a").status.conditions, kAccepted) == "False GatewayNotFound");
+  CHECK(h.condition(h.policy("default", "a").status.conditions, kAccepted) ==
+        "False GatewayNotFound");
   CHECK(h.condition(h.policy("default", "a").status.conditions, kEnforced) == "True");
   CHECK(h.policy("default", "a").status.eip_id == 0);
   const auto* info = h.api.find<api::EgressClusterInfo>(Kind::ClusterInfo, "", "default");
@@ -323,7 +327,8 @@ TEST_CASE("controller: refusals name what is wrong; what was enforced closes") {
   CHECK(info->status.id_blocks[0].resting_until > h.now.wall);
 }
 
-TEST_CASE("controller: an empty gateway name is filled once, from the namespace, else the cluster") {
+TEST_CASE(
+    "controller: an empty gateway name is filled once, from the namespace, else the cluster") {
   Harness h = cluster();
   h.policy("default", "a", "");
   h.settle();
@@ -352,7 +357,8 @@ TEST_CASE("controller: of two gateways that claim one address the older wins") {
   CHECK(h.condition(h.gateway("eg1").status.conditions, kAccepted) == "True");
   h.policy("default", "a", "eg0");
   h.settle();
-  CHECK(h.condition(h.policy("default", "a").status.conditions, kAccepted) == "False GatewayRefused");
+  CHECK(h.condition(h.policy("default", "a").status.conditions, kAccepted) ==
+        "False GatewayRefused");
   auto gateway = h.gateway("eg0");
   gateway.spec.ipv4_pool = {"10.6.2.20-10.6.2.30"};
   h.api.put(gateway);

@@ -31,16 +31,22 @@ class Chaos {
   void act() {
     switch (pick(14)) {
       case 0:
-      case 1: h.node(node(), pick(3) != 0, pick(5) == 0); break;
-      case 2: h.remove_node(node()); break;
+      case 1:
+        h.node(node(), pick(3) != 0, pick(5) == 0);
+        break;
+      case 2:
+        h.remove_node(node());
+        break;
       case 3:
       case 4: {
         const unsigned i = 1 + pick(3);
         // Pools of neighbours may overlap by one address.
-        h.gateway(fmt::format("eg{}", i), {fmt::format("10.6.{}.1-10.6.{}.6", 1 + i, 1 + i),
-                                           fmt::format("10.6.{}.7", pick(4) == 0 ? 2 : 1 + i)},
-                  pick(2) == 0 ? std::vector<std::string>{}
-                               : std::vector<std::string>{fmt::format("fd00:{}::1-fd00:{}::5", i, i)});
+        h.gateway(fmt::format("eg{}", i),
+                  {fmt::format("10.6.{}.1-10.6.{}.6", 1 + i, 1 + i),
+                   fmt::format("10.6.{}.7", pick(4) == 0 ? 2 : 1 + i)},
+                  pick(2) == 0
+                      ? std::vector<std::string>{}
+                      : std::vector<std::string>{fmt::format("fd00:{}::1-fd00:{}::5", i, i)});
         break;
       }
       case 5:
@@ -56,18 +62,25 @@ class Chaos {
         h.policy(n, name, "eg" + std::to_string(1 + (name.back() - '0') % 3),
                  (name.back() - '0') % 2 == 0
                      ? ""
-                     : fmt::format("10.6.{}.{}", 2 + (name.back() - '0') % 3, 1 + (name.back() - '0') % 7),
+                     : fmt::format("10.6.{}.{}", 2 + (name.back() - '0') % 3,
+                                   1 + (name.back() - '0') % 7),
                  pick(3) == 0 ? "db" : "web");
         break;
       }
-      case 9: h.api.remove({Kind::Policy, ns(), fmt::format("p{}", pick(8))}); break;
+      case 9:
+        h.api.remove({Kind::Policy, ns(), fmt::format("p{}", pick(8))});
+        break;
       case 10:
       case 11:
-        h.pod(ns(), fmt::format("pod{}", pick(20)), node(), fmt::format("10.244.0.{}", 1 + pick(200)),
-              pick(2) == 0 ? "web" : "db");
+        h.pod(ns(), fmt::format("pod{}", pick(20)), node(),
+              fmt::format("10.244.0.{}", 1 + pick(200)), pick(2) == 0 ? "web" : "db");
         break;
-      case 12: h.api.remove({Kind::Pod, ns(), fmt::format("pod{}", pick(20))}); break;
-      case 13: h.agents(pick(4) == 0 ? "False" : "True"); break;
+      case 12:
+        h.api.remove({Kind::Pod, ns(), fmt::format("pod{}", pick(20))});
+        break;
+      case 13:
+        h.agents(pick(4) == 0 ? "False" : "True");
+        break;
     }
   }
 };
@@ -131,15 +144,18 @@ void check_settled(const Harness& h) {
     }
     for (const auto& [k, o] : h.api.objects()) {
       const auto* slice = std::get_if<api::EgressEndpointSlice>(&o);
-      if (slice == nullptr || *slice->meta.labels.find(api::kLabelPolicyUid) != p->meta.uid) continue;
+      if (slice == nullptr || *slice->meta.labels.find(api::kLabelPolicyUid) != p->meta.uid)
+        continue;
       for (const auto& e : slice->endpoints) CHECK(found.insert(e.pod).second);
     }
     CHECK(found == wanted);
   }
   for (const auto& [id, g] : entries) CHECK(used.contains(id));
   for (const auto& [key, object] : h.api.objects()) {
-    if (key.kind == Kind::Node) CHECK(h.api.find<api::EgressNode>(Kind::EgressNode, "", key.name) != nullptr);
-    if (key.kind == Kind::EgressNode) CHECK(h.api.find<api::Node>(Kind::Node, "", key.name) != nullptr);
+    if (key.kind == Kind::Node)
+      CHECK(h.api.find<api::EgressNode>(Kind::EgressNode, "", key.name) != nullptr);
+    if (key.kind == Kind::EgressNode)
+      CHECK(h.api.find<api::Node>(Kind::Node, "", key.name) != nullptr);
   }
 }
 
@@ -184,7 +200,8 @@ TEST_CASE("controller: the loss of a node moves its EIPs and nothing else") {
     c.h.ns("ns1");
     c.h.ns("ns2");
     for (int i = 1; i <= 5; ++i) c.h.node(fmt::format("node{}", i));
-    for (int i = 1; i <= 3; ++i) c.h.gateway(fmt::format("eg{}", i), {fmt::format("10.6.{}.0/28", 1 + i)});
+    for (int i = 1; i <= 3; ++i)
+      c.h.gateway(fmt::format("eg{}", i), {fmt::format("10.6.{}.0/28", 1 + i)});
     c.h.restart(1, seed);
     c.h.settle();
     c.h.agents();

@@ -101,7 +101,8 @@ void Harness::shake(std::mt19937& random) {
       events.emplace_back(WriteDone{key_of(write.object), WriteDone::Outcome::Failed, {}});
     } else {
       WriteDone done = api.write(write);
-      if (luck == 1) done = {done.key, WriteDone::Outcome::Failed, {}}; // done, but the answer was lost
+      if (luck == 1)
+        done = {done.key, WriteDone::Outcome::Failed, {}}; // done, but the answer was lost
       events.emplace_back(std::move(done));
     }
   }
@@ -109,7 +110,8 @@ void Harness::shake(std::mt19937& random) {
   // Each watch keeps its order.
   std::stable_sort(events.begin(), events.end(), [](const Event& a, const Event& b) {
     const auto version = [](const Event& e) -> std::uint64_t {
-      if (const auto* u = std::get_if<Upsert>(&e)) return std::stoull(meta_of(u->object).resource_version);
+      if (const auto* u = std::get_if<Upsert>(&e))
+        return std::stoull(meta_of(u->object).resource_version);
       if (const auto* d = std::get_if<Deleted>(&e)) return std::stoull(d->resource_version);
       return 0;
     };
@@ -119,7 +121,8 @@ void Harness::shake(std::mt19937& random) {
   advance(std::chrono::milliseconds(random() % 400));
 }
 
-// --- objects ---------------------------------------------------------------------------------------
+// --- objects
+// ---------------------------------------------------------------------------------------
 
 void Harness::node(const std::string& name, bool ready, bool cordoned, int number) {
   api::Node n;
@@ -132,7 +135,9 @@ void Harness::node(const std::string& name, bool ready, bool cordoned, int numbe
   api.put(n);
 }
 
-void Harness::remove_node(const std::string& name) { api.remove({Kind::Node, "", name}); }
+void Harness::remove_node(const std::string& name) {
+  api.remove({Kind::Node, "", name});
+}
 
 void Harness::gateway(const std::string& name, const std::vector<std::string>& v4,
                       const std::vector<std::string>& v6, const std::string& role) {
@@ -197,7 +202,8 @@ const api::EgressNode& Harness::egress_node(const std::string& name) const {
   return *api.find<api::EgressNode>(Kind::EgressNode, "", name);
 }
 
-std::string Harness::condition(const std::vector<api::Condition>& conditions, const char* type) const {
+std::string Harness::condition(const std::vector<api::Condition>& conditions,
+                               const char* type) const {
   const auto* c = api::find_condition(conditions, type);
   if (c == nullptr) return "";
   return c->status == "True" ? c->status : c->status + " " + c->reason;

@@ -50,7 +50,8 @@ class Harness {
   void agents(const std::string& ready = "True");
 
   [[nodiscard]] const api::EgressGateway& gateway(const std::string& name) const;
-  [[nodiscard]] const api::EgressPolicy& policy(const std::string& ns, const std::string& name) const;
+  [[nodiscard]] const api::EgressPolicy& policy(const std::string& ns,
+                                                const std::string& name) const;
   [[nodiscard]] const api::EgressNode& egress_node(const std::string& name) const;
   [[nodiscard]] std::string condition(const std::vector<api::Condition>& conditions,
                                       const char* type) const; // "True", "False Reason", ""

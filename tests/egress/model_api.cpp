@@ -30,8 +30,9 @@ Object through_json(const Object& object) {
   return std::visit(
       [](const auto& o) -> Object {
         using T = std::decay_t<decltype(o)>;
-        if constexpr (std::is_same_v<T, api::EgressGateway> || std::is_same_v<T, api::EgressPolicy> ||
-                      std::is_same_v<T, api::EgressNode> || std::is_same_v<T, api::EgressClusterInfo> ||
+        if constexpr (std::is_same_v<T, api::EgressGateway> ||
+                      std::is_same_v<T, api::EgressPolicy> || std::is_same_v<T, api::EgressNode> ||
+                      std::is_same_v<T, api::EgressClusterInfo> ||
                       std::is_same_v<T, api::EgressEndpointSlice>) {
           return through_json(o);
         } else {
@@ -128,9 +129,9 @@ void ModelApi::agent(const std::string& node, const std::string& datapath_ready,
   const auto at = objects_.find(key);
   if (at == objects_.end()) return;
   auto egress_node = std::get<api::EgressNode>(at->second);
-  api::set_condition(egress_node.status.conditions,
-                     {"DatapathReady", datapath_ready, "Agent", "", egress_node.meta.generation, {}},
-                     wall);
+  api::set_condition(
+      egress_node.status.conditions,
+      {"DatapathReady", datapath_ready, "Agent", "", egress_node.meta.generation, {}}, wall);
   egress_node.status.parent = parent;
   if (Object(egress_node) != at->second) store(key, egress_node);
 }
@@ -177,7 +178,9 @@ WriteDone ModelApi::write(const Write& write) {
         copy_status(at->second, next);
         break;
       }
-      case WriteVerb::UpdateStatus: copy_status(write.object, next); break;
+      case WriteVerb::UpdateStatus:
+        copy_status(write.object, next);
+        break;
       case WriteVerb::FillGateway: {
         auto& policy = std::get<api::EgressPolicy>(next);
         if (!policy.spec.gateway.empty()) {
@@ -195,14 +198,16 @@ WriteDone ModelApi::write(const Write& write) {
         node.status = std::get<api::EgressNode>(write.object).status;
         node.status.parent = mine.parent;
         node.status.agent = mine.agent;
-        std::erase_if(node.status.conditions, [](const auto& c) { return c.type == "DatapathReady"; });
+        std::erase_if(node.status.conditions,
+                      [](const auto& c) { return c.type == "DatapathReady"; });
         if (const auto* ready = api::find_condition(mine.conditions, "DatapathReady")) {
           node.status.conditions.insert(node.status.conditions.begin(), *ready);
         }
         break;
       }
       case WriteVerb::Create:
-      case WriteVerb::Remove: break;
+      case WriteVerb::Remove:
+        break;
     }
     next = through_json(next);
     if (next != at->second) store(key, std::move(next)); // the real one writes no identical object
@@ -221,7 +226,8 @@ std::optional<Event> ModelApi::next(Kind kind) {
 }
 
 bool ModelApi::has_events() const {
-  return std::any_of(events_.begin(), events_.end(), [](const auto& e) { return !e.second.empty(); });
+  return std::any_of(events_.begin(), events_.end(),
+                     [](const auto& e) { return !e.second.empty(); });
 }
 
 std::vector<Event> ModelApi::lists() {
