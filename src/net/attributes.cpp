@@ -85,8 +85,8 @@ std::optional<Mac> Attributes::mac(std::uint16_t type) const {
 Attributes attributes_of(const nlmsghdr& message, std::size_t header_size) {
   const std::size_t skip = NLMSG_LENGTH(NLMSG_ALIGN(header_size));
   if (message.nlmsg_len <= skip) return {};
-  return Attributes({reinterpret_cast<const std::uint8_t*>(&message) + skip,
-                     message.nlmsg_len - skip});
+  return Attributes(
+      {reinterpret_cast<const std::uint8_t*>(&message) + skip, message.nlmsg_len - skip});
 }
 
 Message::Message(std::uint16_t type, std::uint16_t flags)
@@ -95,8 +95,12 @@ Message::Message(std::uint16_t type, std::uint16_t flags)
   message_->nlmsg_flags = flags;
 }
 
-void Message::be16(std::uint16_t type, std::uint16_t v) { u16(type, htons(v)); }
-void Message::be32(std::uint16_t type, std::uint32_t v) { u32(type, htonl(v)); }
+void Message::be16(std::uint16_t type, std::uint16_t v) {
+  u16(type, htons(v));
+}
+void Message::be32(std::uint16_t type, std::uint32_t v) {
+  u32(type, htonl(v));
+}
 
 void Message::put(std::uint16_t type, std::span<const std::uint8_t> v) {
   if (!mnl_attr_put_check(message_, buffer_.size(), type, v.size(), v.data()))
@@ -118,7 +122,9 @@ nlattr* Message::nest_start(std::uint16_t type) {
   return start;
 }
 
-void Message::nest_end(nlattr* start) { mnl_attr_nest_end(message_, start); }
+void Message::nest_end(nlattr* start) {
+  mnl_attr_nest_end(message_, start);
+}
 
 Bytes Message::bytes() const {
   const auto* begin = reinterpret_cast<const std::uint8_t*>(buffer_.data());

@@ -17,7 +17,8 @@
 // linux/netlink.h; attributes are in host byte order unless a name says otherwise.
 namespace egw::net {
 
-// The attributes of a message or of a nest, by type. What is malformed or too short reads as absent.
+// The attributes of a message or of a nest, by type. What is malformed or too short reads as
+// absent.
 class Attributes {
  public:
   Attributes() = default;
@@ -27,7 +28,8 @@ class Attributes {
   [[nodiscard]] std::optional<std::uint8_t> u8(std::uint16_t type) const;
   [[nodiscard]] std::optional<std::uint16_t> u16(std::uint16_t type) const;
   [[nodiscard]] std::optional<std::uint32_t> u32(std::uint16_t type) const;
-  [[nodiscard]] std::optional<std::uint16_t> be16(std::uint16_t type) const; // returned in host order
+  [[nodiscard]] std::optional<std::uint16_t> be16(
+      std::uint16_t type) const; // returned in host order
   [[nodiscard]] std::optional<std::uint32_t> be32(std::uint16_t type) const;
   [[nodiscard]] std::optional<std::uint64_t> be64(std::uint16_t type) const;
   [[nodiscard]] std::optional<std::string> string(std::uint16_t type) const; // up to the first NUL

@@ -14,7 +14,9 @@ namespace {
 
 constexpr std::uint32_t kFilterBySource = 1; // CTA_FILTER_F_CTA_IP_SRC: not in the public headers
 
-std::uint8_t kernel_family(Family f) { return f == Family::V4 ? AF_INET : AF_INET6; }
+std::uint8_t kernel_family(Family f) {
+  return f == Family::V4 ? AF_INET : AF_INET6;
+}
 
 std::uint16_t message_type(int message) {
   return static_cast<std::uint16_t>(NFNL_SUBSYS_CTNETLINK << 8 | message);
@@ -76,10 +78,12 @@ void put_tuple(Message& m, const Tuple& t, std::uint8_t protocol) {
 }
 
 template <class Keep>
-Result<void> collect(NetlinkSocket& socket, Bytes request, std::vector<Connection>& out, Keep&& keep) {
+Result<void> collect(NetlinkSocket& socket, Bytes request, std::vector<Connection>& out,
+                     Keep&& keep) {
   const auto replies = socket.dump(std::move(request));
   if (!replies)
-    return Error{"read connection tracking entries: " + replies.error().message, replies.error().code};
+    return Error{"read connection tracking entries: " + replies.error().message,
+                 replies.error().code};
   for_each_reply(*replies, [&](const nlmsghdr& h) {
     auto c = decode_connection(h);
     if (c && keep(*c)) out.push_back(*std::move(c));
@@ -128,9 +132,8 @@ Bytes encode_connection_dump_from(const Address& source) {
     m.u32(CTA_FILTER_REPLY_FLAGS, 0);
   });
   m.nest(CTA_TUPLE_ORIG, [&] {
-    m.nest(CTA_TUPLE_IP, [&] {
-      m.address(source.family == Family::V4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, source);
-    });
+    m.nest(CTA_TUPLE_IP,
+           [&] { m.address(source.family == Family::V4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, source); });
   });
   return m.bytes();
 }
@@ -152,8 +155,9 @@ Result<std::vector<Connection>> read_connections_from(NetlinkSocket& socket,
     for (const Address& a : sources)
       if (a.family == family) wanted.insert(a);
     if (wanted.empty()) continue;
-    // The kernel walks its whole table for each dump: with several sources, one dump is cheaper. Its
-    // filter by IPv6 source is not used: up to 6.18 at least it leaves out just what equals the address.
+    // The kernel walks its whole table for each dump: with several sources, one dump is cheaper.
+    // Its filter by IPv6 source is not used: up to 6.18 at least it leaves out just what equals the
+    // address.
     const bool one = wanted.size() == 1 && family == Family::V4;
     Bytes request =
         one ? encode_connection_dump_from(*wanted.begin()) : encode_connection_dump(family);

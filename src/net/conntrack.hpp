@@ -14,7 +14,8 @@
 // Connection tracking entries by ctnetlink. Source: linux/netfilter/nfnetlink_conntrack.h.
 namespace egw::net {
 
-// A message to a value; nothing for other messages, malformed ones, and entries in a zone of their own.
+// A message to a value; nothing for other messages, malformed ones, and entries in a zone of their
+// own.
 [[nodiscard]] std::optional<Connection> decode_connection(const nlmsghdr& message);
 
 [[nodiscard]] Bytes encode_connection_dump(std::optional<Family> family);
@@ -23,8 +24,8 @@ namespace egw::net {
 [[nodiscard]] Bytes encode_connection_dump_from(const Address& source);
 [[nodiscard]] Bytes encode_connection_delete(const Connection& connection);
 
-[[nodiscard]] Result<std::vector<Connection>> read_connections_from(NetlinkSocket& socket,
-                                                                    const std::vector<Address>& sources);
+[[nodiscard]] Result<std::vector<Connection>> read_connections_from(
+    NetlinkSocket& socket, const std::vector<Address>& sources);
 [[nodiscard]] Result<std::vector<Connection>> read_connections_marked(NetlinkSocket& socket,
                                                                       std::uint32_t mark,
                                                                       std::uint32_t mask);

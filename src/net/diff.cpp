@@ -50,7 +50,8 @@ class LinkDiff {
 
   void remove_eips() {
     for (const auto& [key, value] : actual_.addresses)
-      if (value.eip && !desired_.addresses.contains(key)) batch_.before.push_back(DeleteAddress{key});
+      if (value.eip && !desired_.addresses.contains(key))
+        batch_.before.push_back(DeleteAddress{key});
   }
 
   void put_tunnel() {
@@ -71,7 +72,8 @@ class LinkDiff {
 
   void put_neighbours() {
     // A link that gets another MAC forgets its neighbours, permanent ones too.
-    const bool new_mac = actual_.tunnel && desired_.tunnel && actual_.tunnel->mac != desired_.tunnel->mac;
+    const bool new_mac =
+        actual_.tunnel && desired_.tunnel && actual_.tunnel->mac != desired_.tunnel->mac;
     for (const auto& [key, mac] : desired_.neighbours) {
       const auto it = actual_.neighbours.find(key);
       if (lost_with_tunnel() || new_mac || it == actual_.neighbours.end() || it->second != mac)
@@ -88,14 +90,14 @@ class LinkDiff {
     routes_ = as_read_back(desired_.routes);
     for (const auto& [key, value] : routes_) {
       const auto it = actual_.routes.find(key);
-      const bool there = it != actual_.routes.end();
-      const bool lost = lost_with_tunnel() && value.type == RouteType::Unicast;
-      if (there && it->second == value && !lost) continue;
+      const bool stands = it != actual_.routes.end() &&
+                          !(lost_with_tunnel() && it->second.type == RouteType::Unicast);
+      if (stands && it->second == value) continue;
       // IPv6 puts a route of another type beside the old one instead of in its place.
-      const bool beside = there && key.destination.family() == Family::V6 &&
-                          it->second.type != value.type;
+      const bool beside =
+          stands && key.destination.family() == Family::V6 && it->second.type != value.type;
       if (beside) batch_.before.push_back(DeleteRoute{key, it->second});
-      batch_.before.push_back(PutRoute{key, value, there && !beside && !lost});
+      batch_.before.push_back(PutRoute{key, value, stands && !beside});
     }
   }
 
@@ -132,7 +134,8 @@ class LinkDiff {
         if (!desired_.fdb.contains(mac)) batch_.after.push_back(DeleteFdb{mac, peer});
     }
     for (const auto& [key, value] : actual_.addresses)
-      if (!value.eip && !desired_.addresses.contains(key)) batch_.after.push_back(DeleteAddress{key});
+      if (!value.eip && !desired_.addresses.contains(key))
+        batch_.after.push_back(DeleteAddress{key});
     for (const Family family : actual_.forward_accepts)
       if (!desired_.forward_accepts.contains(family))
         batch_.after.push_back(DeleteForwardAccepts{family});

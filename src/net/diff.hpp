@@ -16,44 +16,135 @@
 //   5. routes, rules, neighbours, FDB, links that go
 namespace egw::net {
 
-struct PutTunnel { Vxlan vxlan; bool recreate = false; bool operator==(const PutTunnel&) const = default; };
-struct DeleteTunnel { bool operator==(const DeleteTunnel&) const = default; };
-struct PutAddress { AddressKey key; AddressValue value; bool operator==(const PutAddress&) const = default; };
-struct DeleteAddress { AddressKey key; bool operator==(const DeleteAddress&) const = default; };
-// replace: a route of ours with this key and another value stands. Without it an alien one is an error.
-struct PutRoute { RouteKey key; RouteValue value; bool replace = false; bool operator==(const PutRoute&) const = default; };
-struct DeleteRoute { RouteKey key; RouteValue value; bool operator==(const DeleteRoute&) const = default; };
-struct AddRule { RoutingRule rule; bool operator==(const AddRule&) const = default; };
-struct DeleteRule { RoutingRule rule; bool operator==(const DeleteRule&) const = default; };
-struct PutNeighbour { NeighbourKey key; Mac mac; bool operator==(const PutNeighbour&) const = default; };
-struct DeleteNeighbour { NeighbourKey key; bool operator==(const DeleteNeighbour&) const = default; };
-struct PutFdb { Mac mac; Address peer; bool operator==(const PutFdb&) const = default; };
-struct DeleteFdb { Mac mac; Address peer; bool operator==(const DeleteFdb&) const = default; };
-struct PutForwardAccepts { Family family; bool operator==(const PutForwardAccepts&) const = default; };
-struct DeleteForwardAccepts { Family family; bool operator==(const DeleteForwardAccepts&) const = default; };
+struct PutTunnel {
+  Vxlan vxlan;
+  bool recreate = false;
+  bool operator==(const PutTunnel&) const = default;
+};
+struct DeleteTunnel {
+  bool operator==(const DeleteTunnel&) const = default;
+};
+struct PutAddress {
+  AddressKey key;
+  AddressValue value;
+  bool operator==(const PutAddress&) const = default;
+};
+struct DeleteAddress {
+  AddressKey key;
+  bool operator==(const DeleteAddress&) const = default;
+};
+// replace: a route of ours with this key and another value stands. Without it an alien one is an
+// error.
+struct PutRoute {
+  RouteKey key;
+  RouteValue value;
+  bool replace = false;
+  bool operator==(const PutRoute&) const = default;
+};
+struct DeleteRoute {
+  RouteKey key;
+  RouteValue value;
+  bool operator==(const DeleteRoute&) const = default;
+};
+struct AddRule {
+  RoutingRule rule;
+  bool operator==(const AddRule&) const = default;
+};
+struct DeleteRule {
+  RoutingRule rule;
+  bool operator==(const DeleteRule&) const = default;
+};
+struct PutNeighbour {
+  NeighbourKey key;
+  Mac mac;
+  bool operator==(const PutNeighbour&) const = default;
+};
+struct DeleteNeighbour {
+  NeighbourKey key;
+  bool operator==(const DeleteNeighbour&) const = default;
+};
+struct PutFdb {
+  Mac mac;
+  Address peer;
+  bool operator==(const PutFdb&) const = default;
+};
+struct DeleteFdb {
+  Mac mac;
+  Address peer;
+  bool operator==(const DeleteFdb&) const = default;
+};
+struct PutForwardAccepts {
+  Family family;
+  bool operator==(const PutForwardAccepts&) const = default;
+};
+struct DeleteForwardAccepts {
+  Family family;
+  bool operator==(const DeleteForwardAccepts&) const = default;
+};
 
-using LinkOp = std::variant<PutTunnel, DeleteTunnel, PutAddress, DeleteAddress, PutRoute, DeleteRoute,
-                            AddRule, DeleteRule, PutNeighbour, DeleteNeighbour, PutFdb, DeleteFdb,
-                            PutForwardAccepts, DeleteForwardAccepts>;
+using LinkOp = std::variant<PutTunnel, DeleteTunnel, PutAddress, DeleteAddress, PutRoute,
+                            DeleteRoute, AddRule, DeleteRule, PutNeighbour, DeleteNeighbour, PutFdb,
+                            DeleteFdb, PutForwardAccepts, DeleteForwardAccepts>;
 
 // One step inside the nftables transaction.
-struct AddTable { NftFamily family; bool operator==(const AddTable&) const = default; };
-struct DeleteTable { NftFamily family; bool operator==(const DeleteTable&) const = default; };
-struct AddSet { NftFamily family; std::string name; Set set; bool operator==(const AddSet&) const = default; }; // without its elements
-struct DeleteSet { NftFamily family; std::string name; bool operator==(const DeleteSet&) const = default; };
-struct AddElements { NftFamily family; std::string set; Set shape; std::map<ElementKey, ElementData> elements; bool operator==(const AddElements&) const = default; };
-struct DeleteElements { NftFamily family; std::string set; Set shape; std::map<ElementKey, ElementData> elements; bool operator==(const DeleteElements&) const = default; };
-struct AddChain { NftFamily family; std::string name; std::optional<BaseChain> base; bool operator==(const AddChain&) const = default; };
-struct DeleteChain { NftFamily family; std::string name; bool operator==(const DeleteChain&) const = default; };
-struct ReplaceRules { NftFamily family; std::string chain; std::vector<Rule> rules; bool operator==(const ReplaceRules&) const = default; };
+struct AddTable {
+  NftFamily family;
+  bool operator==(const AddTable&) const = default;
+};
+struct DeleteTable {
+  NftFamily family;
+  bool operator==(const DeleteTable&) const = default;
+};
+struct AddSet {
+  NftFamily family;
+  std::string name;
+  Set set;
+  bool operator==(const AddSet&) const = default;
+}; // without its elements
+struct DeleteSet {
+  NftFamily family;
+  std::string name;
+  bool operator==(const DeleteSet&) const = default;
+};
+struct AddElements {
+  NftFamily family;
+  std::string set;
+  Set shape;
+  std::map<ElementKey, ElementData> elements;
+  bool operator==(const AddElements&) const = default;
+};
+struct DeleteElements {
+  NftFamily family;
+  std::string set;
+  Set shape;
+  std::map<ElementKey, ElementData> elements;
+  bool operator==(const DeleteElements&) const = default;
+};
+struct AddChain {
+  NftFamily family;
+  std::string name;
+  std::optional<BaseChain> base;
+  bool operator==(const AddChain&) const = default;
+};
+struct DeleteChain {
+  NftFamily family;
+  std::string name;
+  bool operator==(const DeleteChain&) const = default;
+};
+struct ReplaceRules {
+  NftFamily family;
+  std::string chain;
+  std::vector<Rule> rules;
+  bool operator==(const ReplaceRules&) const = default;
+};
 
-using NftOp = std::variant<AddTable, DeleteTable, AddSet, DeleteSet, AddElements, DeleteElements, AddChain,
-                           DeleteChain, ReplaceRules>;
+using NftOp = std::variant<AddTable, DeleteTable, AddSet, DeleteSet, AddElements, DeleteElements,
+                           AddChain, DeleteChain, ReplaceRules>;
 
 struct Batch {
-  std::vector<LinkOp> before;   // steps 1 and 2
-  std::vector<NftOp> nft;       // step 3, all or nothing
-  std::vector<LinkOp> after;    // steps 4 and 5
+  std::vector<LinkOp> before; // steps 1 and 2
+  std::vector<NftOp> nft;     // step 3, all or nothing
+  std::vector<LinkOp> after;  // steps 4 and 5
   [[nodiscard]] bool empty() const { return before.empty() && nft.empty() && after.empty(); }
   bool operator==(const Batch&) const = default;
 };

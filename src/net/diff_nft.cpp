@@ -9,7 +9,9 @@ namespace {
 
 using Elements = std::map<ElementKey, ElementData>;
 
-Set shape_of(const Set& set) { return {set.key, set.data, set.interval, set.timeout, {}}; }
+Set shape_of(const Set& set) {
+  return {set.key, set.data, set.interval, set.timeout, {}};
+}
 
 // The next key in order, or nothing after the last one.
 std::optional<Bytes> next_key(Bytes key) {
@@ -71,8 +73,8 @@ class TableDiff {
     }
   }
 
-  // A chain that goes, or whose rules hold on to what goes, is emptied first. Rules of chains that stay
-  // as they are but name a set that is made anew are written again.
+  // A chain that goes, or whose rules hold on to what goes, is emptied first. Rules of chains that
+  // stay as they are but name a set that is made anew are written again.
   void release_chains() {
     for (const auto& [name, chain] : actual_.chains) {
       if (chain.rules.empty()) continue;

@@ -12,7 +12,9 @@ struct Overloaded : F... {
   using F::operator()...;
 };
 
-const char* name(Family f) { return f == Family::V4 ? "IPv4" : "IPv6"; }
+const char* name(Family f) {
+  return f == Family::V4 ? "IPv4" : "IPv6";
+}
 
 std::string set_name(NftFamily family, const std::string& set) {
   return fmt::format("{} set {}", to_string(family), set);
@@ -22,9 +24,12 @@ std::string set_name(NftFamily family, const std::string& set) {
 
 std::string to_string(NftFamily family) {
   switch (family) {
-    case NftFamily::Ip: return "ip";
-    case NftFamily::Ip6: return "ip6";
-    case NftFamily::Arp: return "arp";
+    case NftFamily::Ip:
+      return "ip";
+    case NftFamily::Ip6:
+      return "ip6";
+    case NftFamily::Arp:
+      return "arp";
   }
   return "?";
 }
@@ -43,9 +48,12 @@ std::string to_string(const RoutingRule& r) {
   std::string text = fmt::format("{} pref {}", name(r.family), r.priority);
   if (r.mask != 0) text += fmt::format(" fwmark {:#x}/{:#x}", r.mark, r.mask);
   switch (r.action) {
-    case RuleAction::Lookup: return text + fmt::format(" lookup {}", r.target);
-    case RuleAction::Goto: return text + fmt::format(" goto {}", r.target);
-    case RuleAction::Nop: return text + " nop";
+    case RuleAction::Lookup:
+      return text + fmt::format(" lookup {}", r.target);
+    case RuleAction::Goto:
+      return text + fmt::format(" goto {}", r.target);
+    case RuleAction::Nop:
+      return text + " nop";
   }
   return text;
 }
@@ -125,7 +133,8 @@ std::string to_string(const NftOp& op) {
             return fmt::format("delete {} chain {}", to_string(o.family), o.name);
           },
           [](const ReplaceRules& o) {
-            if (o.rules.empty()) return fmt::format("empty {} chain {}", to_string(o.family), o.chain);
+            if (o.rules.empty())
+              return fmt::format("empty {} chain {}", to_string(o.family), o.chain);
             return fmt::format("write {} rule{} of {} chain {}", o.rules.size(),
                                o.rules.size() == 1 ? "" : "s", to_string(o.family), o.chain);
           },

@@ -22,14 +22,15 @@ bool has_addresses(const Known& known, std::uint32_t index) {
                      [&](const auto& a) { return a.first.first == index; });
 }
 
-// Links without addresses (pods' ends, bridge ports) come and go all the time and concern nobody here.
+// Links without addresses (pods' ends, bridge ports) come and go all the time and concern nobody
+// here.
 bool link_event(const nlmsghdr& message, const Ownership& ownership, Known& known) {
   auto link = decode_link(message);
   if (!link) return false;
   const std::uint32_t index = link->host.index;
   const auto it = known.links.find(index);
-  const bool matters = index == known.tunnel || link->host.name == ownership.device ||
-                       has_addresses(known, index);
+  const bool matters =
+      index == known.tunnel || link->host.name == ownership.device || has_addresses(known, index);
   if (message.nlmsg_type == RTM_DELLINK) {
     if (it == known.links.end()) return false;
     known.forget_link(index);
@@ -101,19 +102,24 @@ const LinkInfo* Known::link(const std::string& name) const {
 bool concerns_us(const nlmsghdr& message, const Ownership& ownership, Known& known) {
   switch (message.nlmsg_type) {
     case RTM_NEWLINK:
-    case RTM_DELLINK: return link_event(message, ownership, known);
+    case RTM_DELLINK:
+      return link_event(message, ownership, known);
     case RTM_NEWADDR:
-    case RTM_DELADDR: return address_event(message, known);
+    case RTM_DELADDR:
+      return address_event(message, known);
     case RTM_NEWROUTE:
-    case RTM_DELROUTE: return route_event(message, ownership, known);
+    case RTM_DELROUTE:
+      return route_event(message, ownership, known);
     case RTM_NEWNEIGH:
-    case RTM_DELNEIGH: return neighbour_event(message, known);
+    case RTM_DELNEIGH:
+      return neighbour_event(message, known);
     case RTM_NEWRULE:
     case RTM_DELRULE: {
       const auto r = decode_routing_rule(message);
       return r && r->protocol == ownership.route_protocol;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -134,12 +140,16 @@ bool nft_concerns_us(const nlmsghdr& message, const Ownership& ownership) {
   }
   if (!ip || table != kIptablesTable) return false;
   switch (type) {
-    case NFT_MSG_DELTABLE: return true;
+    case NFT_MSG_DELTABLE:
+      return true;
     case NFT_MSG_NEWCHAIN:
-    case NFT_MSG_DELCHAIN: return a.string(NFTA_CHAIN_NAME) == kIptablesForward;
+    case NFT_MSG_DELCHAIN:
+      return a.string(NFTA_CHAIN_NAME) == kIptablesForward;
     case NFT_MSG_NEWRULE:
-    case NFT_MSG_DELRULE: return a.string(NFTA_RULE_CHAIN) == kIptablesForward;
-    default: return false;
+    case NFT_MSG_DELRULE:
+      return a.string(NFTA_RULE_CHAIN) == kIptablesForward;
+    default:
+      return false;
   }
 }
 

@@ -27,7 +27,9 @@ constexpr std::array<std::string_view, 8> kMetaKeys{"mark",    "iif",     "oif",
 constexpr std::array<std::string_view, 4> kCtKeys{"state", "direction", "status", "mark"};
 constexpr std::array<std::string_view, 6> kCmpOps{"eq", "neq", "lt", "lte", "gt", "gte"};
 
-std::string hex(const Bytes& bytes) { return fmt::format("0x{:02x}", fmt::join(bytes, "")); }
+std::string hex(const Bytes& bytes) {
+  return fmt::format("0x{:02x}", fmt::join(bytes, ""));
+}
 
 std::string text(const Expr& e) {
   using namespace expr;
@@ -37,15 +39,22 @@ std::string text(const Expr& e) {
             return fmt::format("payload {}b @ {} + {} => {}", x.len, name(kBases, x.base), x.offset,
                                x.dreg);
           },
-          [](const MetaLoad& x) { return fmt::format("meta {} => {}", name(kMetaKeys, x.key), x.dreg); },
-          [](const MetaSet& x) { return fmt::format("meta set {} = {}", name(kMetaKeys, x.key), x.sreg); },
+          [](const MetaLoad& x) {
+            return fmt::format("meta {} => {}", name(kMetaKeys, x.key), x.dreg);
+          },
+          [](const MetaSet& x) {
+            return fmt::format("meta set {} = {}", name(kMetaKeys, x.key), x.sreg);
+          },
           [](const CtLoad& x) { return fmt::format("ct {} => {}", name(kCtKeys, x.key), x.dreg); },
-          [](const CtSet& x) { return fmt::format("ct set {} = {}", name(kCtKeys, x.key), x.sreg); },
+          [](const CtSet& x) {
+            return fmt::format("ct set {} = {}", name(kCtKeys, x.key), x.sreg);
+          },
           [](const Cmp& x) {
             return fmt::format("cmp {} {} {}", name(kCmpOps, x.op), x.sreg, hex(x.data));
           },
           [](const Bitwise& x) {
-            return fmt::format("bitwise {} = ({} & {}) ^ {}", x.dreg, x.sreg, hex(x.mask), hex(x.flip));
+            return fmt::format("bitwise {} = ({} & {}) ^ {}", x.dreg, x.sreg, hex(x.mask),
+                               hex(x.flip));
           },
           [](const Lookup& x) {
             return fmt::format("lookup {} in {}{}{}", x.sreg, x.invert ? "not " : "", x.set,
@@ -74,11 +83,16 @@ std::string text(const Expr& e) {
 
 std::string to_string(const Verdict& verdict) {
   switch (verdict.kind) {
-    case VerdictKind::Drop: return "drop";
-    case VerdictKind::Accept: return "accept";
-    case VerdictKind::Jump: return "jump " + verdict.chain;
-    case VerdictKind::Goto: return "goto " + verdict.chain;
-    case VerdictKind::Return: return "return";
+    case VerdictKind::Drop:
+      return "drop";
+    case VerdictKind::Accept:
+      return "accept";
+    case VerdictKind::Jump:
+      return "jump " + verdict.chain;
+    case VerdictKind::Goto:
+      return "goto " + verdict.chain;
+    case VerdictKind::Return:
+      return "return";
   }
   return "?";
 }

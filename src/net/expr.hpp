@@ -6,14 +6,16 @@
 #include <variant>
 #include <vector>
 
-// The nftables expressions that egw uses, as plain values: what a rule is in the kernel, not what the
-// nft tool writes. Source: linux/netfilter/nf_tables.h. A rule read back from the kernel decodes to
-// values equal to those it was made from; a foreign expression decodes to `Unknown`, equal to nothing
-// that we write. Registers are 1..4 (NFT_REG_1.., 16 bytes each) or 8..23 (NFT_REG32_00.., 4 bytes), in
-// the form that the kernel dumps: 32-bit registers that start a 128-bit one are written as 1..4.
+// The nftables expressions that egw uses, as plain values: what a rule is in the kernel, not what
+// the nft tool writes. Source: linux/netfilter/nf_tables.h. A rule read back from the kernel
+// decodes to values equal to those it was made from; a foreign expression decodes to `Unknown`,
+// equal to nothing that we write. Registers are 1..4 (NFT_REG_1.., 16 bytes each) or 8..23
+// (NFT_REG32_00.., 4 bytes), in the form that the kernel dumps: 32-bit registers that start a
+// 128-bit one are written as 1..4.
 namespace egw::net {
 
-using Bytes = std::vector<std::uint8_t>; // as on the wire; host order for marks, ids, indices (as nft)
+using Bytes =
+    std::vector<std::uint8_t>; // as on the wire; host order for marks, ids, indices (as nft)
 
 enum class VerdictKind : std::int8_t { Drop, Accept, Jump, Goto, Return };
 struct Verdict {
@@ -119,10 +121,11 @@ struct Unknown {
 
 } // namespace expr
 
-using Expr = std::variant<expr::Payload, expr::MetaLoad, expr::MetaSet, expr::CtLoad, expr::CtSet,
-                          expr::Cmp, expr::Bitwise, expr::Lookup, expr::Immediate, expr::Decide,
-                          expr::Snat, expr::Notrack, expr::FibAddrType, expr::TcpMssLoad,
-                          expr::TcpMssSet, expr::RouteMss, expr::Byteorder, expr::Counter, expr::Unknown>;
+using Expr =
+    std::variant<expr::Payload, expr::MetaLoad, expr::MetaSet, expr::CtLoad, expr::CtSet, expr::Cmp,
+                 expr::Bitwise, expr::Lookup, expr::Immediate, expr::Decide, expr::Snat,
+                 expr::Notrack, expr::FibAddrType, expr::TcpMssLoad, expr::TcpMssSet,
+                 expr::RouteMss, expr::Byteorder, expr::Counter, expr::Unknown>;
 
 using Rule = std::vector<Expr>;
 

@@ -7,7 +7,9 @@
 namespace egw::net {
 namespace {
 
-NftFamily nft_family(Family f) { return f == Family::V4 ? NftFamily::Ip : NftFamily::Ip6; }
+NftFamily nft_family(Family f) {
+  return f == Family::V4 ? NftFamily::Ip : NftFamily::Ip6;
+}
 
 Result<void> finish(NftBatch& batch, const char* what) {
   const auto refusals = batch.send();
@@ -27,7 +29,8 @@ Rule forward_accept(const std::string& device, bool input) {
           expr::Decide{{VerdictKind::Accept, ""}}};
 }
 
-ForwardAccepts find_forward_accepts(NetlinkSocket& socket, Family family, const std::string& device) {
+ForwardAccepts find_forward_accepts(NetlinkSocket& socket, Family family,
+                                    const std::string& device) {
   const Rule input = forward_accept(device, true), output = forward_accept(device, false);
   ForwardAccepts found;
   for (const RuleOfChain& r :
@@ -50,7 +53,8 @@ Result<void> put_forward_accepts(NetlinkSocket& socket, Family family, const std
   return finish(batch, "insert into iptables' FORWARD chain");
 }
 
-Result<void> delete_forward_accepts(NetlinkSocket& socket, Family family, const std::string& device) {
+Result<void> delete_forward_accepts(NetlinkSocket& socket, Family family,
+                                    const std::string& device) {
   const ForwardAccepts found = find_forward_accepts(socket, family, device);
   if (found.input.empty() && found.output.empty()) return {};
   NftBatch batch(socket);

@@ -10,8 +10,8 @@
 #include "net/state.hpp"
 
 // The two accepts in iptables-nft's filter table. A policy of DROP in its FORWARD chain cannot be
-// overridden from another table; and what stands in that table must have exactly the form that iptables
-// itself writes, or iptables-save calls the whole table incompatible.
+// overridden from another table; and what stands in that table must have exactly the form that
+// iptables itself writes, or iptables-save calls the whole table incompatible.
 namespace egw::net {
 
 inline constexpr const char* kIptablesTable = "filter";

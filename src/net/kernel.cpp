@@ -23,8 +23,8 @@ namespace egw::net {
 namespace {
 
 constexpr int kLooks = 10; // while others change our tables under our eyes
-constexpr std::array kRouteGroups{RTNLGRP_LINK,        RTNLGRP_NEIGH,       RTNLGRP_IPV4_IFADDR,
-                                  RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,  RTNLGRP_IPV6_ROUTE,
+constexpr std::array kRouteGroups{RTNLGRP_LINK,        RTNLGRP_NEIGH,      RTNLGRP_IPV4_IFADDR,
+                                  RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,
                                   RTNLGRP_IPV4_RULE,   RTNLGRP_IPV6_RULE};
 constexpr std::array kNftGroups{NFNLGRP_NFTABLES};
 
@@ -101,8 +101,9 @@ Observation Kernel::observe() {
     // Another generation may be another's tables or our own lease: only what concerns us counts.
     if (nft_generation(impl_->netfilter) == before || !impl_->drain_nft_events()) return seen;
   }
-  throw std::system_error(EAGAIN, std::system_category(),
-                          "nftables table " + impl_->own.table + " changes faster than it can be read");
+  throw std::system_error(
+      EAGAIN, std::system_category(),
+      "nftables table " + impl_->own.table + " changes faster than it can be read");
 }
 
 std::vector<Error> Kernel::apply(const Batch& batch) {
@@ -115,7 +116,8 @@ std::vector<Error> Kernel::apply(const Batch& batch) {
     // EIPs would be open without their rules, and the rules that stayed still need what would go.
     if (!batch.after.empty())
       errors.push_back({fmt::format("{} steps that follow the nftables transaction were not taken, "
-                                    "the first: {}", batch.after.size(), to_string(batch.after[0])),
+                                    "the first: {}",
+                                    batch.after.size(), to_string(batch.after[0])),
                         ECANCELED});
     return errors;
   }
@@ -126,11 +128,13 @@ std::vector<Error> Kernel::apply(const Batch& batch) {
 
 Result<void> Kernel::announce(const std::string& link, const std::vector<Address>& addresses) {
   const auto answer = impl_->route.get(encode_link_get(link));
-  if (!answer) return Error{"announce on " + link + ": " + answer.error().message, answer.error().code};
+  if (!answer)
+    return Error{"announce on " + link + ": " + answer.error().message, answer.error().code};
   const auto info = decode_link(*reinterpret_cast<const nlmsghdr*>(answer->data()));
   if (!info || !info->ethernet)
-    return Error{"announce on " + link + ": it is not an Ethernet link and has no neighbours to tell",
-                 EAFNOSUPPORT};
+    return Error{
+        "announce on " + link + ": it is not an Ethernet link and has no neighbours to tell",
+        EAFNOSUPPORT};
   const auto sent = send_frames(info->host.index, announcement_frames(addresses, info->host.mac));
   if (!sent) return Error{"announce on " + link + ": " + sent.error().message, sent.error().code};
   return {};
@@ -148,7 +152,9 @@ Result<void> Kernel::forget(const std::vector<Connection>& connections) {
   return delete_connections(impl_->netfilter, connections);
 }
 
-int Kernel::event_fd() const { return impl_->epoll.get(); }
+int Kernel::event_fd() const {
+  return impl_->epoll.get();
+}
 
 bool Kernel::drain_events() {
   impl_->take_route_events(false);

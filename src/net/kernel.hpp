@@ -24,26 +24,32 @@ class Kernel {
   [[nodiscard]] Observation observe();
 
   // Carries a batch out. Every error is mapped back to its operation (extended ACK text included).
-  // Operations that do not depend on a failed one are still tried; the nftables part is all or nothing.
-  // If an EIP address' protection (step 3) fails, the EIP addresses of step 4 are not added.
-  // "Already there" when adding and "not there" when deleting are success.
+  // Operations that do not depend on a failed one are still tried; the nftables part is all or
+  // nothing. If an EIP address' protection (step 3) fails, the EIP addresses of step 4 are not
+  // added. "Already there" when adding and "not there" when deleting are success.
   [[nodiscard]] std::vector<Error> apply(const Batch& batch);
 
   // Announces addresses that were just taken over: gratuitous ARP (RFC 5227 section 3, request and
-  // reply form) or unsolicited Neighbor Advertisement with override (RFC 4861 section 7.2.6) on `link`.
-  [[nodiscard]] Result<void> announce(const std::string& link, const std::vector<Address>& addresses);
+  // reply form) or unsolicited Neighbor Advertisement with override (RFC 4861 section 7.2.6) on
+  // `link`.
+  [[nodiscard]] Result<void> announce(const std::string& link,
+                                      const std::vector<Address>& addresses);
 
-  // Connection tracking entries whose original source is one of `sources`, or whose mark & mask equals
-  // `mark`; both families. The dump is filtered by the kernel where it can.
-  [[nodiscard]] Result<std::vector<Connection>> connections_from(const std::vector<Address>& sources);
-  [[nodiscard]] Result<std::vector<Connection>> connections_marked(std::uint32_t mark, std::uint32_t mask);
-  // Deletes exactly these entries (by original tuple and, where the kernel has it, id). Gone already is success.
+  // Connection tracking entries whose original source is one of `sources`, or whose mark & mask
+  // equals `mark`; both families. The dump is filtered by the kernel where it can.
+  [[nodiscard]] Result<std::vector<Connection>> connections_from(
+      const std::vector<Address>& sources);
+  [[nodiscard]] Result<std::vector<Connection>> connections_marked(std::uint32_t mark,
+                                                                   std::uint32_t mask);
+  // Deletes exactly these entries (by original tuple and, where the kernel has it, id). Gone
+  // already is success.
   [[nodiscard]] Result<void> forget(const std::vector<Connection>& connections);
 
-  // Readable when something changed in the kernel (links, addresses, rules, routes, neighbours, nftables).
+  // Readable when something changed in the kernel (links, addresses, rules, routes, neighbours,
+  // nftables).
   [[nodiscard]] int event_fd() const;
-  // Drains what came; true when a full look is due: a change that is not our own and that may concern
-  // us, or messages were lost (ENOBUFS).
+  // Drains what came; true when a full look is due: a change that is not our own and that may
+  // concern us, or messages were lost (ENOBUFS).
   [[nodiscard]] bool drain_events();
 
  private:
@@ -51,9 +57,9 @@ class Kernel {
   std::unique_ptr<Impl> impl_;
 };
 
-// The lease: an element with a timeout in the set `alive` of each of our tables, whose absence closes
-// ARP and neighbour answers, de-NAT and SNAT for all EIPs of this node (failover.md, "Fencing"). Has a
-// socket of its own: a guard thread may use it while the core thread uses Kernel.
+// The lease: an element with a timeout in the set `alive` of each of our tables, whose absence
+// closes ARP and neighbour answers, de-NAT and SNAT for all EIPs of this node (failover.md,
+// "Fencing"). Has a socket of its own: a guard thread may use it while the core thread uses Kernel.
 class Lease {
  public:
   explicit Lease(Ownership ownership);
@@ -62,8 +68,8 @@ class Lease {
   Lease& operator=(const Lease&) = delete;
 
   // Sets the time that is left, longer or shorter than before (add, delete, add in one transaction:
-  // kernels before 6.5 keep the old timeout when an element is added again). Fails with ENOENT while
-  // the tables are not there yet.
+  // kernels before 6.5 keep the old timeout when an element is added again). Fails with ENOENT
+  // while the tables are not there yet.
   [[nodiscard]] Result<void> refresh(Duration time_left);
   [[nodiscard]] Result<void> withdraw();
   [[nodiscard]] Result<Duration> left(); // 0 when it has run out

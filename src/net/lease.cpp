@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <libnftnl/common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
-#include <libnftnl/common.h>
 
 #include <algorithm>
 #include <set>
@@ -25,9 +25,8 @@ Bytes encode_lease_get(NftFamily family, const std::string& table) {
   m.string(NFTA_SET_ELEM_LIST_TABLE, table);
   m.string(NFTA_SET_ELEM_LIST_SET, kLeaseSet);
   m.nest(NFTA_SET_ELEM_LIST_ELEMENTS, [&] {
-    m.nest(NFTA_LIST_ELEM, [&] {
-      m.nest(NFTA_SET_ELEM_KEY, [&] { m.u8(NFTA_DATA_VALUE, nfproto(family)); });
-    });
+    m.nest(NFTA_LIST_ELEM,
+           [&] { m.nest(NFTA_SET_ELEM_KEY, [&] { m.u8(NFTA_DATA_VALUE, nfproto(family)); }); });
   });
   return m.bytes();
 }
@@ -38,8 +37,8 @@ struct Lease::Impl {
   Ownership own;
   NetlinkSocket socket{NETLINK_NETFILTER};
 
-  // A refresh or, with 0, a withdrawal, in each of our tables that has the set. Adding first makes the
-  // deletion succeed whether the element is there or not.
+  // A refresh or, with 0, a withdrawal, in each of our tables that has the set. Adding first makes
+  // the deletion succeed whether the element is there or not.
   Result<void> set_time(std::uint64_t ms) {
     std::set<NftFamily> families(kFamilies.begin(), kFamilies.end());
     for (;;) {

@@ -18,8 +18,9 @@ namespace egw::net {
 namespace {
 
 constexpr Mac kBroadcast{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
-constexpr Mac kAllNodesMac{{0x33, 0x33, 0, 0, 0, 1}};                                  // RFC 2464
-constexpr std::array<std::uint8_t, 16> kAllNodes{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+constexpr Mac kAllNodesMac{{0x33, 0x33, 0, 0, 0, 1}}; // RFC 2464
+constexpr std::array<std::uint8_t, 16> kAllNodes{0xff, 0x02, 0, 0, 0, 0, 0, 0,
+                                                 0,    0,    0, 0, 0, 0, 0, 1};
 constexpr std::size_t kAdvertisementLength = 32; // header 4, flags 4, target 16, option 8
 
 class Frame {
@@ -35,7 +36,8 @@ class Frame {
     return *this;
   }
   Frame& address(const Address& a) {
-    bytes_.insert(bytes_.end(), a.bytes.begin(), a.bytes.begin() + static_cast<std::ptrdiff_t>(a.size()));
+    bytes_.insert(bytes_.end(), a.bytes.begin(),
+                  a.bytes.begin() + static_cast<std::ptrdiff_t>(a.size()));
     return *this;
   }
   [[nodiscard]] Bytes take() { return std::move(bytes_); }
@@ -55,10 +57,16 @@ std::uint16_t checksum(const Bytes& data) {
 Bytes advertisement(const Address& address, const Mac& mac, std::uint16_t sum) {
   constexpr unsigned override_flag = 0x20;
   return Frame()
-      .u8(ND_NEIGHBOR_ADVERT).u8(0).u16(sum)
-      .u8(override_flag).u8(0).u16(0)
+      .u8(ND_NEIGHBOR_ADVERT)
+      .u8(0)
+      .u16(sum)
+      .u8(override_flag)
+      .u8(0)
+      .u16(0)
       .address(address)
-      .u8(ND_OPT_TARGET_LINKADDR).u8(1).all(mac.bytes)
+      .u8(ND_OPT_TARGET_LINKADDR)
+      .u8(1)
+      .all(mac.bytes)
       .take();
 }
 
@@ -67,23 +75,44 @@ Bytes advertisement(const Address& address, const Mac& mac, std::uint16_t sum) {
 Bytes gratuitous_arp(const Address& address, const Mac& mac, bool reply) {
   const Mac nobody{};
   return Frame()
-      .all(kBroadcast.bytes).all(mac.bytes).u16(ETHERTYPE_ARP)
-      .u16(1).u16(ETHERTYPE_IP).u8(6).u8(4).u16(reply ? 2 : 1)
-      .all(mac.bytes).address(address)
-      .all(reply ? kBroadcast.bytes : nobody.bytes).address(address)
+      .all(kBroadcast.bytes)
+      .all(mac.bytes)
+      .u16(ETHERTYPE_ARP)
+      .u16(1)
+      .u16(ETHERTYPE_IP)
+      .u8(6)
+      .u8(4)
+      .u16(reply ? 2 : 1)
+      .all(mac.bytes)
+      .address(address)
+      .all(reply ? kBroadcast.bytes : nobody.bytes)
+      .address(address)
       .take();
 }
 
 Bytes unsolicited_advertisement(const Address& address, const Mac& mac) {
   const Bytes pseudo = Frame()
-                           .address(address).all(kAllNodes)
-                           .u16(0).u16(kAdvertisementLength).u16(0).u8(0).u8(IPPROTO_ICMPV6)
+                           .address(address)
+                           .all(kAllNodes)
+                           .u16(0)
+                           .u16(kAdvertisementLength)
+                           .u16(0)
+                           .u8(0)
+                           .u8(IPPROTO_ICMPV6)
                            .all(advertisement(address, mac, 0))
                            .take();
   return Frame()
-      .all(kAllNodesMac.bytes).all(mac.bytes).u16(ETHERTYPE_IPV6)
-      .u8(0x60).u8(0).u16(0).u16(kAdvertisementLength).u8(IPPROTO_ICMPV6).u8(255)
-      .address(address).all(kAllNodes)
+      .all(kAllNodesMac.bytes)
+      .all(mac.bytes)
+      .u16(ETHERTYPE_IPV6)
+      .u8(0x60)
+      .u8(0)
+      .u16(0)
+      .u16(kAdvertisementLength)
+      .u8(IPPROTO_ICMPV6)
+      .u8(255)
+      .address(address)
+      .all(kAllNodes)
       .all(advertisement(address, mac, checksum(pseudo)))
       .take();
 }

@@ -11,7 +11,8 @@
 // Announcements of addresses, as Ethernet frames. Sources: RFC 826, RFC 5227, RFC 4861.
 namespace egw::net {
 
-// RFC 5227 section 3: some hosts update from requests alone, some from replies alone; both are sent.
+// RFC 5227 section 3: some hosts update from requests alone, some from replies alone; both are
+// sent.
 [[nodiscard]] Bytes gratuitous_arp(const Address& address, const Mac& mac, bool reply);
 // RFC 4861 section 7.2.6: to all nodes, with Override, from the address itself.
 [[nodiscard]] Bytes unsolicited_advertisement(const Address& address, const Mac& mac);
@@ -19,7 +20,8 @@ namespace egw::net {
 [[nodiscard]] std::vector<Bytes> announcement_frames(const std::vector<Address>& addresses,
                                                      const Mac& mac);
 
-// Sends frames out of a link, in order. Fails with the errno of send, ENETDOWN where the link is down.
+// Sends frames out of a link, in order. Fails with the errno of send, ENETDOWN where the link is
+// down.
 [[nodiscard]] Result<void> send_frames(std::uint32_t index, const std::vector<Bytes>& frames);
 
 } // namespace egw::net

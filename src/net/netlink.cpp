@@ -30,7 +30,9 @@ OwnPorts& own_ports() {
   return ports;
 }
 
-nlmsghdr& header(Bytes& message) { return *reinterpret_cast<nlmsghdr*>(message.data()); }
+nlmsghdr& header(Bytes& message) {
+  return *reinterpret_cast<nlmsghdr*>(message.data());
+}
 
 void set_option(int fd, int level, int option, int value) {
   // Older kernels lack some: all of them only make answers better or cheaper.
@@ -66,7 +68,9 @@ bool is_own_port(int bus, std::uint32_t port) {
   return own.ports.contains({bus, port});
 }
 
-void NetlinkSocket::SocketCloser::operator()(mnl_socket* s) const { mnl_socket_close(s); }
+void NetlinkSocket::SocketCloser::operator()(mnl_socket* s) const {
+  mnl_socket_close(s);
+}
 
 NetlinkSocket::NetlinkSocket(int bus, std::span<const int> groups)
     : bus_(bus), socket_(mnl_socket_open2(bus, SOCK_CLOEXEC)), buffer_(kReceiveBuffer) {
@@ -79,7 +83,8 @@ NetlinkSocket::NetlinkSocket(int bus, std::span<const int> groups)
   set_option(fd(), SOL_NETLINK, NETLINK_CAP_ACK, 1);
   if (bus == NETLINK_ROUTE) set_option(fd(), SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
   set_option(fd(), SOL_SOCKET, SO_RCVBUFFORCE, kSocketReceiveBuffer);
-  // The kernel answers at once; a request that hangs for ten seconds is an error, not a reason to wait.
+  // The kernel answers at once; a request that hangs for ten seconds is an error, not a reason to
+  // wait.
   const timeval limit{.tv_sec = 10, .tv_usec = 0};
   check_errno(setsockopt(fd(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), "SO_RCVTIMEO");
   if (mnl_socket_bind(socket_.get(), 0, MNL_SOCKET_AUTOPID) < 0) fail("bind");
@@ -99,7 +104,9 @@ NetlinkSocket::~NetlinkSocket() {
   if (it != own.ports.end()) own.ports.erase(it);
 }
 
-int NetlinkSocket::fd() const { return mnl_socket_get_fd(socket_.get()); }
+int NetlinkSocket::fd() const {
+  return mnl_socket_get_fd(socket_.get());
+}
 
 std::uint32_t NetlinkSocket::reserve_seq(std::uint32_t count) {
   const std::uint32_t first = seq_ + 1;
@@ -111,8 +118,8 @@ void NetlinkSocket::send(std::span<const std::uint8_t> data) {
   // The kernel refuses what is larger than the send buffer; doubling it covers its own bookkeeping.
   if (data.size() > 64 * 1024 && data.size() * 2 > send_buffer_) {
     send_buffer_ = data.size() * 2;
-    set_option(fd(), SOL_SOCKET, SO_SNDBUFFORCE, static_cast<int>(std::min<std::size_t>(
-                                                     send_buffer_, 1U << 30U)));
+    set_option(fd(), SOL_SOCKET, SO_SNDBUFFORCE,
+               static_cast<int>(std::min<std::size_t>(send_buffer_, 1U << 30U)));
   }
   if (mnl_socket_sendto(socket_.get(), data.data(), data.size()) < 0)
     throw std::system_error(errno, std::system_category(), "send a netlink request");
@@ -120,7 +127,8 @@ void NetlinkSocket::send(std::span<const std::uint8_t> data) {
 
 NetlinkSocket::Received NetlinkSocket::receive(bool wait) {
   for (;;) {
-    const ssize_t n = recv(fd(), buffer_.data(), buffer_.size(), MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
+    const ssize_t n =
+        recv(fd(), buffer_.data(), buffer_.size(), MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
     if (n >= 0 && static_cast<std::size_t>(n) <= buffer_.size()) {
       received_ = {buffer_.data(), static_cast<std::size_t>(n)};
       return Received::Data;
@@ -276,9 +284,14 @@ Replies NetlinkSocket::receive_events(bool& lost) {
   Replies events;
   for (;;) {
     switch (receive(false)) {
-      case Received::Nothing: return events;
-      case Received::Overrun: lost = true; break;
-      case Received::Data: events.emplace_back(received_.begin(), received_.end()); break;
+      case Received::Nothing:
+        return events;
+      case Received::Overrun:
+        lost = true;
+        break;
+      case Received::Data:
+        events.emplace_back(received_.begin(), received_.end());
+        break;
     }
   }
 }

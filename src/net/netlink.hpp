@@ -13,9 +13,9 @@
 
 struct mnl_socket;
 
-// A netlink socket of the calling thread's network namespace: requests with sequence numbers and extended
-// ACKs, dumps that notice when they were interrupted. Throws std::system_error where the socket itself
-// fails; what the kernel says to a request is a value. Source: linux/netlink.h.
+// A netlink socket of the calling thread's network namespace: requests with sequence numbers and
+// extended ACKs, dumps that notice when they were interrupted. Throws std::system_error where the
+// socket itself fails; what the kernel says to a request is a value. Source: linux/netlink.h.
 namespace egw::net {
 
 // What the kernel answered to one message that it refused.
@@ -48,8 +48,8 @@ class NetlinkSocket {
 
   [[nodiscard]] int fd() const;
 
-  // Sends the messages (NLM_F_REQUEST and NLM_F_ACK are added) and waits for every ACK. Each message is
-  // tried, whatever became of those before it.
+  // Sends the messages (NLM_F_REQUEST and NLM_F_ACK are added) and waits for every ACK. Each
+  // message is tried, whatever became of those before it.
   [[nodiscard]] std::vector<Refusal> transact(std::vector<Bytes> messages);
 
   // One request, answered by one message. ENOENT and the like are the error's code.
@@ -58,8 +58,8 @@ class NetlinkSocket {
   // A dump, begun anew while it is interrupted, at most 20 times. A refusal is the error's code.
   [[nodiscard]] Result<Replies> dump(Bytes request);
 
-  // A nfnetlink batch whose messages are numbered from `first_seq`; index in a Refusal counts from there.
-  // The kernel handles it before send returns, so all answers are there afterwards.
+  // A nfnetlink batch whose messages are numbered from `first_seq`; index in a Refusal counts from
+  // there. The kernel handles it before send returns, so all answers are there afterwards.
   [[nodiscard]] std::vector<Refusal> send_batch(std::span<const std::uint8_t> batch,
                                                 std::uint32_t first_seq);
   // Reserves `count` sequence numbers and returns the first.
@@ -88,8 +88,8 @@ class NetlinkSocket {
   std::span<const std::uint8_t> received_;
 };
 
-// Whether a port id belongs to one of this process' sockets on that bus: notifications carry the port id
-// of whoever caused them.
+// Whether a port id belongs to one of this process' sockets on that bus: notifications carry the
+// port id of whoever caused them.
 [[nodiscard]] bool is_own_port(int bus, std::uint32_t port);
 
 } // namespace egw::net

@@ -20,34 +20,35 @@ bool deletes(const NftOp& op) {
 
 // `gone`: steps whose object was found missing by an earlier try.
 void write_step(NftBatch& batch, const std::string& table, const NftOp& op, bool gone) {
-  std::visit(
-      Overloaded{
-          [&](const AddTable& o) { batch.add_table(o.family, table); },
-          [&](const DeleteTable& o) {
-            if (!gone) batch.delete_table(o.family, table);
-          },
-          [&](const AddSet& o) { batch.add_set(o.family, table, o.name, o.set); },
-          [&](const DeleteSet& o) {
-            if (!gone) batch.delete_set(o.family, table, o.name);
-          },
-          [&](const AddElements& o) {
-            batch.change_elements(o.family, table, o.set, o.shape, o.elements, true);
-          },
-          [&](const DeleteElements& o) {
-            // Some of them are gone: with all added first, deleting them finds every one.
-            if (gone) batch.change_elements(o.family, table, o.set, o.shape, o.elements, true);
-            batch.change_elements(o.family, table, o.set, o.shape, o.elements, false);
-          },
-          [&](const AddChain& o) { batch.add_chain(o.family, table, o.name, o.base); },
-          [&](const DeleteChain& o) {
-            if (!gone) batch.delete_chain(o.family, table, o.name);
-          },
-          [&](const ReplaceRules& o) {
-            batch.flush_chain(o.family, table, o.chain);
-            for (const Rule& rule : o.rules) batch.append_rule(o.family, table, o.chain, rule);
-          },
-      },
-      op);
+  std::visit(Overloaded{
+                 [&](const AddTable& o) { batch.add_table(o.family, table); },
+                 [&](const DeleteTable& o) {
+                   if (!gone) batch.delete_table(o.family, table);
+                 },
+                 [&](const AddSet& o) { batch.add_set(o.family, table, o.name, o.set); },
+                 [&](const DeleteSet& o) {
+                   if (!gone) batch.delete_set(o.family, table, o.name);
+                 },
+                 [&](const AddElements& o) {
+                   batch.change_elements(o.family, table, o.set, o.shape, o.elements, true);
+                 },
+                 [&](const DeleteElements& o) {
+                   // Some of them are gone: with all added first, deleting them finds every one.
+                   if (gone)
+                     batch.change_elements(o.family, table, o.set, o.shape, o.elements, true);
+                   batch.change_elements(o.family, table, o.set, o.shape, o.elements, false);
+                 },
+                 [&](const AddChain& o) { batch.add_chain(o.family, table, o.name, o.base); },
+                 [&](const DeleteChain& o) {
+                   if (!gone) batch.delete_chain(o.family, table, o.name);
+                 },
+                 [&](const ReplaceRules& o) {
+                   batch.flush_chain(o.family, table, o.chain);
+                   for (const Rule& rule : o.rules)
+                     batch.append_rule(o.family, table, o.chain, rule);
+                 },
+             },
+             op);
 }
 
 std::vector<Refusal> try_batch(NetlinkSocket& socket, const std::string& table,

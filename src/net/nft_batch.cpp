@@ -21,11 +21,16 @@ std::uint32_t hook_number(NftFamily family, Hook hook) {
   if (family == NftFamily::Arp)
     return hook == Hook::Input ? NF_ARP_IN : hook == Hook::Output ? NF_ARP_OUT : NF_ARP_FORWARD;
   switch (hook) {
-    case Hook::Prerouting: return NF_INET_PRE_ROUTING;
-    case Hook::Input: return NF_INET_LOCAL_IN;
-    case Hook::Forward: return NF_INET_FORWARD;
-    case Hook::Output: return NF_INET_LOCAL_OUT;
-    case Hook::Postrouting: return NF_INET_POST_ROUTING;
+    case Hook::Prerouting:
+      return NF_INET_PRE_ROUTING;
+    case Hook::Input:
+      return NF_INET_LOCAL_IN;
+    case Hook::Forward:
+      return NF_INET_FORWARD;
+    case Hook::Output:
+      return NF_INET_LOCAL_OUT;
+    case Hook::Postrouting:
+      return NF_INET_POST_ROUTING;
   }
   return NF_INET_NUMHOOKS;
 }
@@ -45,8 +50,8 @@ char* NftBatch::room() {
 }
 
 void NftBatch::message(int type, NftFamily family, std::uint16_t flags, const Fill& fill) {
-  nlmsghdr* h = nftnl_nlmsg_build_hdr(room(), static_cast<std::uint16_t>(type), nfproto(family), flags,
-                                      socket_.reserve_seq(1));
+  nlmsghdr* h = nftnl_nlmsg_build_hdr(room(), static_cast<std::uint16_t>(type), nfproto(family),
+                                      flags, socket_.reserve_seq(1));
   fill(h);
   used_ += NLMSG_ALIGN(h->nlmsg_len);
   step_of_message_.push_back(steps_);
@@ -79,7 +84,8 @@ void NftBatch::delete_set(NftFamily family, const std::string& table, const std:
   const auto set = owned<NftSet>(nftnl_set_alloc());
   nftnl_set_set_str(set.get(), NFTNL_SET_TABLE, table.c_str());
   nftnl_set_set_str(set.get(), NFTNL_SET_NAME, name.c_str());
-  message(NFT_MSG_DELSET, family, 0, [&](nlmsghdr* h) { nftnl_set_nlmsg_build_payload(h, set.get()); });
+  message(NFT_MSG_DELSET, family, 0,
+          [&](nlmsghdr* h) { nftnl_set_nlmsg_build_payload(h, set.get()); });
 }
 
 void NftBatch::change_elements(NftFamily family, const std::string& table, const std::string& name,
@@ -172,8 +178,8 @@ std::vector<Refusal> NftBatch::send() {
   nftnl_batch_end(room(), socket_.reserve_seq(1));
   used_ += NLMSG_ALIGN(reinterpret_cast<nlmsghdr*>(buffer_.data() + used_)->nlmsg_len);
   step_of_message_.push_back(0);
-  auto refusals = socket_.send_batch(
-      {reinterpret_cast<const std::uint8_t*>(buffer_.data()), used_}, first_seq_);
+  auto refusals = socket_.send_batch({reinterpret_cast<const std::uint8_t*>(buffer_.data()), used_},
+                                     first_seq_);
   for (Refusal& r : refusals)
     r.index = r.index < step_of_message_.size() ? step_of_message_[r.index] : 0;
   return refusals;

@@ -12,8 +12,8 @@
 
 namespace egw::net {
 
-// One nftables transaction: all of it happens or nothing. Messages belong to the step that was begun
-// last, and a refusal's index is that of its step (0 where none was begun).
+// One nftables transaction: all of it happens or nothing. Messages belong to the step that was
+// begun last, and a refusal's index is that of its step (0 where none was begun).
 class NftBatch {
  public:
   explicit NftBatch(NetlinkSocket& socket);
@@ -22,17 +22,21 @@ class NftBatch {
 
   void add_table(NftFamily family, const std::string& table);
   void delete_table(NftFamily family, const std::string& table);
-  void add_set(NftFamily family, const std::string& table, const std::string& name, const Set& shape);
+  void add_set(NftFamily family, const std::string& table, const std::string& name,
+               const Set& shape);
   void delete_set(NftFamily family, const std::string& table, const std::string& name);
   // Deletes elements too, when `add` is false.
   void change_elements(NftFamily family, const std::string& table, const std::string& name,
-                       const Set& shape, const std::map<ElementKey, ElementData>& elements, bool add);
+                       const Set& shape, const std::map<ElementKey, ElementData>& elements,
+                       bool add);
   void add_chain(NftFamily family, const std::string& table, const std::string& name,
                  const std::optional<BaseChain>& base);
   void delete_chain(NftFamily family, const std::string& table, const std::string& name);
   void flush_chain(NftFamily family, const std::string& table, const std::string& chain);
-  void append_rule(NftFamily family, const std::string& table, const std::string& chain, const Rule& rule);
-  void insert_rule(NftFamily family, const std::string& table, const std::string& chain, const Rule& rule);
+  void append_rule(NftFamily family, const std::string& table, const std::string& chain,
+                   const Rule& rule);
+  void insert_rule(NftFamily family, const std::string& table, const std::string& chain,
+                   const Rule& rule);
   void delete_rule(NftFamily family, const std::string& table, const std::string& chain,
                    std::uint64_t handle);
   // One element with a timeout in a set of NfProto keys; timeout 0 deletes it.
@@ -45,8 +49,8 @@ class NftBatch {
  private:
   using Fill = std::function<void(nlmsghdr*)>;
   void message(int type, NftFamily family, std::uint16_t flags, const Fill& fill);
-  void put_rule(NftFamily family, const std::string& table, const std::string& chain, const Rule& rule,
-                std::uint16_t flags);
+  void put_rule(NftFamily family, const std::string& table, const std::string& chain,
+                const Rule& rule, std::uint16_t flags);
   [[nodiscard]] char* room();
 
   NetlinkSocket& socket_;
@@ -58,8 +62,8 @@ class NftBatch {
   std::vector<std::size_t> step_of_message_;
 };
 
-// Carries the steps of a diff out in one transaction. An object that a step wants to delete and that is
-// gone already is no error. Errors name their step; if there is any, nothing was changed.
+// Carries the steps of a diff out in one transaction. An object that a step wants to delete and
+// that is gone already is no error. Errors name their step; if there is any, nothing was changed.
 [[nodiscard]] std::vector<Error> apply_nft(NetlinkSocket& socket, const std::string& table,
                                            const std::vector<NftOp>& ops);
 

@@ -23,7 +23,9 @@ std::uint16_t message_type(int message) {
   return static_cast<std::uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | message);
 }
 
-bool is_message(const nlmsghdr& h, int message) { return h.nlmsg_type == message_type(message); }
+bool is_message(const nlmsghdr& h, int message) {
+  return h.nlmsg_type == message_type(message);
+}
 
 Bytes request(int message, std::uint8_t family, auto&& fill) {
   Message m(message_type(message), 0);
@@ -52,19 +54,29 @@ Replies dump(NetlinkSocket& socket, Bytes bytes, const char* what) {
 std::optional<Hook> hook_of(std::uint8_t family, std::uint32_t number) {
   if (family == NFPROTO_ARP) {
     switch (number) {
-      case NF_ARP_IN: return Hook::Input;
-      case NF_ARP_OUT: return Hook::Output;
-      case NF_ARP_FORWARD: return Hook::Forward;
-      default: return {};
+      case NF_ARP_IN:
+        return Hook::Input;
+      case NF_ARP_OUT:
+        return Hook::Output;
+      case NF_ARP_FORWARD:
+        return Hook::Forward;
+      default:
+        return {};
     }
   }
   switch (number) {
-    case NF_INET_PRE_ROUTING: return Hook::Prerouting;
-    case NF_INET_LOCAL_IN: return Hook::Input;
-    case NF_INET_FORWARD: return Hook::Forward;
-    case NF_INET_LOCAL_OUT: return Hook::Output;
-    case NF_INET_POST_ROUTING: return Hook::Postrouting;
-    default: return {};
+    case NF_INET_PRE_ROUTING:
+      return Hook::Prerouting;
+    case NF_INET_LOCAL_IN:
+      return Hook::Input;
+    case NF_INET_FORWARD:
+      return Hook::Forward;
+    case NF_INET_LOCAL_OUT:
+      return Hook::Output;
+    case NF_INET_POST_ROUTING:
+      return Hook::Postrouting;
+    default:
+      return {};
   }
 }
 
@@ -75,8 +87,8 @@ class TableReader {
 
   // Nothing where there is no such table.
   [[nodiscard]] std::optional<Table> read(const std::vector<ChainInfo>& chains) {
-    const auto head = socket_.get(
-        request(NFT_MSG_GETTABLE, nfproto(family_), [&](Message& m) { m.string(NFTA_TABLE_NAME, name_); }));
+    const auto head = socket_.get(request(NFT_MSG_GETTABLE, nfproto(family_),
+                                          [&](Message& m) { m.string(NFTA_TABLE_NAME, name_); }));
     if (!head && head.error().code == ENOENT) return {};
     if (!head) fail(head.error(), "read an nftables table");
     const auto& h = *reinterpret_cast<const nlmsghdr*>(head->data());
@@ -93,33 +105,29 @@ class TableReader {
 
  private:
   void read_sets() {
-    const Replies replies =
-        dump(socket_, request(NFT_MSG_GETSET, nfproto(family_), [&](Message& m) { m.string(NFTA_SET_TABLE, name_); }),
-             "read nftables sets");
+    const Replies replies = dump(socket_,
+                                 request(NFT_MSG_GETSET, nfproto(family_),
+                                         [&](Message& m) { m.string(NFTA_SET_TABLE, name_); }),
+                                 "read nftables sets");
     for_each_reply(replies, [&](const nlmsghdr& h) {
-      if (!is_message(h, NFT_MSG_NEWSET)) return;
-      const auto set = owned<NftSet>(nftnl_set_alloc());
-      if (nftnl_set_nlmsg_parse(&h, set.get()) < 0) return;
-      if (name_ != nftnl_set_get_str(set.get(), NFTNL_SET_TABLE)) return;
-      if (auto shape = decode_set(*set))
-        table_.sets.emplace(nftnl_set_get_str(set.get(), NFTNL_SET_NAME), *std::move(shape));
+      auto set = decode_named_set(h);
+      if (set && set->table == name_) table_.sets.emplace(set->name, std::move(set->shape));
     });
   }
 
   void read_elements(const std::string& name, Set& set) {
-    const Replies replies = dump(socket_, request(NFT_MSG_GETSETELEM, nfproto(family_),
-                                                  [&](Message& m) {
-                                                    m.string(NFTA_SET_ELEM_LIST_TABLE, name_);
-                                                    m.string(NFTA_SET_ELEM_LIST_SET, name);
-                                                  }),
+    const Replies replies = dump(socket_,
+                                 request(NFT_MSG_GETSETELEM, nfproto(family_),
+                                         [&](Message& m) {
+                                           m.string(NFTA_SET_ELEM_LIST_TABLE, name_);
+                                           m.string(NFTA_SET_ELEM_LIST_SET, name);
+                                         }),
                                  "read the elements of an nftables set");
     std::vector<RawElement> raw;
     for_each_reply(replies, [&](const nlmsghdr& h) {
-      if (!is_message(h, NFT_MSG_NEWSETELEM)) return;
-      const auto elements = owned<NftSet>(nftnl_set_alloc());
-      if (nftnl_set_elems_nlmsg_parse(&h, elements.get()) < 0)
-        throw std::system_error(EBADMSG, std::system_category(), "read the elements of set " + name);
-      decode_elements(*elements, raw);
+      if (is_message(h, NFT_MSG_NEWSETELEM) && !decode_elements(h, raw))
+        throw std::system_error(EBADMSG, std::system_category(),
+                                "read the elements of set " + name);
     });
     set.elements = from_raw(set, std::move(raw));
   }
@@ -156,7 +164,7 @@ std::optional<ChainInfo> decode_chain(const nlmsghdr& message) {
 }
 
 std::optional<RuleOfChain> decode_rule_of_chain(const nlmsghdr& message) {
-  if (!is_message(message, NFT_MSG_NEWRULE)) return {};
+  if (!is_message(message, NFT_MSG_NEWRULE) || !header_of<nfgenmsg>(message)) return {};
   const Attributes a = attributes_of(message, sizeof(nfgenmsg));
   RuleOfChain out;
   out.chain = a.string(NFTA_RULE_CHAIN).value_or("");
@@ -170,6 +178,25 @@ std::optional<RuleOfChain> decode_rule_of_chain(const nlmsghdr& message) {
   return out;
 }
 
+std::optional<NamedSet> decode_named_set(const nlmsghdr& message) {
+  if (!is_message(message, NFT_MSG_NEWSET) || !header_of<nfgenmsg>(message)) return {};
+  const auto set = owned<NftSet>(nftnl_set_alloc());
+  if (nftnl_set_nlmsg_parse(&message, set.get()) < 0) return {};
+  const char* table = nftnl_set_get_str(set.get(), NFTNL_SET_TABLE);
+  const char* name = nftnl_set_get_str(set.get(), NFTNL_SET_NAME);
+  auto shape = decode_set(*set);
+  if (!table || !name || !shape) return {};
+  return NamedSet{table, name, *std::move(shape)};
+}
+
+bool decode_elements(const nlmsghdr& message, std::vector<RawElement>& out) {
+  if (!is_message(message, NFT_MSG_NEWSETELEM) || !header_of<nfgenmsg>(message)) return false;
+  const auto elements = owned<NftSet>(nftnl_set_alloc());
+  if (nftnl_set_elems_nlmsg_parse(&message, elements.get()) < 0) return false;
+  decode_elements(*elements, out);
+  return true;
+}
+
 std::uint32_t nft_generation(NetlinkSocket& socket) {
   const auto answer = socket.get(request(NFT_MSG_GETGEN, AF_UNSPEC, [](Message&) {}));
   if (!answer) fail(answer.error(), "read the nftables generation");
@@ -177,13 +204,14 @@ std::uint32_t nft_generation(NetlinkSocket& socket) {
   return attributes_of(h, sizeof(nfgenmsg)).be32(NFTA_GEN_ID).value_or(0);
 }
 
-std::vector<RuleOfChain> read_rules(NetlinkSocket& socket, NftFamily family, const std::string& table,
-                                    const std::string& chain) {
-  const Replies replies = dump(socket, request(NFT_MSG_GETRULE, nfproto(family),
-                                               [&](Message& m) {
-                                                 m.string(NFTA_RULE_TABLE, table);
-                                                 if (!chain.empty()) m.string(NFTA_RULE_CHAIN, chain);
-                                               }),
+std::vector<RuleOfChain> read_rules(NetlinkSocket& socket, NftFamily family,
+                                    const std::string& table, const std::string& chain) {
+  const Replies replies = dump(socket,
+                               request(NFT_MSG_GETRULE, nfproto(family),
+                                       [&](Message& m) {
+                                         m.string(NFTA_RULE_TABLE, table);
+                                         if (!chain.empty()) m.string(NFTA_RULE_CHAIN, chain);
+                                       }),
                                "read nftables rules");
   std::vector<RuleOfChain> rules;
   for_each_reply(replies, [&](const nlmsghdr& h) {
@@ -200,14 +228,16 @@ NftView read_nftables(NetlinkSocket& socket, const Ownership& ownership) {
   for (const NftFamily family : {NftFamily::Ip, NftFamily::Ip6, NftFamily::Arp}) {
     std::vector<ChainInfo> chains;
     const Replies replies =
-        dump(socket, request(NFT_MSG_GETCHAIN, nfproto(family), [](Message&) {}), "read nftables chains");
+        dump(socket, request(NFT_MSG_GETCHAIN, nfproto(family), [](Message&) {}),
+             "read nftables chains");
     bool has_forward = false;
     for_each_reply(replies, [&](const nlmsghdr& h) {
       auto chain = decode_chain(h);
       if (!chain) return;
       if (is_iptables_forward(*chain)) {
         has_forward = true;
-        if (chain->drops) view.forward_policy_drop.insert(family == NftFamily::Ip ? Family::V4 : Family::V6);
+        if (chain->drops)
+          view.forward_policy_drop.insert(family == NftFamily::Ip ? Family::V4 : Family::V6);
       }
       if (chain->table == ownership.table) chains.push_back(*std::move(chain));
     });
@@ -215,7 +245,8 @@ NftView read_nftables(NetlinkSocket& socket, const Ownership& ownership) {
       view.tables.emplace(family, *std::move(table));
     if (!has_forward || family == NftFamily::Arp) continue;
     const Family f = family == NftFamily::Ip ? Family::V4 : Family::V6;
-    if (find_forward_accepts(socket, f, ownership.device).complete()) view.forward_accepts.insert(f);
+    if (find_forward_accepts(socket, f, ownership.device).complete())
+      view.forward_accepts.insert(f);
   }
   return view;
 }

@@ -16,10 +16,12 @@ namespace {
 
 using namespace expr;
 
-constexpr std::array kMetaKeys{NFT_META_MARK,    NFT_META_IIF,     NFT_META_OIF,    NFT_META_IIFNAME,
-                               NFT_META_OIFNAME, NFT_META_NFPROTO, NFT_META_L4PROTO, NFT_META_PKTTYPE};
+constexpr std::array kMetaKeys{NFT_META_MARK,    NFT_META_IIF,     NFT_META_OIF,
+                               NFT_META_IIFNAME, NFT_META_OIFNAME, NFT_META_NFPROTO,
+                               NFT_META_L4PROTO, NFT_META_PKTTYPE};
 constexpr std::array kCtKeys{NFT_CT_STATE, NFT_CT_DIRECTION, NFT_CT_STATUS, NFT_CT_MARK};
-constexpr std::array kCmpOps{NFT_CMP_EQ, NFT_CMP_NEQ, NFT_CMP_LT, NFT_CMP_LTE, NFT_CMP_GT, NFT_CMP_GTE};
+constexpr std::array kCmpOps{NFT_CMP_EQ,  NFT_CMP_NEQ, NFT_CMP_LT,
+                             NFT_CMP_LTE, NFT_CMP_GT,  NFT_CMP_GTE};
 constexpr std::array kBases{NFT_PAYLOAD_LL_HEADER, NFT_PAYLOAD_NETWORK_HEADER,
                             NFT_PAYLOAD_TRANSPORT_HEADER};
 constexpr std::uint32_t kMssOffset = 2, kMssLength = 2; // in TCP option 2: RFC 9293, 3.7.1
@@ -39,7 +41,8 @@ std::optional<Enum> from_kernel(const std::array<Kernel, N>& table, std::uint32_
 // One expression under construction.
 class Writer {
  public:
-  Writer(const char* name, nftnl_rule& rule) : e_(owned<NftExpr>(nftnl_expr_alloc(name))), rule_(rule) {}
+  Writer(const char* name, nftnl_rule& rule)
+      : e_(owned<NftExpr>(nftnl_expr_alloc(name))), rule_(rule) {}
   Writer& u32(std::uint16_t key, std::uint32_t v) {
     nftnl_expr_set_u32(e_.get(), key, v);
     return *this;
@@ -80,16 +83,28 @@ struct Encoder {
         .done();
   }
   void operator()(const MetaLoad& x) const {
-    make("meta").u32(NFTNL_EXPR_META_KEY, to_kernel(kMetaKeys, x.key)).u32(NFTNL_EXPR_META_DREG, x.dreg).done();
+    make("meta")
+        .u32(NFTNL_EXPR_META_KEY, to_kernel(kMetaKeys, x.key))
+        .u32(NFTNL_EXPR_META_DREG, x.dreg)
+        .done();
   }
   void operator()(const MetaSet& x) const {
-    make("meta").u32(NFTNL_EXPR_META_KEY, to_kernel(kMetaKeys, x.key)).u32(NFTNL_EXPR_META_SREG, x.sreg).done();
+    make("meta")
+        .u32(NFTNL_EXPR_META_KEY, to_kernel(kMetaKeys, x.key))
+        .u32(NFTNL_EXPR_META_SREG, x.sreg)
+        .done();
   }
   void operator()(const CtLoad& x) const {
-    make("ct").u32(NFTNL_EXPR_CT_KEY, to_kernel(kCtKeys, x.key)).u32(NFTNL_EXPR_CT_DREG, x.dreg).done();
+    make("ct")
+        .u32(NFTNL_EXPR_CT_KEY, to_kernel(kCtKeys, x.key))
+        .u32(NFTNL_EXPR_CT_DREG, x.dreg)
+        .done();
   }
   void operator()(const CtSet& x) const {
-    make("ct").u32(NFTNL_EXPR_CT_KEY, to_kernel(kCtKeys, x.key)).u32(NFTNL_EXPR_CT_SREG, x.sreg).done();
+    make("ct")
+        .u32(NFTNL_EXPR_CT_KEY, to_kernel(kCtKeys, x.key))
+        .u32(NFTNL_EXPR_CT_SREG, x.sreg)
+        .done();
   }
   void operator()(const Cmp& x) const {
     make("cmp")
@@ -180,32 +195,51 @@ struct Encoder {
 
 std::uint8_t nfproto(NftFamily family) {
   switch (family) {
-    case NftFamily::Ip: return NFPROTO_IPV4;
-    case NftFamily::Ip6: return NFPROTO_IPV6;
-    case NftFamily::Arp: return NFPROTO_ARP;
+    case NftFamily::Ip:
+      return NFPROTO_IPV4;
+    case NftFamily::Ip6:
+      return NFPROTO_IPV6;
+    case NftFamily::Arp:
+      return NFPROTO_ARP;
   }
   return NFPROTO_UNSPEC;
 }
 
 std::uint32_t verdict_code(VerdictKind kind) {
   switch (kind) {
-    case VerdictKind::Drop: return NF_DROP;
-    case VerdictKind::Accept: return NF_ACCEPT;
-    case VerdictKind::Jump: return static_cast<std::uint32_t>(NFT_JUMP);
-    case VerdictKind::Goto: return static_cast<std::uint32_t>(NFT_GOTO);
-    case VerdictKind::Return: return static_cast<std::uint32_t>(NFT_RETURN);
+    case VerdictKind::Drop:
+      return NF_DROP;
+    case VerdictKind::Accept:
+      return NF_ACCEPT;
+    case VerdictKind::Jump:
+      return static_cast<std::uint32_t>(NFT_JUMP);
+    case VerdictKind::Goto:
+      return static_cast<std::uint32_t>(NFT_GOTO);
+    case VerdictKind::Return:
+      return static_cast<std::uint32_t>(NFT_RETURN);
   }
   return NF_DROP;
 }
 
 bool decode_verdict(std::uint32_t code, const char* chain, Verdict& out) {
   switch (static_cast<int>(code)) {
-    case NF_DROP: out = {VerdictKind::Drop, ""}; return true;
-    case NF_ACCEPT: out = {VerdictKind::Accept, ""}; return true;
-    case NFT_RETURN: out = {VerdictKind::Return, ""}; return true;
-    case NFT_JUMP: out = {VerdictKind::Jump, chain ? chain : ""}; return true;
-    case NFT_GOTO: out = {VerdictKind::Goto, chain ? chain : ""}; return true;
-    default: return false;
+    case NF_DROP:
+      out = {VerdictKind::Drop, ""};
+      return true;
+    case NF_ACCEPT:
+      out = {VerdictKind::Accept, ""};
+      return true;
+    case NFT_RETURN:
+      out = {VerdictKind::Return, ""};
+      return true;
+    case NFT_JUMP:
+      out = {VerdictKind::Jump, chain ? chain : ""};
+      return true;
+    case NFT_GOTO:
+      out = {VerdictKind::Goto, chain ? chain : ""};
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -249,7 +283,8 @@ class Reader {
   }
   [[nodiscard]] Bytes data(std::uint16_t key) const {
     std::uint32_t size = 0;
-    const auto* p = has(key) ? static_cast<const std::uint8_t*>(nftnl_expr_get(&e_, key, &size)) : nullptr;
+    const auto* p =
+        has(key) ? static_cast<const std::uint8_t*>(nftnl_expr_get(&e_, key, &size)) : nullptr;
     return p ? Bytes(p, p + size) : Bytes();
   }
   [[nodiscard]] std::string string(std::uint16_t key) const {
@@ -307,7 +342,8 @@ class Reader {
     // The kernel shows the end of the range too, and says by a flag that addresses are mapped.
     const std::uint32_t reg = u32(NFTNL_EXPR_NAT_REG_ADDR_MIN);
     if (has(NFTNL_EXPR_NAT_REG_ADDR_MAX) && u32(NFTNL_EXPR_NAT_REG_ADDR_MAX) != reg) return {};
-    if ((u32(NFTNL_EXPR_NAT_FLAGS) & ~static_cast<std::uint32_t>(NF_NAT_RANGE_MAP_IPS)) != 0) return {};
+    if ((u32(NFTNL_EXPR_NAT_FLAGS) & ~static_cast<std::uint32_t>(NF_NAT_RANGE_MAP_IPS)) != 0)
+      return {};
     return Snat{reg};
   }
   [[nodiscard]] Maybe fib() const {
@@ -317,7 +353,8 @@ class Reader {
     return FibAddrType{u32(NFTNL_EXPR_FIB_DREG)};
   }
   [[nodiscard]] Maybe exthdr() const {
-    const auto type = has(NFTNL_EXPR_EXTHDR_TYPE) ? nftnl_expr_get_u8(&e_, NFTNL_EXPR_EXTHDR_TYPE) : 0;
+    const auto type =
+        has(NFTNL_EXPR_EXTHDR_TYPE) ? nftnl_expr_get_u8(&e_, NFTNL_EXPR_EXTHDR_TYPE) : 0;
     if (u32(NFTNL_EXPR_EXTHDR_OP) != NFT_EXTHDR_OP_TCPOPT || type != TCPOPT_MAXSEG ||
         u32(NFTNL_EXPR_EXTHDR_OFFSET) != kMssOffset || u32(NFTNL_EXPR_EXTHDR_LEN) != kMssLength ||
         u32(NFTNL_EXPR_EXTHDR_FLAGS) != 0)

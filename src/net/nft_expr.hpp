@@ -13,8 +13,8 @@ namespace egw::net {
 // NFPROTO_IPV4, NFPROTO_IPV6 or NFPROTO_ARP: linux/netfilter.h.
 [[nodiscard]] std::uint8_t nfproto(NftFamily family);
 
-// Adds the rule's expressions to `out`. An Unknown expression throws std::invalid_argument: it was read
-// from a kernel and cannot be written.
+// Adds the rule's expressions to `out`. An Unknown expression throws std::invalid_argument: it was
+// read from a kernel and cannot be written.
 void encode_rule(const Rule& rule, NftFamily family, nftnl_rule& out);
 [[nodiscard]] Rule decode_rule(const nftnl_rule& rule);
 

@@ -14,12 +14,15 @@
 namespace egw::net {
 namespace {
 
-// nft's own numbers of data types, kept in the kernel so that `nft list` prints values as people write
-// them. A concatenation's number is made of six bits a part. Source: nft's documented netlink userdata.
+// nft's own numbers of data types, kept in the kernel so that `nft list` prints values as people
+// write them. A concatenation's number is made of six bits a part. Source: nft's documented netlink
+// userdata.
 constexpr std::uint32_t kNfproto = 2, kIpv4 = 7, kIpv6 = 8, kEther = 9, kMark = 19, kIfname = 41;
-constexpr std::uint32_t concatenation(std::uint32_t a, std::uint32_t b) { return a << 6U | b; }
+constexpr std::uint32_t concatenation(std::uint32_t a, std::uint32_t b) {
+  return a << 6U | b;
+}
 constexpr std::uint32_t kHostOrder = 1, kNetworkOrder = 2; // nft's enum byteorder
-constexpr std::size_t kElementsPerMessage = 400; // each at most 150 bytes
+constexpr std::size_t kElementsPerMessage = 400;           // each at most 150 bytes
 
 struct KeyShape {
   KeyType key;
@@ -66,7 +69,8 @@ using UdataBuf = std::unique_ptr<nftnl_udata_buf, FreeWith<nftnl_udata_buf_free>
 NftElement encode_element(const RawElement& raw) {
   auto e = owned<NftElement>(nftnl_set_elem_alloc());
   const auto size = static_cast<std::uint32_t>(raw.key.size());
-  if (nftnl_set_elem_set(e.get(), NFTNL_SET_ELEM_KEY, raw.key.data(), size) < 0) throw std::bad_alloc();
+  if (nftnl_set_elem_set(e.get(), NFTNL_SET_ELEM_KEY, raw.key.data(), size) < 0)
+    throw std::bad_alloc();
   if (raw.end) nftnl_set_elem_set_u32(e.get(), NFTNL_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
   if (const auto* verdict = std::get_if<Verdict>(&raw.data)) {
     nftnl_set_elem_set_u32(e.get(), NFTNL_SET_ELEM_VERDICT, verdict_code(verdict->kind));
@@ -81,9 +85,12 @@ NftElement encode_element(const RawElement& raw) {
 
 } // namespace
 
-std::size_t key_length(KeyType type) { return shape_of(type).length; }
+std::size_t key_length(KeyType type) {
+  return shape_of(type).length;
+}
 
-std::vector<RawElement> to_raw(const Set& shape, const std::map<ElementKey, ElementData>& elements) {
+std::vector<RawElement> to_raw(const Set& shape,
+                               const std::map<ElementKey, ElementData>& elements) {
   std::vector<RawElement> raw;
   raw.reserve(elements.size() * (shape.interval ? 2 : 1));
   for (const auto& [key, data] : elements) {
@@ -122,7 +129,8 @@ Result<void> check_elements(const std::string& set, const Set& shape,
     };
     if (key.first.size() != length) return bad(fmt::format("the key must have {} bytes", length));
     if (key.last.size() != (shape.interval ? length : 0))
-      return bad(shape.interval ? "an interval needs a last key" : "only intervals have a last key");
+      return bad(shape.interval ? "an interval needs a last key"
+                                : "only intervals have a last key");
     if (shape.interval && key.last < key.first) return bad("the interval ends before it begins");
     if (shape.interval && before && key.first <= before->last)
       return bad(fmt::format("overlaps {}", to_string(*before)));
@@ -209,7 +217,8 @@ void decode_elements(nftnl_set& set, std::vector<RawElement>& out) {
   while (nftnl_set_elem* e = nftnl_set_elems_iter_next(it.get())) {
     RawElement raw;
     std::uint32_t size = 0;
-    const auto* key = static_cast<const std::uint8_t*>(nftnl_set_elem_get(e, NFTNL_SET_ELEM_KEY, &size));
+    const auto* key =
+        static_cast<const std::uint8_t*>(nftnl_set_elem_get(e, NFTNL_SET_ELEM_KEY, &size));
     if (key) raw.key.assign(key, key + size);
     if (nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_FLAGS))
       raw.end = (nftnl_set_elem_get_u32(e, NFTNL_SET_ELEM_FLAGS) & NFT_SET_ELEM_INTERVAL_END) != 0;
@@ -218,7 +227,8 @@ void decode_elements(nftnl_set& set, std::vector<RawElement>& out) {
       const char* chain = nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_CHAIN)
                               ? nftnl_set_elem_get_str(e, NFTNL_SET_ELEM_CHAIN)
                               : nullptr;
-      // A verdict that egw does not use is an element without data here: never equal to a desired one.
+      // A verdict that egw does not use is an element without data here: never equal to a desired
+      // one.
       if (decode_verdict(nftnl_set_elem_get_u32(e, NFTNL_SET_ELEM_VERDICT), chain, v)) raw.data = v;
     } else if (nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_DATA)) {
       const auto* data =

@@ -9,9 +9,9 @@
 #include "net/nft_handles.hpp"
 #include "net/state.hpp"
 
-// Sets, maps and their elements as the kernel keeps them. An interval is two elements there: its first
-// key, and the key after its last one marked as an end; one that reaches the last key has no end.
-// Source: linux/netfilter/nf_tables.h.
+// Sets, maps and their elements as the kernel keeps them. An interval is two elements there: its
+// first key, and the key after its last one marked as an end; one that reaches the last key has no
+// end. Source: linux/netfilter/nf_tables.h.
 namespace egw::net {
 
 // A set of another shape than those that egw makes: differs from every desired one.
@@ -28,9 +28,11 @@ struct RawElement {
 [[nodiscard]] std::vector<RawElement> to_raw(const Set& shape,
                                              const std::map<ElementKey, ElementData>& elements);
 // From elements in any order. Ends without a start are dropped: nft writes one at zero.
-[[nodiscard]] std::map<ElementKey, ElementData> from_raw(const Set& shape, std::vector<RawElement> raw);
+[[nodiscard]] std::map<ElementKey, ElementData> from_raw(const Set& shape,
+                                                         std::vector<RawElement> raw);
 
-// Fails where an interval ends before it begins, intervals overlap, or a key has not the set's length.
+// Fails where an interval ends before it begins, intervals overlap, or a key has not the set's
+// length.
 [[nodiscard]] Result<void> check_elements(const std::string& set, const Set& shape,
                                           const std::map<ElementKey, ElementData>& elements);
 
@@ -40,9 +42,9 @@ struct RawElement {
 [[nodiscard]] std::optional<Set> decode_set(const nftnl_set& set);
 
 // Sets that carry some of the elements each, few enough for one message (64 KiB).
-[[nodiscard]] std::vector<NftSet> encode_elements(const std::string& table, const std::string& name,
-                                                  const Set& shape,
-                                                  const std::map<ElementKey, ElementData>& elements);
+[[nodiscard]] std::vector<NftSet> encode_elements(
+    const std::string& table, const std::string& name, const Set& shape,
+    const std::map<ElementKey, ElementData>& elements);
 void decode_elements(nftnl_set& set, std::vector<RawElement>& out);
 
 [[nodiscard]] std::size_t key_length(KeyType type); // bytes

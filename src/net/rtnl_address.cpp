@@ -14,7 +14,9 @@ namespace {
 
 constexpr std::uint32_t kForEver = 0xffffffff;
 
-std::uint8_t kernel_family(Family f) { return f == Family::V4 ? AF_INET : AF_INET6; }
+std::uint8_t kernel_family(Family f) {
+  return f == Family::V4 ? AF_INET : AF_INET6;
+}
 
 void put_target(Message& m, std::uint32_t index, const Prefix& prefix) {
   auto& h = m.header<ifaddrmsg>();

@@ -12,8 +12,8 @@
 namespace egw::net {
 
 struct AddressInfo {
-  std::uint32_t index = 0; // of the link
-  Prefix prefix;           // host bits kept: 10.0.0.5/24
+  std::uint32_t index = 0;              // of the link
+  Prefix prefix;                        // host bits kept: 10.0.0.5/24
   std::optional<std::uint8_t> protocol; // IFA_PROTO; kernels before 5.18 have none
   bool eip_form = false; // host prefix, preferred_lft 0, valid for ever, IPv4: scope link
   bool operator==(const AddressInfo&) const = default;
@@ -24,8 +24,8 @@ struct AddressInfo {
 
 [[nodiscard]] Bytes encode_address_dump();
 // Fails with EEXIST where the link has the address: it may be another's.
-[[nodiscard]] Bytes encode_address_add(std::uint32_t index, const Prefix& prefix, AddressValue value,
-                                       std::uint8_t protocol);
+[[nodiscard]] Bytes encode_address_add(std::uint32_t index, const Prefix& prefix,
+                                       AddressValue value, std::uint8_t protocol);
 [[nodiscard]] Bytes encode_address_delete(std::uint32_t index, const Prefix& prefix);
 
 } // namespace egw::net

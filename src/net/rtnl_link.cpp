@@ -32,10 +32,12 @@ bool settings_hold(const Attributes& link) {
   const auto conf = families.nested(AF_INET).bytes(IFLA_INET_CONF);
   constexpr std::size_t offset = (IPV4_DEVCONF_RP_FILTER - 1) * 4;
   std::uint32_t rp_filter = 0;
-  if (conf.size() >= offset + sizeof rp_filter) std::memcpy(&rp_filter, &conf[offset], sizeof rp_filter);
+  if (conf.size() >= offset + sizeof rp_filter)
+    std::memcpy(&rp_filter, &conf[offset], sizeof rp_filter);
   // A kernel without IPv6, or a link where it is off, shows no mode.
   const auto mode = families.nested(AF_INET6).u8(IFLA_INET6_ADDR_GEN_MODE);
-  return rp_filter == kLooseRpFilter && mode.value_or(IN6_ADDR_GEN_MODE_NONE) == IN6_ADDR_GEN_MODE_NONE;
+  return rp_filter == kLooseRpFilter &&
+         mode.value_or(IN6_ADDR_GEN_MODE_NONE) == IN6_ADDR_GEN_MODE_NONE;
 }
 
 } // namespace

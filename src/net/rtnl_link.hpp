@@ -16,10 +16,11 @@ namespace egw::net {
 struct LinkInfo {
   HostLink host;
   std::string alias;
-  std::string kind;            // "vxlan", "veth", ...; empty for real hardware
-  bool ethernet = false;       // ARPHRD_ETHER: has MAC addresses, can carry ARP
-  bool learning = false;       // of a vxlan: makes entries from what it receives
-  std::optional<Vxlan> vxlan;  // of kind vxlan; `sound` says whether its settings are as we make them
+  std::string kind;      // "vxlan", "veth", ...; empty for real hardware
+  bool ethernet = false; // ARPHRD_ETHER: has MAC addresses, can carry ARP
+  bool learning = false; // of a vxlan: makes entries from what it receives
+  std::optional<Vxlan>
+      vxlan; // of kind vxlan; `sound` says whether its settings are as we make them
   bool operator==(const LinkInfo&) const = default;
 };
 
@@ -28,13 +29,15 @@ struct LinkInfo {
 
 [[nodiscard]] Bytes encode_link_dump();
 [[nodiscard]] Bytes encode_link_get(const std::string& name);
-// In this order, each in a message of its own: the alias and the address mode are not taken at creation,
-// and the mode must stand before the link comes up.
+// In this order, each in a message of its own: the alias and the address mode are not taken at
+// creation, and the mode must stand before the link comes up.
 [[nodiscard]] Bytes encode_tunnel_create(const std::string& name, const Vxlan& v);
 [[nodiscard]] Bytes encode_tunnel_settings(const std::string& name, const std::string& alias);
 [[nodiscard]] Bytes encode_tunnel_up(const std::string& name);
-// What differs of MAC and MTU (0: leave it). A MAC that is set again makes the link forget its neighbours.
-[[nodiscard]] Bytes encode_tunnel_change(const std::string& name, const HostLink& now, const Vxlan& v);
+// What differs of MAC and MTU (0: leave it). A MAC that is set again makes the link forget its
+// neighbours.
+[[nodiscard]] Bytes encode_tunnel_change(const std::string& name, const HostLink& now,
+                                         const Vxlan& v);
 [[nodiscard]] Bytes encode_tunnel_no_learning(const std::string& name);
 [[nodiscard]] Bytes encode_link_delete(std::uint32_t index);
 

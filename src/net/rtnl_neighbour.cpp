@@ -10,7 +10,9 @@
 namespace egw::net {
 namespace {
 
-std::uint8_t kernel_family(Family f) { return f == Family::V4 ? AF_INET : AF_INET6; }
+std::uint8_t kernel_family(Family f) {
+  return f == Family::V4 ? AF_INET : AF_INET6;
+}
 
 ndmsg& put_header(Message& m, std::uint8_t family, std::uint32_t index) {
   auto& h = m.header<ndmsg>();

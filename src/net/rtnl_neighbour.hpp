@@ -24,7 +24,8 @@ struct NeighbourInfo {
 [[nodiscard]] std::optional<NeighbourInfo> decode_neighbour(const nlmsghdr& message);
 
 [[nodiscard]] Bytes encode_neighbour_dump(Family family, std::uint32_t index);
-[[nodiscard]] Bytes encode_neighbour_put(std::uint32_t index, const Address& address, const Mac& mac);
+[[nodiscard]] Bytes encode_neighbour_put(std::uint32_t index, const Address& address,
+                                         const Mac& mac);
 [[nodiscard]] Bytes encode_neighbour_delete(std::uint32_t index, const Address& address);
 [[nodiscard]] Bytes encode_fdb_dump(std::uint32_t index);
 [[nodiscard]] Bytes encode_fdb_put(std::uint32_t index, const Mac& mac, const Address& peer);

@@ -68,7 +68,8 @@ class RtnlReader {
       known_.addresses[{a->index, a->prefix}] = a->eip_form;
       const bool on_tunnel = known_.tunnel != 0 && a->index == known_.tunnel;
       const std::string link = link_name(a->index);
-      if (on_tunnel || is_our_address(a->prefix.address, a->protocol, a->eip_form, own_, state_.tables)) {
+      if (on_tunnel ||
+          is_our_address(a->prefix.address, a->protocol, a->eip_form, own_, state_.tables)) {
         state_.addresses[{link, a->prefix}] = {.eip = !on_tunnel && a->eip_form};
       } else {
         host_.addresses[link].push_back(a->prefix);
@@ -82,13 +83,18 @@ class RtnlReader {
       if (!r || r->protocol != own_.route_protocol) return;
       RouteValue value;
       switch (r->kernel_type) {
-        case RTN_BLACKHOLE: value.type = RouteType::Blackhole; break;
-        case RTN_THROW: value.type = RouteType::Throw; break;
+        case RTN_BLACKHOLE:
+          value.type = RouteType::Blackhole;
+          break;
+        case RTN_THROW:
+          value.type = RouteType::Throw;
+          break;
         case RTN_UNICAST:
           value.link = link_name(r->index);
           value.via = r->via;
           break;
-        default: break; // a unicast route without a link here: equal to none that is desired
+        default:
+          break; // a unicast route without a link here: equal to none that is desired
       }
       state_.routes[r->key] = value;
     });
@@ -144,8 +150,7 @@ bool is_our_address(const Address& address, std::optional<std::uint8_t> protocol
                     const Ownership& ownership, const std::map<NftFamily, Table>& tables) {
   if (protocol) return *protocol == ownership.route_protocol;
   if (!eip_form) return false;
-  const auto table =
-      tables.find(address.family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6);
+  const auto table = tables.find(address.family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6);
   if (table == tables.end()) return false;
   const auto set = table->second.sets.find(kEipSet);
   if (set == table->second.sets.end()) return false;

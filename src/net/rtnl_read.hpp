@@ -8,8 +8,8 @@
 // Reading links, addresses, routes, rules and neighbours. Throws std::system_error.
 namespace egw::net {
 
-// The set in our tables that holds this node's EIPs: what tells our addresses on kernels before 5.18,
-// which keep no IFA_PROTO.
+// The set in our tables that holds this node's EIPs: what tells our addresses on kernels
+// before 5.18, which keep no IFA_PROTO.
 inline constexpr const char* kEipSet = "eipaddrs";
 
 // Fills in everything but nftables, of which `into.state.tables` must be there already.

@@ -10,7 +10,9 @@
 namespace egw::net {
 namespace {
 
-std::uint8_t kernel_family(Family f) { return f == Family::V4 ? AF_INET : AF_INET6; }
+std::uint8_t kernel_family(Family f) {
+  return f == Family::V4 ? AF_INET : AF_INET6;
+}
 
 std::optional<Family> our_family(std::uint8_t f) {
   if (f == AF_INET) return Family::V4;
@@ -20,9 +22,12 @@ std::optional<Family> our_family(std::uint8_t f) {
 
 std::uint8_t kernel_type(RouteType t) {
   switch (t) {
-    case RouteType::Unicast: return RTN_UNICAST;
-    case RouteType::Blackhole: return RTN_BLACKHOLE;
-    case RouteType::Throw: return RTN_THROW;
+    case RouteType::Unicast:
+      return RTN_UNICAST;
+    case RouteType::Blackhole:
+      return RTN_BLACKHOLE;
+    case RouteType::Throw:
+      return RTN_THROW;
   }
   return RTN_UNSPEC;
 }
@@ -46,7 +51,8 @@ void decode_multipath(const Attributes& a, RouteInfo& route) {
   const auto* hop = reinterpret_cast<const rtnexthop*>(hops.data());
   route.index = static_cast<std::uint32_t>(hop->rtnh_ifindex);
   if (hop->rtnh_len <= sizeof *hop || hop->rtnh_len > hops.size()) return;
-  route.via = Attributes(hops.subspan(sizeof *hop, hop->rtnh_len - sizeof *hop)).address(RTA_GATEWAY);
+  route.via =
+      Attributes(hops.subspan(sizeof *hop, hop->rtnh_len - sizeof *hop)).address(RTA_GATEWAY);
 }
 
 } // namespace
@@ -134,8 +140,11 @@ std::optional<RuleInfo> decode_routing_rule(const nlmsghdr& message) {
       r.action = RuleAction::Goto;
       r.target = a.u32(FRA_GOTO).value_or(0);
       break;
-    case FR_ACT_NOP: r.action = RuleAction::Nop; break;
-    default: info.plain = false;
+    case FR_ACT_NOP:
+      r.action = RuleAction::Nop;
+      break;
+    default:
+      info.plain = false;
   }
   return info;
 }
@@ -167,7 +176,9 @@ Bytes encode_routing_rule(const RoutingRule& rule, std::uint8_t protocol, bool a
       h.action = FR_ACT_GOTO;
       m.u32(FRA_GOTO, rule.target);
       break;
-    case RuleAction::Nop: h.action = FR_ACT_NOP; break;
+    case RuleAction::Nop:
+      h.action = FR_ACT_NOP;
+      break;
   }
   return m.bytes();
 }

@@ -25,9 +25,10 @@ struct RouteInfo {
 
 // `protocol` 0 and `table` 0 mean any. Kernels before 4.20 send everything: filter again.
 [[nodiscard]] Bytes encode_route_dump(Family family, std::uint8_t protocol, std::uint32_t table);
-// `index` is the link's, 0 for blackhole and throw. Without `replace` an existing route gives EEXIST.
-[[nodiscard]] Bytes encode_route_put(const RouteKey& key, const RouteValue& value, std::uint32_t index,
-                                     std::uint8_t protocol, bool replace);
+// `index` is the link's, 0 for blackhole and throw. Without `replace` an existing route gives
+// EEXIST.
+[[nodiscard]] Bytes encode_route_put(const RouteKey& key, const RouteValue& value,
+                                     std::uint32_t index, std::uint8_t protocol, bool replace);
 [[nodiscard]] Bytes encode_route_delete(const RouteKey& key, std::uint8_t protocol);
 
 struct RuleInfo {

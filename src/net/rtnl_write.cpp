@@ -88,10 +88,15 @@ void RtnlWriter::step(const LinkOp& op) {
             queue(op, encode_route_put(o.key, o.value, index, own_.route_protocol, o.replace));
           },
           [&](const DeleteRoute& o) { queue(op, encode_route_delete(o.key, own_.route_protocol)); },
-          [&](const AddRule& o) { queue(op, encode_routing_rule(o.rule, own_.route_protocol, true)); },
-          [&](const DeleteRule& o) { queue(op, encode_routing_rule(o.rule, own_.route_protocol, false)); },
+          [&](const AddRule& o) {
+            queue(op, encode_routing_rule(o.rule, own_.route_protocol, true));
+          },
+          [&](const DeleteRule& o) {
+            queue(op, encode_routing_rule(o.rule, own_.route_protocol, false));
+          },
           [&](const PutNeighbour& o) {
-            with_tunnel([&](std::uint32_t i) { return encode_neighbour_put(i, o.key.address, o.mac); });
+            with_tunnel(
+                [&](std::uint32_t i) { return encode_neighbour_put(i, o.key.address, o.mac); });
           },
           [&](const DeleteNeighbour& o) {
             with_tunnel([&](std::uint32_t i) { return encode_neighbour_delete(i, o.key.address); });
@@ -176,8 +181,8 @@ std::optional<LinkInfo> RtnlWriter::get_link(const std::string& name) {
   return decode_link(*reinterpret_cast<const nlmsghdr*>(answer->data()));
 }
 
-// Ours bears our alias. One that was made a moment ago by a process that died before it could set the
-// alias is told by being down, without alias, and exactly what was asked for.
+// Ours bears our alias. One that was made a moment ago by a process that died before it could set
+// the alias is told by being down, without alias, and exactly what was asked for.
 bool RtnlWriter::is_ours(const LinkInfo& link, const Vxlan* wanted) const {
   if (!link.vxlan) return false;
   if (link.alias == own_.alias) return true;
@@ -197,11 +202,12 @@ void RtnlWriter::put_tunnel(const LinkOp& op, const PutTunnel& put) {
   take_events_(false);
   auto link = get_link(own_.device);
   if (link && !is_ours(*link, &put.vxlan)) {
-    fail(op,
-         fmt::format("a link named {} is there and is not ours (its alias is not \"{}\"): rename or "
-                     "delete it, or configure another device name",
-                     own_.device, own_.alias),
-         EEXIST);
+    fail(
+        op,
+        fmt::format("a link named {} is there and is not ours (its alias is not \"{}\"): rename or "
+                    "delete it, or configure another device name",
+                    own_.device, own_.alias),
+        EEXIST);
     return;
   }
   if (link && put.recreate) {
@@ -213,11 +219,11 @@ void RtnlWriter::put_tunnel(const LinkOp& op, const PutTunnel& put) {
   if (link && link->host.mac != put.vxlan.mac) known_.neighbours.clear(); // the kernel drops them
   if (!link) {
     messages.push_back(encode_tunnel_create(own_.device, put.vxlan));
-  } else if (link->host.mac != put.vxlan.mac || (put.vxlan.mtu != 0 && link->host.mtu != put.vxlan.mtu)) {
+  } else if (link->host.mac != put.vxlan.mac ||
+             (put.vxlan.mtu != 0 && link->host.mtu != put.vxlan.mtu)) {
     messages.push_back(encode_tunnel_change(own_.device, link->host, put.vxlan));
   }
-  if (link && link->learning)
-    messages.push_back(encode_tunnel_no_learning(own_.device));
+  if (link && link->learning) messages.push_back(encode_tunnel_no_learning(own_.device));
   messages.push_back(encode_tunnel_settings(own_.device, own_.alias));
   messages.push_back(encode_tunnel_up(own_.device));
   const bool sent = send_tunnel(op, std::move(messages));
@@ -253,21 +259,25 @@ void RtnlWriter::address_exists(const LinkOp& op, const PutAddress& put) {
                               (!found->protocol && found->eip_form));
   if (!ours) {
     const std::string there = found ? found->prefix.to_string() : std::string("it");
-    return fail(op,
-                fmt::format("{} already has {}, which is not ours: remove it there, or choose another "
-                            "address", put.key.link, there),
-                EEXIST);
+    return fail(
+        op,
+        fmt::format("{} already has {}, which is not ours: remove it there, or choose another "
+                    "address",
+                    put.key.link, there),
+        EEXIST);
   }
   if (found->prefix == put.key.prefix && found->eip_form == put.value.eip) return done(op);
   const auto refusals = route_.transact(
       {encode_address_delete(found->index, found->prefix),
        encode_address_add(found->index, put.key.prefix, put.value, own_.route_protocol)});
-  if (!refusals.empty()) return fail(op, describe(refusals[0].code, refusals[0].text), refusals[0].code);
+  if (!refusals.empty())
+    return fail(op, describe(refusals[0].code, refusals[0].text), refusals[0].code);
   done(op);
 }
 
 void RtnlWriter::route_exists(const LinkOp& op, const PutRoute& put) {
-  const auto replies = route_.dump(encode_route_dump(put.key.destination.family(), 0, put.key.table));
+  const auto replies =
+      route_.dump(encode_route_dump(put.key.destination.family(), 0, put.key.table));
   if (!replies) return fail(op, replies.error().message, replies.error().code);
   std::optional<std::uint8_t> protocol;
   for_each_reply(*replies, [&](const nlmsghdr& h) {

@@ -10,14 +10,17 @@
 
 namespace egw::net {
 
-// Carries the rtnetlink steps of a diff out, in order, many in one send. A refused step does not stop the
-// others. `known` follows what was done. `take_events` is called around changes of the tunnel, with false
-// before and true after: the kernel does not say of these whose they were.
+// Carries the rtnetlink steps of a diff out, in order, many in one send. A refused step does not
+// stop the others. `known` follows what was done. `take_events` is called around changes of the
+// tunnel, with false before and true after: the kernel does not say of these whose they were.
 class RtnlWriter {
  public:
-  RtnlWriter(NetlinkSocket& route, NetlinkSocket& netfilter, const Ownership& ownership, Known& known,
-             std::function<void(bool)> take_events)
-      : route_(route), netfilter_(netfilter), own_(ownership), known_(known),
+  RtnlWriter(NetlinkSocket& route, NetlinkSocket& netfilter, const Ownership& ownership,
+             Known& known, std::function<void(bool)> take_events)
+      : route_(route),
+        netfilter_(netfilter),
+        own_(ownership),
+        known_(known),
         take_events_(std::move(take_events)) {}
 
   [[nodiscard]] std::vector<Error> apply(const std::vector<LinkOp>& ops);

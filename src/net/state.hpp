@@ -14,15 +14,16 @@
 #include "base/ip.hpp"
 #include "net/expr.hpp"
 
-// What a kernel holds, as plain comparable values. `State` is what is ours: desired states are made of
-// it, and what is read from the kernel decodes to it. `Host` is what is not ours and only looked at.
+// What a kernel holds, as plain comparable values. `State` is what is ours: desired states are made
+// of it, and what is read from the kernel decodes to it. `Host` is what is not ours and only looked
+// at.
 namespace egw::net {
 
 // How our things are told from those of others. All of it can be configured.
 struct Ownership {
-  std::string table = "egw";        // nftables tables of this name in ip, ip6 and arp
+  std::string table = "egw";         // nftables tables of this name in ip, ip6 and arp
   std::uint8_t route_protocol = 217; // rtm_protocol, FRA_PROTOCOL and IFA_PROTO; no daemon has 217
-  std::string device = "egw0";      // the tunnel; a link of this name without our alias is another's
+  std::string device = "egw0"; // the tunnel; a link of this name without our alias is another's
   std::string alias = "egw tunnel"; // IFLA_IFALIAS
   bool operator==(const Ownership&) const = default;
 };
@@ -36,8 +37,8 @@ struct Vxlan {
   Address local;            // underlay address of this node
   std::uint32_t parent = 0; // ifindex
   std::uint32_t mtu = 0;    // bytes; 0 in a desired state: what the kernel derives from the parent
-  // Up, rp_filter 2, no learning, no generated addresses. Desired states have it; what is read from the
-  // kernel has not when someone changed one of these by hand.
+  // Up, rp_filter 2, no learning, no generated addresses. Desired states have it; what is read from
+  // the kernel has not when someone changed one of these by hand.
   bool sound = true;
   bool operator==(const Vxlan&) const = default;
 };
@@ -102,7 +103,8 @@ struct Set { // or map, when data is not None
   KeyType key = KeyType::Ipv4;
   DataType data = DataType::None;
   bool interval = false;
-  bool timeout = false;  // elements come and go by themselves (the lease): never read, compared or pruned
+  bool timeout =
+      false; // elements come and go by themselves (the lease): never read, compared or pruned
   std::map<ElementKey, ElementData> elements{};
   bool operator==(const Set&) const = default;
 };
@@ -127,7 +129,8 @@ struct Table {
   bool operator==(const Table&) const = default;
 };
 
-// --- all that is ours -----------------------------------------------------------------------------
+// --- all that is ours
+// -----------------------------------------------------------------------------
 
 struct State {
   std::optional<Vxlan> tunnel;
@@ -142,7 +145,8 @@ struct State {
   bool operator==(const State&) const = default;
 };
 
-// --- what is not ours -----------------------------------------------------------------------------
+// --- what is not ours
+// -----------------------------------------------------------------------------
 
 struct HostLink {
   std::uint32_t index = 0;
@@ -167,8 +171,8 @@ struct Observation {
   Host host;
 };
 
-// A connection tracking entry (nf_conntrack). Ports are 0 where the protocol has none; for ICMP and ICMPv6
-// source_port is the identifier, destination_port type * 256 + code.
+// A connection tracking entry (nf_conntrack). Ports are 0 where the protocol has none; for ICMP and
+// ICMPv6 source_port is the identifier, destination_port type * 256 + code.
 struct Tuple {
   Address source, destination;
   std::uint16_t source_port = 0, destination_port = 0; // host order

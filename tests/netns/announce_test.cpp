@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <arpa/inet.h>
 
 #include "net/neighbour.hpp"
 #include "netns/sample.hpp"
@@ -21,7 +21,8 @@ namespace {
 // Sees what comes in on a link.
 class Sniffer {
  public:
-  explicit Sniffer(const char* link) : fd_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL))) {
+  explicit Sniffer(const char* link)
+      : fd_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL))) {
     sockaddr_ll at{};
     at.sll_family = AF_PACKET;
     at.sll_protocol = htons(ETH_P_ALL);

@@ -24,19 +24,24 @@ TEST_CASE("connections are read by source and by mark, and exactly those are for
         "nft add rule ip6 t o ct state new ct mark set 0x00050002");
     // Real flows: UDP, TCP (refused), ICMP of both families.
     run("for s in 11 12; do echo x > /dev/null; ping -c 1 -I 192.0.2.$s 192.0.2.2; done; "
-        "for s in 11 12; do python3 -c \"import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
-        "s.bind(('192.0.2.$s', 4000)); s.sendto(b'x', ('192.0.2.2', 5000))\"; done; ping -6 -c 1 2001:db8::2");
+        "for s in 11 12; do python3 -c \"import socket; s=socket.socket(socket.AF_INET, "
+        "socket.SOCK_DGRAM); "
+        "s.bind(('192.0.2.$s', 4000)); s.sendto(b'x', ('192.0.2.2', 5000))\"; done; ping -6 -c 1 "
+        "2001:db8::2");
     Kernel kernel{Ownership{}};
     const auto from11 = kernel.connections_from({ip("192.0.2.11")});
     REQUIRE(from11.ok());
     CHECK(from11->size() == 2);
-    const auto udp = std::find_if(from11->begin(), from11->end(), [](const Connection& c) { return c.protocol == IPPROTO_UDP; });
+    const auto udp = std::find_if(from11->begin(), from11->end(),
+                                  [](const Connection& c) { return c.protocol == IPPROTO_UDP; });
     REQUIRE(udp != from11->end());
     CHECK(udp->original == Tuple{ip("192.0.2.11"), ip("192.0.2.2"), 4000, 5000});
     CHECK(udp->reply == Tuple{ip("192.0.2.2"), ip("192.0.2.11"), 5000, 4000});
     CHECK(udp->mark == 0x00050001);
     CHECK(udp->id != 0);
-    CHECK(kernel.connections_from({ip("192.0.2.11"), ip("192.0.2.12"), ip("2001:db8::1")})->size() == 5);
+    CHECK(
+        kernel.connections_from({ip("192.0.2.11"), ip("192.0.2.12"), ip("2001:db8::1")})->size() ==
+        5);
     CHECK(kernel.connections_from({ip("192.0.2.99")})->empty());
     CHECK(kernel.connections_from({})->empty());
 

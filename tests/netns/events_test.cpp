@@ -14,13 +14,14 @@ TEST_SUITE_BEGIN("netns");
 
 namespace {
 
-// Whether a look is due within the time. Netlink tells before the change returns, but the kernel's link
-// watch and address detection follow later.
+// Whether a look is due within the time. Netlink tells before the change returns, but the kernel's
+// link watch and address detection follow later.
 bool due_within(Kernel& kernel, std::chrono::milliseconds limit) {
   const auto end = std::chrono::steady_clock::now() + limit;
   for (;;) {
     if (kernel.drain_events()) return true;
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        end - std::chrono::steady_clock::now());
     if (left <= 0ms) return false;
     pollfd p{kernel.event_fd(), POLLIN, 0};
     poll(&p, 1, static_cast<int>(left.count()));
@@ -65,19 +66,35 @@ TEST_CASE("what others change and may concern us is told, the rest is not") {
   (void)kernel.observe();
   settle(kernel);
   for (const std::string change : {
-           "ip link set egw0 down", "ip link set egw0 mtu 1400", "ip link set up0 mtu 1400", "ip link set up0 down",
-           "ip addr add 192.0.2.60/24 dev up0", "ip addr del 192.0.2.50/32 dev up0", "ip addr del 2001:db8::50/128 dev up0",
-           "ip addr del 172.31.0.1/32 dev egw0", "ip route flush table 7702", "ip -6 route flush table 7702",
-           "ip rule del pref 98", "ip -6 rule del pref 98", "ip neigh del 172.31.0.2 dev egw0",
-           "ip neigh replace fe80::6600:2 lladdr 66:00:00:00:00:03 dev egw0", "bridge fdb del 66:00:00:00:00:02 dev egw0",
+           "ip link set egw0 down",
+           "ip link set egw0 mtu 1400",
+           "ip link set up0 mtu 1400",
+           "ip link set up0 down",
+           "ip addr add 192.0.2.60/24 dev up0",
+           "ip addr del 192.0.2.50/32 dev up0",
+           "ip addr del 2001:db8::50/128 dev up0",
+           "ip addr del 172.31.0.1/32 dev egw0",
+           "ip route flush table 7702",
+           "ip -6 route flush table 7702",
+           "ip rule del pref 98",
+           "ip -6 rule del pref 98",
+           "ip neigh del 172.31.0.2 dev egw0",
+           "ip neigh replace fe80::6600:2 lladdr 66:00:00:00:00:03 dev egw0",
+           "bridge fdb del 66:00:00:00:00:02 dev egw0",
            "ip neigh add 172.31.0.3 lladdr 66:00:00:00:00:03 dev egw0 nud permanent",
-           "ip route change default via 192.0.2.3", "nft flush ruleset", "nft add element ip egw nodes { 1.2.3.4 }",
-           "nft add rule ip egw forward accept", "nft delete table arp egw", "iptables-nft -P FORWARD DROP",
-           "iptables-nft -F FORWARD", "ip link del egw0",
+           "ip route change default via 192.0.2.3",
+           "nft flush ruleset",
+           "nft add element ip egw nodes { 1.2.3.4 }",
+           "nft add rule ip egw forward accept",
+           "nft delete table arp egw",
+           "iptables-nft -P FORWARD DROP",
+           "iptables-nft -F FORWARD",
+           "ip link del egw0",
        }) {
     CAPTURE(change);
     REQUIRE(print(reconcile(kernel, wanted)) == "");
-    run("ip link set up0 up && ip route replace default via 192.0.2.2 && iptables-nft -P FORWARD ACCEPT && "
+    run("ip link set up0 up && ip route replace default via 192.0.2.2 && iptables-nft -P FORWARD "
+        "ACCEPT && "
         "iptables-nft -A FORWARD -j ACCEPT");
     (void)kernel.observe();
     REQUIRE(print(reconcile(kernel, wanted)) == "");
@@ -89,11 +106,15 @@ TEST_CASE("what others change and may concern us is told, the rest is not") {
   settle(kernel);
   for (const std::string noise : {
            "ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev up0 nud reachable",
-           "ping -c 1 -W 1 172.31.0.99 || true", "ping -c 1 -W 1 192.0.2.2 || true",
-           "ip route add 198.51.100.0/24 via 192.0.2.2", "ip rule add pref 50 from 10.0.0.0/8 lookup main",
+           "ping -c 1 -W 1 172.31.0.99 || true",
+           "ping -c 1 -W 1 192.0.2.2 || true",
+           "ip route add 198.51.100.0/24 via 192.0.2.2",
+           "ip rule add pref 50 from 10.0.0.0/8 lookup main",
            "nft add table ip other && nft add chain ip other c && nft add rule ip other c drop",
-           "iptables-nft -N THEIRS && iptables-nft -A THEIRS -j DROP", "nft add table inet egw",
-           "ip link add v1 type veth peer name v2 && ip link set v1 up && ip link set v2 up && ip link del v1",
+           "iptables-nft -N THEIRS && iptables-nft -A THEIRS -j DROP",
+           "nft add table inet egw",
+           "ip link add v1 type veth peer name v2 && ip link set v1 up && ip link set v2 up && ip "
+           "link del v1",
        }) {
     CAPTURE(noise);
     run(noise);
@@ -108,8 +129,10 @@ TEST_CASE("lost messages mean a full look") {
   (void)kernel.observe();
   settle(kernel);
   // More than eight megabytes of notifications that by themselves concern nobody.
-  run("for n in 1 2 3 4; do { echo 'add table ip other'; echo 'add set ip other s { type ipv4_addr; }'; "
-      "for a in $(seq 0 127); do for b in $(seq 0 255); do echo \"add element ip other s { 10.0.$a.$b }\"; done; done; echo 'delete table ip other'; } | nft -f -; done");
+  run("for n in 1 2 3 4; do { echo 'add table ip other'; echo 'add set ip other s { type "
+      "ipv4_addr; }'; "
+      "for a in $(seq 0 127); do for b in $(seq 0 255); do echo \"add element ip other s { "
+      "10.0.$a.$b }\"; done; done; echo 'delete table ip other'; } | nft -f -; done");
   CHECK(kernel.drain_events());
   CHECK_FALSE(kernel.drain_events());
 }

@@ -18,7 +18,8 @@ TEST_CASE("accepts in iptables' FORWARD chain are such as iptables itself writes
   run("iptables-nft -P FORWARD ACCEPT && ip6tables-nft -P FORWARD ACCEPT");
   CHECK(kernel.observe().host.forward_policy_drop.empty());
 
-  run("iptables-nft -P FORWARD DROP && iptables-nft -A FORWARD -s 10.0.0.0/8 -m comment --comment theirs -j DROP && "
+  run("iptables-nft -P FORWARD DROP && iptables-nft -A FORWARD -s 10.0.0.0/8 -m comment --comment "
+      "theirs -j DROP && "
       "ip6tables-nft -P FORWARD DROP");
   Observation seen = kernel.observe();
   CHECK(seen.host.forward_policy_drop == std::set{Family::V4, Family::V6});
@@ -32,7 +33,8 @@ TEST_CASE("accepts in iptables' FORWARD chain are such as iptables itself writes
   CHECK(run("iptables-nft -S FORWARD") ==
         "-P FORWARD DROP\n-A FORWARD -i egw0 -j ACCEPT\n-A FORWARD -o egw0 -j ACCEPT\n"
         "-A FORWARD -s 10.0.0.0/8 -m comment --comment theirs -j DROP\n");
-  CHECK(contains(run("ip6tables-nft -S FORWARD"), "-A FORWARD -i egw0 -j ACCEPT\n-A FORWARD -o egw0 -j ACCEPT\n"));
+  CHECK(contains(run("ip6tables-nft -S FORWARD"),
+                 "-A FORWARD -i egw0 -j ACCEPT\n-A FORWARD -o egw0 -j ACCEPT\n"));
   CHECK_FALSE(contains(run("iptables-nft-save"), "incompatible"));
   // Byte for byte the rules that iptables makes.
   const std::string strip = " | jq -c '[.nftables[] | .rule // empty | .expr]'";

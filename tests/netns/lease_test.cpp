@@ -16,8 +16,9 @@ TEST_SUITE_BEGIN("netns");
 namespace {
 
 std::size_t elements(const char* family) {
-  return std::stoul(run(std::string("nft -j list set ") + family +
-                        " egw alive | jq '.nftables[] | .set.elem // empty | length' | grep . || echo 0"));
+  return std::stoul(
+      run(std::string("nft -j list set ") + family +
+          " egw alive | jq '.nftables[] | .set.elem // empty | length' | grep . || echo 0"));
 }
 
 // Asks often until the condition holds; the time that it took.
@@ -99,8 +100,9 @@ TEST_CASE("ARP for an EIP is answered while the lease lives and not a moment lon
   }
   const auto answered = [&] {
     const Netns::Inside inside(node.peer);
-    return succeeds("ip neigh flush dev peer0; ping -c 1 -W 1 192.0.2.50; "
-                    "ip neigh show 192.0.2.50 dev peer0 | grep -q lladdr");
+    return succeeds(
+        "ip neigh flush dev peer0; ping -c 1 -W 1 192.0.2.50; "
+        "ip neigh show 192.0.2.50 dev peer0 | grep -q lladdr");
   };
   CHECK_FALSE(answered());
   REQUIRE(lease->refresh(60s).ok());

@@ -16,7 +16,8 @@ namespace egw::test {
 namespace {
 
 Fd current() {
-  return Fd(check_errno(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), "open a network namespace"));
+  return Fd(check_errno(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC),
+                        "open a network namespace"));
 }
 
 struct Output {
@@ -28,7 +29,8 @@ Output shell(const std::string& command) {
   if (!pipe) throw std::runtime_error("cannot run: " + command);
   Output out;
   std::array<char, 4096> buffer{};
-  while (const std::size_t n = fread(buffer.data(), 1, buffer.size(), pipe)) out.text.append(buffer.data(), n);
+  while (const std::size_t n = fread(buffer.data(), 1, buffer.size(), pipe))
+    out.text.append(buffer.data(), n);
   out.status = pclose(pipe);
   return out;
 }
@@ -48,7 +50,8 @@ Netns::Inside::Inside(const Netns& ns) : before_(current()) {
 }
 
 Netns::Inside::~Inside() {
-  if (setns(before_.get(), CLONE_NEWNET) < 0) abort(); // every later test would run in the wrong place
+  if (setns(before_.get(), CLONE_NEWNET) < 0)
+    abort(); // every later test would run in the wrong place
 }
 
 std::string Netns::path() const {
@@ -61,7 +64,9 @@ std::string run(const std::string& command) {
   return out.text;
 }
 
-bool succeeds(const std::string& command) { return shell(command).status == 0; }
+bool succeeds(const std::string& command) {
+  return shell(command).status == 0;
+}
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;

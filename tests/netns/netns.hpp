@@ -30,8 +30,8 @@ class Netns {
   Fd fd_;
 };
 
-// What a shell command prints, in the namespace of the calling thread. Throws std::runtime_error with its
-// output when it fails.
+// What a shell command prints, in the namespace of the calling thread. Throws std::runtime_error
+// with its output when it fails.
 std::string run(const std::string& command);
 [[nodiscard]] bool succeeds(const std::string& command);
 [[nodiscard]] bool contains(const std::string& text, const std::string& part);

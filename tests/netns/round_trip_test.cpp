@@ -33,8 +33,9 @@ void check_equal(const State& seen, const State& wanted) {
       CHECK(have.base == chain.base);
       REQUIRE(have.rules.size() == chain.rules.size());
       for (std::size_t i = 0; i < chain.rules.size(); ++i)
-        CHECK_MESSAGE(have.rules[i] == chain.rules[i],
-                      to_string(have.rules[i]) << "\n" << to_string(chain.rules[i]));
+        CHECK_MESSAGE(have.rules[i] == chain.rules[i], to_string(have.rules[i])
+                                                           << "\n"
+                                                           << to_string(chain.rules[i]));
     }
   }
   CHECK(seen == wanted);
@@ -61,15 +62,23 @@ TEST_CASE("maps in a chain of lookups, intervals that touch, and classes without
   Kernel kernel{Ownership{}};
   State wanted;
   Table& t = wanted.tables[NftFamily::Ip];
-  t.sets["marks"] = {KeyType::Ipv4, DataType::Mark, false, false, {{element("10.0.0.1"), key_of(7U)}}};
-  t.sets["classes"] = {KeyType::Mark, DataType::Verdict, false, false,
+  t.sets["marks"] = {
+      KeyType::Ipv4, DataType::Mark, false, false, {{element("10.0.0.1"), key_of(7U)}}};
+  t.sets["classes"] = {KeyType::Mark,
+                       DataType::Verdict,
+                       false,
+                       false,
                        {{element(7U), Verdict{VerdictKind::Goto, "c"}}}};
-  t.sets["touching"] = {KeyType::Ipv4, DataType::None, true, false,
-                        {{interval("10.0.0.0", "10.0.0.255"), {}}, {interval("10.0.1.0", "10.0.1.7"), {}}}};
+  t.sets["touching"] = {
+      KeyType::Ipv4,
+      DataType::None,
+      true,
+      false,
+      {{interval("10.0.0.0", "10.0.0.255"), {}}, {interval("10.0.1.0", "10.0.1.7"), {}}}};
   t.chains["c"] = {};
   t.chains["pre"] = {BaseChain{"filter", Hook::Prerouting, 0},
-                     {{expr::Payload{expr::PayloadBase::Network, 12, 4, 1}, expr::Lookup{"marks", 1, 1},
-                       expr::Lookup{"classes", 1, 0, false, true}}}};
+                     {{expr::Payload{expr::PayloadBase::Network, 12, 4, 1},
+                       expr::Lookup{"marks", 1, 1}, expr::Lookup{"classes", 1, 0, false, true}}}};
   CHECK(print(reconcile(kernel, wanted)) == "");
   State seen = kernel.observe().state;
   CHECK(print(diff(seen, wanted)) == "");
@@ -83,7 +92,8 @@ TEST_CASE("nft prints what was written as people would write it") {
   const Netns::Inside inside(node.ns);
   Kernel kernel{Ownership{}};
   REQUIRE(print(reconcile(kernel, sample_state(node.parent()))) == "");
-  CHECK(run("nft -j list ruleset | jq -r '.nftables[] | .table.name // empty' | sort -u") == "egw\n");
+  CHECK(run("nft -j list ruleset | jq -r '.nftables[] | .table.name // empty' | sort -u") ==
+        "egw\n");
   const std::string text = run("nft list ruleset");
   for (const std::string line : {
            "iifname \"egw0\" drop",

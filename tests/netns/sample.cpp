@@ -18,9 +18,15 @@ Bytes key_of(std::uint32_t host_order) {
   std::memcpy(b.data(), &host_order, sizeof host_order);
   return b;
 }
-ElementKey element(const char* address) { return {key_of(ip(address)), {}}; }
-ElementKey element(std::uint32_t mark) { return {key_of(mark), {}}; }
-ElementKey interval(const char* first, const char* last) { return {key_of(ip(first)), key_of(ip(last))}; }
+ElementKey element(const char* address) {
+  return {key_of(ip(address)), {}};
+}
+ElementKey element(std::uint32_t mark) {
+  return {key_of(mark), {}};
+}
+ElementKey interval(const char* first, const char* last) {
+  return {key_of(ip(first)), key_of(ip(last))};
+}
 
 Node::Node() {
   {
@@ -35,14 +41,20 @@ Node::Node() {
       "ip addr add 2001:db8::2/64 dev peer0 nodad");
 }
 
-std::uint32_t Node::parent() const { return if_nametoindex("up0"); }
+std::uint32_t Node::parent() const {
+  return if_nametoindex("up0");
+}
 
 namespace {
 
 constexpr std::uint32_t kEipMask = 0x7fff0000, kMarkMask = 0x307f;
 const Verdict kDrop{VerdictKind::Drop, ""}, kAccept{VerdictKind::Accept, ""};
-Verdict go(const char* chain) { return {VerdictKind::Goto, chain}; }
-Verdict jump(const char* chain) { return {VerdictKind::Jump, chain}; }
+Verdict go(const char* chain) {
+  return {VerdictKind::Goto, chain};
+}
+Verdict jump(const char* chain) {
+  return {VerdictKind::Jump, chain};
+}
 
 Bytes name16(const char* name) {
   Bytes b(name, name + std::strlen(name));
@@ -56,20 +68,26 @@ Rule operator+(Rule a, const Rule& b) {
 }
 
 Rule set_mark(std::uint32_t mark) {
-  return {MetaLoad{MetaKey::Mark, 1},
-          Bitwise{1, 1, key_of(~kMarkMask), key_of(mark)}, MetaSet{MetaKey::Mark, 1}};
+  return {MetaLoad{MetaKey::Mark, 1}, Bitwise{1, 1, key_of(~kMarkMask), key_of(mark)},
+          MetaSet{MetaKey::Mark, 1}};
 }
 Rule ct_eip(CmpOp op, std::uint32_t id) {
-  return {CtLoad{CtKey::Mark, 1}, Bitwise{1, 1, key_of(kEipMask), key_of(0)}, Cmp{op, 1, key_of(id << 16U)}};
+  return {CtLoad{CtKey::Mark, 1}, Bitwise{1, 1, key_of(kEipMask), key_of(0)},
+          Cmp{op, 1, key_of(id << 16U)}};
 }
 Rule udp_port() {
   return {MetaLoad{MetaKey::L4proto, 1}, Cmp{CmpOp::Eq, 1, {17}},
           Payload{PayloadBase::Transport, 2, 2, 1}, Cmp{CmpOp::Eq, 1, {0x1e, 0x6d}}};
 }
 Rule mss() {
-  return {MetaLoad{MetaKey::L4proto, 1}, Cmp{CmpOp::Eq, 1, {6}},
-          Payload{PayloadBase::Transport, 13, 1, 1}, Bitwise{1, 1, {0x06}, {0x00}},
-          Cmp{CmpOp::Eq, 1, {0x02}}, RouteMss{1}, Byteorder{1, 1, 2, 2}, TcpMssSet{1}};
+  return {MetaLoad{MetaKey::L4proto, 1},
+          Cmp{CmpOp::Eq, 1, {6}},
+          Payload{PayloadBase::Transport, 13, 1, 1},
+          Bitwise{1, 1, {0x06}, {0x00}},
+          Cmp{CmpOp::Eq, 1, {0x02}},
+          RouteMss{1},
+          Byteorder{1, 1, 2, 2},
+          TcpMssSet{1}};
 }
 Rule mss_seen() {
   return {TcpMssLoad{1}, Cmp{CmpOp::Gt, 1, {0x05, 0xb4}}, Counter{}, Decide{kDrop}};
@@ -85,70 +103,105 @@ Table ip_table(Family family) {
   const char* eip = v4 ? "192.0.2.50" : "2001:db8::50";
 
   Table t;
-  t.sets["cluster"] = {address, DataType::None, true, false,
-                       v4 ? std::map<ElementKey, ElementData>{{interval("10.0.0.0", "10.255.255.255"), {}},
-                                                              {interval("127.0.0.0", "127.255.255.255"), {}},
-                                                              {interval("224.0.0.0", "255.255.255.255"), {}}}
-                          : std::map<ElementKey, ElementData>{
-                                {interval("::", "::1"), {}},
-                                {interval("fd00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), {}},
-                                {interval("ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), {}}}};
-  t.sets["d_1"] = {address, DataType::None, true, false,
-                   {{interval(v4 ? "0.0.0.0" : "::", v4 ? "255.255.255.255" : "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), {}}}};
-  t.sets["nodes"] = {address, DataType::None, false, false, {{element(v4 ? "192.0.2.2" : "2001:db8::2"), {}}}};
+  t.sets["cluster"] = {
+      address, DataType::None, true, false,
+      v4 ? std::map<ElementKey, ElementData>{{interval("10.0.0.0", "10.255.255.255"), {}},
+                                             {interval("127.0.0.0", "127.255.255.255"), {}},
+                                             {interval("224.0.0.0", "255.255.255.255"), {}}}
+         : std::map<ElementKey, ElementData>{
+               {interval("::", "::1"), {}},
+               {interval("fd00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), {}},
+               {interval("ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), {}}}};
+  t.sets["d_1"] = {address,
+                   DataType::None,
+                   true,
+                   false,
+                   {{interval(v4 ? "0.0.0.0" : "::",
+                              v4 ? "255.255.255.255" : "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+                     {}}}};
+  t.sets["nodes"] = {
+      address, DataType::None, false, false, {{element(v4 ? "192.0.2.2" : "2001:db8::2"), {}}}};
   t.sets["eipaddrs"] = {address, DataType::None, false, false, {{element(eip), {}}}};
   t.sets["alive"] = {KeyType::NfProto, DataType::None, false, true, {}};
   t.sets["uplinks"] = {KeyType::Ifname, DataType::None, false, false, {{{name16("up0"), {}}, {}}}};
   Bytes with_mac = key_of(ip(pod));
   for (const int b : {0x66, 0, 0, 0, 0, 2, 0, 0}) with_mac.push_back(static_cast<std::uint8_t>(b));
-  t.sets["macs"] = {v4 ? KeyType::Ipv4Ether : KeyType::Ipv6Ether, DataType::None, false, false,
+  t.sets["macs"] = {v4 ? KeyType::Ipv4Ether : KeyType::Ipv6Ether,
+                    DataType::None,
+                    false,
+                    false,
                     {{{with_mac, {}}, {}}}};
-  t.sets["eips"] = {KeyType::Mark, v4 ? DataType::Ipv4 : DataType::Ipv6, false, false,
+  t.sets["eips"] = {KeyType::Mark,
+                    v4 ? DataType::Ipv4 : DataType::Ipv6,
+                    false,
+                    false,
                     {{element(0x10000), key_of(ip(eip))}}};
   t.sets["pods"] = {address, DataType::Verdict, false, false, {{element(pod), go("c_1")}}};
   t.sets["marks"] = {address, DataType::Mark, false, false, {{element(pod), key_of(1U)}}};
-  t.sets["classes"] = {KeyType::Mark, DataType::Verdict, false, false,
-                       {{element(1U), go("p_A")}, {element(2U), jump("p_B")}, {element(3U), kDrop},
-                        {element(4U), kAccept}, {element(5U), Verdict{VerdictKind::Return, ""}}}};
+  t.sets["classes"] = {KeyType::Mark,
+                       DataType::Verdict,
+                       false,
+                       false,
+                       {{element(1U), go("p_A")},
+                        {element(2U), jump("p_B")},
+                        {element(3U), kDrop},
+                        {element(4U), kAccept},
+                        {element(5U), Verdict{VerdictKind::Return, ""}}}};
 
-  t.chains["gw_3"] = {{}, {Rule{MetaLoad{MetaKey::IifName, 1}, Cmp{CmpOp::Eq, 1, name16("egw0")}, Decide{kDrop}},
-                           set_mark(2) + Rule{Decide{kAccept}}}};
-  t.chains["eip_1"] = {{}, {ct_eip(CmpOp::Eq, 1) + Rule{Decide{kAccept}},
-                            Rule{CtLoad{CtKey::State, 1}, Bitwise{1, 1, key_of(8U), key_of(0)},
-                                 Cmp{CmpOp::Neq, 1, key_of(0)}, CtLoad{CtKey::Mark, 1},
-                                 Bitwise{1, 1, key_of(0xffffU), key_of(0x10000U)}, CtSet{CtKey::Mark, 1}},
-                            Rule{Decide{kDrop}}}};
+  t.chains["gw_3"] = {
+      {},
+      {Rule{MetaLoad{MetaKey::IifName, 1}, Cmp{CmpOp::Eq, 1, name16("egw0")}, Decide{kDrop}},
+       set_mark(2) + Rule{Decide{kAccept}}}};
+  t.chains["eip_1"] = {
+      {},
+      {ct_eip(CmpOp::Eq, 1) + Rule{Decide{kAccept}},
+       Rule{CtLoad{CtKey::State, 1}, Bitwise{1, 1, key_of(8U), key_of(0)},
+            Cmp{CmpOp::Neq, 1, key_of(0)}, CtLoad{CtKey::Mark, 1},
+            Bitwise{1, 1, key_of(0xffffU), key_of(0x10000U)}, CtSet{CtKey::Mark, 1}},
+       Rule{Decide{kDrop}}}};
   t.chains["eip_2"] = {{}, {Rule{Decide{go("gw_3")}}}};
   t.chains["p_A"] = {{}, {Rule{daddr, Lookup{"d_1", 1}, Decide{go("eip_2")}}}};
   t.chains["p_B"] = {{}, {Rule{daddr, Lookup{"cluster", 1, 0, true}, Decide{go("eip_1")}}}};
-  t.chains["c_1"] = {{}, {Rule{Decide{jump("p_A")}}, Rule{Decide{jump("p_B")}}, Rule{Decide{{VerdictKind::Return, ""}}}}};
+  t.chains["c_1"] = {{},
+                     {Rule{Decide{jump("p_A")}}, Rule{Decide{jump("p_B")}},
+                      Rule{Decide{{VerdictKind::Return, ""}}}}};
   t.chains["lone"] = {{}, {}};
-  t.chains["raw_pre"] = {BaseChain{"filter", Hook::Prerouting, -310},
-                         {udp_port() + Rule{saddr, Lookup{"nodes", 1}, Notrack{}, Decide{kAccept}},
-                          udp_port() + Rule{FibAddrType{1}, Cmp{CmpOp::Eq, 1, key_of(2U)}, Decide{kDrop}}}};
-  t.chains["raw_out"] = {BaseChain{"filter", Hook::Output, -310}, {udp_port() + Rule{daddr, Lookup{"nodes", 1}, Notrack{}}}};
-  t.chains["input"] = {BaseChain{"filter", Hook::Input, -5},
-                       {Rule{MetaLoad{MetaKey::NfProto, 1}, Lookup{"alive", 1, 0, true}, daddr, Lookup{"eipaddrs", 1}, Decide{kDrop}},
-                        Rule{MetaLoad{MetaKey::Pkttype, 1}, Cmp{CmpOp::Eq, 1, {1}}, MetaLoad{MetaKey::Iif, 1}, Cmp{CmpOp::Neq, 1, key_of(7U)}, Decide{kAccept}}}};
+  t.chains["raw_pre"] = {
+      BaseChain{"filter", Hook::Prerouting, -310},
+      {udp_port() + Rule{saddr, Lookup{"nodes", 1}, Notrack{}, Decide{kAccept}},
+       udp_port() + Rule{FibAddrType{1}, Cmp{CmpOp::Eq, 1, key_of(2U)}, Decide{kDrop}}}};
+  t.chains["raw_out"] = {BaseChain{"filter", Hook::Output, -310},
+                         {udp_port() + Rule{daddr, Lookup{"nodes", 1}, Notrack{}}}};
+  t.chains["input"] = {
+      BaseChain{"filter", Hook::Input, -5},
+      {Rule{MetaLoad{MetaKey::NfProto, 1}, Lookup{"alive", 1, 0, true}, daddr,
+            Lookup{"eipaddrs", 1}, Decide{kDrop}},
+       Rule{MetaLoad{MetaKey::Pkttype, 1}, Cmp{CmpOp::Eq, 1, {1}}, MetaLoad{MetaKey::Iif, 1},
+            Cmp{CmpOp::Neq, 1, key_of(7U)}, Decide{kAccept}}}};
   t.chains["prerouting"] = {BaseChain{"filter", Hook::Prerouting, -95},
-                            {Rule{CtLoad{CtKey::Direction, 1}, Cmp{CmpOp::Eq, 1, {1}}, CtLoad{CtKey::Status, 1},
-                                  Bitwise{1, 1, key_of(0x20U), key_of(0)}, Cmp{CmpOp::Neq, 1, key_of(0)}, Decide{kAccept}},
+                            {Rule{CtLoad{CtKey::Direction, 1}, Cmp{CmpOp::Eq, 1, {1}},
+                                  CtLoad{CtKey::Status, 1}, Bitwise{1, 1, key_of(0x20U), key_of(0)},
+                                  Cmp{CmpOp::Neq, 1, key_of(0)}, Decide{kAccept}},
                              Rule{saddr, Lookup{"pods", 1, 0, false, true}},
                              Rule{saddr, Lookup{"marks", 1, 1}, MetaSet{MetaKey::Mark, 1}},
                              Rule{MetaLoad{MetaKey::Mark, 1}, Lookup{"classes", 1, 0, false, true}},
-                             Rule{saddr, Payload{PayloadBase::Link, 6, 6, v4 ? 9U : 2U}, Lookup{"macs", 1, 0, true}, Counter{}, Decide{kDrop}}}};
-  t.chains["forward"] = {BaseChain{"filter", Hook::Forward, -160},
-                         {mss(), mss_seen(),
-                          Rule{MetaLoad{MetaKey::OifName, 1}, Lookup{"uplinks", 1}, MetaLoad{MetaKey::Oif, 1}, Cmp{CmpOp::Eq, 1, key_of(3U)}},
-                          Rule{MetaLoad{MetaKey::Mark, 1}, Bitwise{1, 1, key_of(kMarkMask), key_of(0)}, Byteorder{1, 1, 4, 4},
-                               Cmp{CmpOp::Gt, 1, {0, 0, 0, 1}}, Decide{kDrop}},
-                          set_mark(0)}};
-  t.chains["postrouting"] = {BaseChain{"nat", Hook::Postrouting, 90},
-                             {Rule{MetaLoad{MetaKey::OifName, 1}, Cmp{CmpOp::Eq, 1, name16("egw0")}, saddr, Snat{1}},
-                              ct_eip(CmpOp::Eq, 0) + Rule{Decide{kAccept}},
-                              Rule{CtLoad{CtKey::Mark, 1}, Bitwise{1, 1, key_of(kEipMask), key_of(0)}, Lookup{"eips", 1, 1}, Snat{1}},
-                              Rule{Immediate{1, key_of(ip(eip))}, Snat{1}},
-                              Rule{Decide{kDrop}}}};
+                             Rule{saddr, Payload{PayloadBase::Link, 6, 6, v4 ? 9U : 2U},
+                                  Lookup{"macs", 1, 0, true}, Counter{}, Decide{kDrop}}}};
+  t.chains["forward"] = {
+      BaseChain{"filter", Hook::Forward, -160},
+      {mss(), mss_seen(),
+       Rule{MetaLoad{MetaKey::OifName, 1}, Lookup{"uplinks", 1}, MetaLoad{MetaKey::Oif, 1},
+            Cmp{CmpOp::Eq, 1, key_of(3U)}},
+       Rule{MetaLoad{MetaKey::Mark, 1}, Bitwise{1, 1, key_of(kMarkMask), key_of(0)},
+            Byteorder{1, 1, 4, 4}, Cmp{CmpOp::Gt, 1, {0, 0, 0, 1}}, Decide{kDrop}},
+       set_mark(0)}};
+  t.chains["postrouting"] = {
+      BaseChain{"nat", Hook::Postrouting, 90},
+      {Rule{MetaLoad{MetaKey::OifName, 1}, Cmp{CmpOp::Eq, 1, name16("egw0")}, saddr, Snat{1}},
+       ct_eip(CmpOp::Eq, 0) + Rule{Decide{kAccept}},
+       Rule{CtLoad{CtKey::Mark, 1}, Bitwise{1, 1, key_of(kEipMask), key_of(0)},
+            Lookup{"eips", 1, 1}, Snat{1}},
+       Rule{Immediate{1, key_of(ip(eip))}, Snat{1}}, Rule{Decide{kDrop}}}};
   return t;
 }
 

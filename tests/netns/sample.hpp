@@ -6,17 +6,23 @@
 
 namespace egw::test {
 
-inline Address ip(const char* text) { return Address::parse(text).value(); }
-inline Prefix prefix(const char* text) { return Prefix::parse(text).value(); }
-inline Mac mac(const char* text) { return Mac::parse(text).value(); }
+inline Address ip(const char* text) {
+  return Address::parse(text).value();
+}
+inline Prefix prefix(const char* text) {
+  return Prefix::parse(text).value();
+}
+inline Mac mac(const char* text) {
+  return Mac::parse(text).value();
+}
 net::Bytes key_of(const Address& a);
 net::Bytes key_of(std::uint32_t host_order);
 net::ElementKey element(const char* address);
 net::ElementKey element(std::uint32_t mark);
 net::ElementKey interval(const char* first, const char* last);
 
-// A node with an uplink `up0` (192.0.2.1/24, 2001:db8::1/64), whose other end `peer0` is in a namespace
-// of its own with .2 and ::2.
+// A node with an uplink `up0` (192.0.2.1/24, 2001:db8::1/64), whose other end `peer0` is in a
+// namespace of its own with .2 and ::2.
 struct Node {
   Netns ns, peer;
   Node();

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <ctime>
 
 #include "net/diff.hpp"
 #include "netns/sample.hpp"
@@ -14,10 +15,16 @@ TEST_SUITE_BEGIN("netns");
 
 namespace {
 
+// Of this thread's own work, the kernel's part included: other work shares the machine.
 double milliseconds(auto&& work) {
-  const auto begin = std::chrono::steady_clock::now();
+  const auto used = [] {
+    timespec t{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return static_cast<double>(t.tv_sec) * 1e3 + static_cast<double>(t.tv_nsec) / 1e6;
+  };
+  const double begin = used();
   work();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  return used() - begin;
 }
 
 // `policies` with a destination set, a chain and three pods each, as a node's ruleset has them.
@@ -26,17 +33,23 @@ Table table_of(std::uint32_t policies) {
   Set pods{KeyType::Ipv4, DataType::Verdict, false, false, {}};
   for (std::uint32_t i = 0; i < policies; ++i) {
     const std::string number = std::to_string(i);
-    const auto first = Address::v4(0xc0000000U + i * 512), last = Address::v4(0xc0000000U + i * 512 + 255);
-    t.sets["d_" + number] = {KeyType::Ipv4, DataType::None, true, false, {{{key_of(first), key_of(last)}, {}}}};
+    const auto first = Address::v4(0xc0000000U + i * 512),
+               last = Address::v4(0xc0000000U + i * 512 + 255);
+    t.sets["d_" + number] = {
+        KeyType::Ipv4, DataType::None, true, false, {{{key_of(first), key_of(last)}, {}}}};
     t.chains["eip_" + number] = {{}, {{expr::Decide{Verdict{}}}}};
-    t.chains["p_" + number] = {{}, {{expr::Payload{expr::PayloadBase::Network, 16, 4, 1}, expr::Lookup{"d_" + number, 1},
-                                     expr::Decide{Verdict{VerdictKind::Goto, "eip_" + number}}}}};
+    t.chains["p_" + number] = {
+        {},
+        {{expr::Payload{expr::PayloadBase::Network, 16, 4, 1}, expr::Lookup{"d_" + number, 1},
+          expr::Decide{Verdict{VerdictKind::Goto, "eip_" + number}}}}};
     for (std::uint32_t k = 0; k < 3; ++k)
-      pods.elements[{key_of(Address::v4(0x0a000000U + i * 3 + k)), {}}] = Verdict{VerdictKind::Goto, "p_" + number};
+      pods.elements[{key_of(Address::v4(0x0a000000U + i * 3 + k)), {}}] =
+          Verdict{VerdictKind::Goto, "p_" + number};
   }
   t.sets["pods"] = pods;
   t.chains["pre"] = {BaseChain{"filter", Hook::Prerouting, -95},
-                     {{expr::Payload{expr::PayloadBase::Network, 12, 4, 1}, expr::Lookup{"pods", 1, 0, false, true}}}};
+                     {{expr::Payload{expr::PayloadBase::Network, 12, 4, 1},
+                       expr::Lookup{"pods", 1, 0, false, true}}}};
   return t;
 }
 
@@ -50,7 +63,8 @@ TEST_CASE("ten thousand elements go in and come back, and one more costs one mor
   Table& t = wanted.tables[NftFamily::Ip];
   for (std::uint32_t i = 0; i < 12000; ++i) {
     t.sets["plain"].elements[{key_of(Address::v4(0x0a000000U + i)), {}}] = {};
-    t.sets["ranges"].elements[{key_of(Address::v4(0x0a000000U + i * 16)), key_of(Address::v4(0x0a000000U + i * 16 + 9))}] = {};
+    t.sets["ranges"].elements[{key_of(Address::v4(0x0a000000U + i * 16)),
+                               key_of(Address::v4(0x0a000000U + i * 16 + 9))}] = {};
     t.sets["marks"].elements[{key_of(Address::v4(0x0a000000U + i)), {}}] = key_of(i);
   }
   t.sets["ranges"].interval = true;
@@ -62,10 +76,12 @@ TEST_CASE("ten thousand elements go in and come back, and one more costs one mor
   CHECK(run("nft -j list set ip egw ranges | jq '.nftables[1].set.elem | length'") == "12000\n");
   MESSAGE("36,000 elements: apply " << apply << " ms, observe " << observe << " ms");
 
-  t.sets["ranges"].elements.erase({key_of(Address::v4(0x0a000000U + 160)), key_of(Address::v4(0x0a000000U + 169))});
+  t.sets["ranges"].elements.erase(
+      {key_of(Address::v4(0x0a000000U + 160)), key_of(Address::v4(0x0a000000U + 169))});
   t.sets["marks"].elements[element("10.200.0.1")] = key_of(7U);
   const Batch batch = diff(seen, wanted);
-  CHECK(print(batch) == "nft: delete 1 element from ip set ranges\nnft: add 1 element to ip set marks\n");
+  CHECK(print(batch) ==
+        "nft: delete 1 element from ip set ranges\nnft: add 1 element to ip set marks\n");
   CHECK(print(kernel.apply(batch)) == "");
   CHECK(kernel.observe().state == wanted);
 }
@@ -79,11 +95,12 @@ TEST_CASE("a thousand policies are read in milliseconds") {
   const double apply = milliseconds([&] { CHECK(print(reconcile(kernel, wanted)) == ""); });
   State seen;
   double observe = 1e9, compare = 1e9;
-  for (int i = 0; i < 5; ++i) { // the best of five: other work shares the machine
+  for (int i = 0; i < 5; ++i) {
     observe = std::min(observe, milliseconds([&] { seen = kernel.observe().state; }));
     compare = std::min(compare, milliseconds([&] { CHECK(diff(seen, wanted).empty()); }));
   }
-  MESSAGE("1,000 policies: apply " << apply << " ms, observe " << observe << " ms, diff " << compare << " ms");
+  MESSAGE("1,000 policies: apply " << apply << " ms, observe " << observe << " ms, diff " << compare
+                                   << " ms");
   CHECK(observe < 50.0);
   auto& pods = wanted.tables[NftFamily::Ip].sets["pods"].elements;
   pods[element("10.9.9.9")] = Verdict{VerdictKind::Goto, "p_7"};
