@@ -2,6 +2,7 @@
 #include "k8s/backoff.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 
 namespace egw::k8s {
@@ -29,15 +30,17 @@ Duration Backoff::next() {
 RateLimiter::RateLimiter(double qps, int burst)
     : per_ns_(qps / 1e9), burst_(burst), tokens_(burst) {}
 
-Duration RateLimiter::reserve(Time now) {
+std::optional<Duration> RateLimiter::reserve(Time now, Duration longest) {
   if (now > last_) {
     const auto passed = static_cast<double>((now - last_).count());
     tokens_ = std::min(burst_, tokens_ + passed * per_ns_);
     last_ = now;
   }
-  tokens_ -= 1;
-  if (tokens_ >= 0) return Duration::zero();
-  return Duration(static_cast<std::int64_t>(-tokens_ / per_ns_));
+  const double left = tokens_ - 1;
+  const auto wait = left >= 0 ? Duration::zero() : Duration(std::llround(-left / per_ns_));
+  if (wait > std::max(longest, Duration::zero())) return std::nullopt;
+  tokens_ = left;
+  return wait;
 }
 
 } // namespace egw::k8s

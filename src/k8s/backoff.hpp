@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 #include "base/clock.hpp"
 
@@ -37,7 +38,9 @@ class RateLimiter {
   RateLimiter(double qps, int burst);
 
   // Takes one token and returns how long to wait before using it: zero while there are tokens.
-  [[nodiscard]] Duration reserve(Time now);
+  // Nothing, and no token is taken, when that were longer than `longest`: callers that give up must
+  // not push back those that come after them.
+  [[nodiscard]] std::optional<Duration> reserve(Time now, Duration longest = Duration::max());
 
  private:
   double per_ns_, burst_, tokens_;

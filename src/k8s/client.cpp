@@ -127,19 +127,18 @@ Result<void> Client::Impl::pass_rate_limit(Time deadline, std::string_view what)
   {
     std::lock_guard lock(mutex);
     const auto at = now().steady;
-    const auto wait = limiter.reserve(at);
+    const auto wait = limiter.reserve(at, deadline - at);
     if (wait == Duration::zero()) return {};
-    ready = at + wait;
     ++metrics.rate_limited;
+    if (!wait) return Error{fmt::format("{}: no turn at the rate limit in time", what)};
+    ready = at + *wait;
     metrics.rate_limited_us += static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::microseconds>(wait).count());
+        std::chrono::duration_cast<std::chrono::microseconds>(*wait).count());
   }
-  if (ready > deadline) return Error{fmt::format("{}: no turn at the rate limit in time", what)};
   if (!sleep_until(ready)) return Error{fmt::format("{}: stopped", what)};
   return {};
 }
 
-// One try. A receiver's answer is bounded as a whole: bytes that trickle defeat a read timeout.
 HttpResponse Client::Impl::attempt(const HttpRequest& request, Time deadline,
                                    const HttpConnection::Receiver& receiver) {
   const Lease connection(*this);
@@ -149,16 +148,9 @@ HttpResponse Client::Impl::attempt(const HttpRequest& request, Time deadline,
     response.failure = "stopped";
     return response;
   }
-  connection->set_read_timeout(std::clamp<Duration>(
-      deadline - now().steady, std::chrono::milliseconds(1), options.read_timeout));
-  bool late = false;
-  const HttpConnection::Receiver bounded = [&](const char* data, std::size_t size) {
-    late = now().steady > deadline;
-    return !late && receiver(data, size);
-  };
+  connection->set_deadline(deadline);
   ++metrics.requests;
-  auto response = connection->send(request, receiver ? bounded : nullptr);
-  if (late) response.failure = "the answer did not end in time";
+  auto response = connection->send(request, receiver);
   count(metrics, response);
   return response;
 }
@@ -264,9 +256,10 @@ Result<std::string> Client::Impl::list(const std::string& what, const std::strin
   const auto answer = call(
       what, request, true, call_options,
       [&](const char* data, std::size_t size) { return splitter->feed(data, size); }, begin);
-  if (!splitter->error().empty()) return Error{fmt::format("{}: {}", what, splitter->error())};
-  if (!answer) return answer.error();
-  if (!splitter->complete()) return Error{fmt::format("{}: the list is incomplete", what)};
+  if (!answer && splitter->error().empty()) return answer.error();
+  if (const auto problem = splitter->problem(version); !problem.empty()) {
+    return Error{fmt::format("{}: not a list: {}", what, problem)};
+  }
   return version;
 }
 

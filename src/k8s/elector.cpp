@@ -4,8 +4,10 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
+#include <exception>
 #include <limits>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -18,6 +20,16 @@ namespace {
 constexpr auto kReleaseTimeout = std::chrono::seconds(2);
 constexpr auto kNever = std::numeric_limits<std::int64_t>::min();
 
+// What is thrown below (no memory, no descriptors) is a failed request like any other.
+template <class F>
+Result<api::Lease> guarded(F request) {
+  try {
+    return request();
+  } catch (const std::exception& error) {
+    return Error{error.what()};
+  }
+}
+
 } // namespace
 
 struct Elector::Impl {
@@ -26,6 +38,7 @@ struct Elector::Impl {
 
   void run();
   void perform(const LeaderAction& action);
+  static Result<api::Lease> told(Result<api::Lease> answer, std::string& trouble);
   Result<api::Lease> put(Verb verb, const api::Lease& lease) const;
   [[nodiscard]] CallOptions call_options() const;
 
@@ -35,6 +48,7 @@ struct Elector::Impl {
   LeaderState state;
   std::deque<LeaderEvent> events; // for the thread itself, before those of the queue
   Queue<LeaderEvent> queue;
+  std::string read_trouble, write_trouble; // that were logged last
   std::atomic<std::int64_t> until{kNever}; // deadline(), readable by all
   std::thread thread;
 };
@@ -55,17 +69,33 @@ Result<api::Lease> Elector::Impl::put(Verb verb, const api::Lease& lease) const 
   write.resource = &api::resource<api::Lease>();
   write.key = {config.namespace_, config.name};
   write.body = api::encode(lease);
-  return client.write_as<api::Lease>(write, call_options());
+  return guarded([&] { return client.write_as<api::Lease>(write, call_options()); });
+}
+
+// A candidate without rights or without a server would wait in silence for ever. Each trouble is
+// told once; that the lease is not there, or went to another, is none.
+Result<api::Lease> Elector::Impl::told(Result<api::Lease> answer, std::string& trouble) {
+  if (answer) {
+    trouble.clear();
+  } else if (!conflict(answer.error()) && answer.error().message != trouble) {
+    trouble = answer.error().message;
+    log::warn("leader election: {}", trouble);
+  }
+  return answer;
 }
 
 void Elector::Impl::perform(const LeaderAction& action) {
   if (std::holds_alternative<ReadLease>(action)) {
+    auto lease = guarded([this] {
+      return client.get_as<api::Lease>({config.namespace_, config.name}, call_options());
+    });
+    const bool missing = !lease && not_found(lease.error());
     events.emplace_back(
-        LeaderRead{client.get_as<api::Lease>({config.namespace_, config.name}, call_options())});
+        LeaderRead{missing ? std::move(lease) : told(std::move(lease), read_trouble)});
   } else if (const auto* create = std::get_if<CreateLease>(&action)) {
-    events.emplace_back(LeaderWrote{put(Verb::Create, create->lease)});
+    events.emplace_back(LeaderWrote{told(put(Verb::Create, create->lease), write_trouble)});
   } else if (const auto* update = std::get_if<UpdateLease>(&action)) {
-    events.emplace_back(LeaderWrote{put(Verb::Update, update->lease)});
+    events.emplace_back(LeaderWrote{told(put(Verb::Update, update->lease), write_trouble)});
   } else if (const auto* elected = std::get_if<Elected>(&action)) {
     log::info("leader of {}/{} with term {}", config.namespace_, config.name, elected->term);
     changed({true, elected->term, ""});

@@ -63,6 +63,8 @@ bool after_connecting(httplib::Error error) {
   }
 }
 
+struct TooLate {}; // unwinds through the library, which closes the connection
+
 // A peer that is gone without a word (power, cable, partition) is noticed within half a minute.
 void set_options(int fd) {
   const auto set = [fd](int level, int option, int value) {
@@ -108,6 +110,8 @@ struct HttpConnection::Impl {
   std::unique_ptr<httplib::ClientImpl> http;
   httplib::SSLClient* tls = nullptr; // the same object, if it speaks TLS
 
+  std::optional<Time> deadline;
+
   std::mutex mutex;
   std::condition_variable idle;
   bool stopped = false;
@@ -140,17 +144,16 @@ struct HttpConnection::Impl {
     }
     // Says that the host is an address, which static glibc then does not look up through NSS.
     if (is_address(config.host)) http->set_hostname_addr_map({{config.host, config.host}});
-    http->set_connection_timeout(
-        std::chrono::duration_cast<std::chrono::microseconds>(options.connect_timeout));
-    http->set_read_timeout(
-        std::chrono::duration_cast<std::chrono::microseconds>(options.read_timeout));
-    http->set_write_timeout(
-        std::chrono::duration_cast<std::chrono::microseconds>(options.read_timeout));
     http->set_keep_alive(true);
     http->set_tcp_nodelay(true);      // header and body are two writes
     http->set_follow_location(false); // a token goes to no other place
     http->set_url_encode(false);
     http->set_socket_options([this](socket_t fd) { opened(fd); });
+    // The last moment before a request goes out, after whatever connecting took.
+    http->set_header_writer([this](httplib::Stream& out, httplib::Headers& headers) {
+      if (late()) throw TooLate();
+      return httplib::detail::write_headers(out, headers);
+    });
   }
 
   void opened(int fd) {
@@ -175,16 +178,38 @@ struct HttpConnection::Impl {
       what = fmt::format("TLS handshake failed: {}", text.data());
     }
     ERR_clear_error();
-    const bool v6 = config.host.find(':') != std::string::npos;
-    return fmt::format("{}://{}{}{}:{}: {}", config.tls ? "https" : "http", v6 ? "[" : "",
-                       config.host, v6 ? "]" : "", config.port, what);
+    return fmt::format("{}://{}: {}", config.tls ? "https" : "http", authority(), what);
   }
 
+  // The library leaves out the brackets of an IPv6 address where the port is the scheme's own.
+  [[nodiscard]] std::string authority() const {
+    const bool v6 = config.host.find(':') != std::string::npos;
+    return fmt::format("{}{}{}:{}", v6 ? "[" : "", config.host, v6 ? "]" : "", config.port);
+  }
+
+  [[nodiscard]] bool late() const { return deadline && now().steady >= *deadline; }
+  Duration limit();
   HttpResponse run(const HttpRequest& request, const Receiver& receiver);
 };
 
+// Nothing here may take longer than what is left, as far as the library can be told; the rest is
+// checked where the request goes out and where the answer comes in. Returns the read timeout.
+Duration HttpConnection::Impl::limit() {
+  const auto left =
+      !deadline ? Duration::max()
+                : std::max<Duration>(*deadline - now().steady, std::chrono::milliseconds(1));
+  const auto micros = [left](Duration timeout) {
+    return std::chrono::duration_cast<std::chrono::microseconds>(std::min(timeout, left));
+  };
+  http->set_connection_timeout(micros(options.connect_timeout));
+  http->set_read_timeout(micros(options.read_timeout));
+  http->set_write_timeout(micros(options.read_timeout));
+  return micros(options.read_timeout);
+}
+
 HttpResponse HttpConnection::Impl::run(const HttpRequest& request, const Receiver& receiver) {
   HttpResponse response;
+  const auto read_timeout = limit();
   httplib::Request out;
   out.method = request.method;
   out.path = config.path_prefix + request.target;
@@ -198,6 +223,7 @@ HttpResponse HttpConnection::Impl::run(const HttpRequest& request, const Receive
     return response;
   }
   if (!bearer->empty()) out.set_header("Authorization", "Bearer " + *bearer);
+  out.set_header("Host", authority());
 
   auto last = now().steady;
   out.response_handler = [&](const httplib::Response& head) {
@@ -208,11 +234,12 @@ HttpResponse HttpConnection::Impl::run(const HttpRequest& request, const Receive
     if (request.head) request.head(head.status);
     return true;
   };
-  bool refused = false;
+  bool refused = false, cut = false;
   out.content_receiver = [&](const char* data, std::size_t size, std::uint64_t, std::uint64_t) {
     last = now().steady;
-    if (receiver && response.status >= 200 && response.status < 300) {
-      refused = !receiver(data, size);
+    cut = late(); // bytes that trickle defeat a read timeout
+    if (cut || (receiver && response.status >= 200 && response.status < 300)) {
+      refused = cut || !receiver(data, size);
       if (refused) { // the library would wait a while for the peer's farewell
         std::lock_guard lock(mutex);
         shut();
@@ -226,13 +253,20 @@ HttpResponse HttpConnection::Impl::run(const HttpRequest& request, const Receive
 
   httplib::Response in;
   auto error = httplib::Error::Success;
-  if (!http->send(out, in, error)) {
-    response.failure = reason(error);
+  bool done = false;
+  try {
+    done = http->send(out, in, error);
+  } catch (const TooLate&) {
+    response.failure = "the time for it has passed";
+    return response;
+  }
+  if (!done) {
+    response.failure = cut ? "the answer did not end in time" : reason(error);
     response.sent = after_connecting(error);
     response.canceled = refused;
     response.timeout =
         error == httplib::Error::ConnectionTimeout ||
-        (error == httplib::Error::Read && now().steady - last >= options.read_timeout * 9 / 10);
+        (error == httplib::Error::Read && now().steady - last >= read_timeout * 9 / 10);
   } else if (response.status == 0) { // an answer without a body never gets to the handler
     response.status = in.status;
     response.content_type = in.get_header_value("Content-Type");
@@ -281,9 +315,8 @@ HttpResponse HttpConnection::send(const HttpRequest& request, const Receiver& re
   return response;
 }
 
-void HttpConnection::set_read_timeout(Duration timeout) {
-  impl_->options.read_timeout = timeout;
-  impl_->http->set_read_timeout(std::chrono::duration_cast<std::chrono::microseconds>(timeout));
+void HttpConnection::set_deadline(std::optional<Time> deadline) {
+  impl_->deadline = deadline;
 }
 
 void HttpConnection::request_stop() {

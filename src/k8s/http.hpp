@@ -75,7 +75,9 @@ class HttpConnection {
   // and answers without a receiver are collected in HttpResponse::body.
   using Receiver = std::function<bool(const char* data, std::size_t size)>;
   [[nodiscard]] HttpResponse send(const HttpRequest& request, const Receiver& receiver = nullptr);
-  void set_read_timeout(Duration timeout); // not during send()
+  // For the requests to come, not during send(): none is sent after this, and an answer that has
+  // not ended by then is cut off. Connecting may take as long as is left for each of TCP and TLS.
+  void set_deadline(std::optional<Time> deadline);
 
   // From any thread: ends a send() under way, also in connect and in the TLS handshake, and lets
   // none begin. A look-up of a DNS name is not interrupted.

@@ -19,6 +19,13 @@ bool ListSplitter::fail(const char* why) {
   return false;
 }
 
+std::string ListSplitter::problem(std::string_view version) const {
+  if (!error_.empty()) return error_;
+  if (!complete()) return "it is incomplete";
+  if (!items_seen_) return "it has no items";
+  return version.empty() ? "it has no resourceVersion" : "";
+}
+
 bool ListSplitter::begin_value(char c, State next) {
   value_.clear();
   depth_ = 0;
@@ -84,6 +91,7 @@ bool ListSplitter::step(char c) {
       if (blank(c)) return true;
       if (c != ':') return fail("a colon is missing");
       state_ = State::Value;
+      items_seen_ = items_seen_ || name_ == "items";
       return true;
     case State::Value:
       if (blank(c)) return true;

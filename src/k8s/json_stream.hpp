@@ -23,6 +23,9 @@ class ListSplitter {
   // false: this is no list (then and ever after); error() says why.
   [[nodiscard]] bool feed(const char* data, std::size_t size);
   [[nodiscard]] bool complete() const { return state_ == State::End; } // the closing brace came
+  // Why what came is no whole list; empty if it is one. `version` is its resourceVersion. Anything
+  // else that is answered with 200 must not pass for a list of nothing, which empties a cache.
+  [[nodiscard]] std::string problem(std::string_view version) const;
   [[nodiscard]] const std::string& error() const { return error_; }
 
  private:
@@ -38,6 +41,7 @@ class ListSplitter {
   std::string name_, value_, error_;
   int depth_ = 0;
   bool in_string_ = false, escaped_ = false, scalar_ = false;
+  bool items_seen_ = false; // "items", also null, as an empty list of Go may be
 };
 
 // Cuts a stream into its lines (a watch sends one event a line).

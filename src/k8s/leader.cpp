@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace egw::k8s {
@@ -38,7 +39,9 @@ api::Lease mine(const LeaderState& state, const LeaderConfig& config, const Now&
     lease.holder = config.identity;
     lease.acquired = now.wall;
     // Also a Lease that was deleted and made anew must not bring an old term back.
-    lease.transitions = std::max(lease.transitions, state.top_term) + 1;
+    constexpr auto kEnd = std::numeric_limits<std::int32_t>::max();
+    const auto top = std::max(lease.transitions, state.top_term);
+    lease.transitions = top == kEnd ? kEnd : top + 1;
   }
   return lease;
 }
@@ -136,11 +139,15 @@ void wrote(LeaderState& state, const LeaderConfig& config, const Result<api::Lea
   state.next = now.steady + config.retry_period;
   if (!lease) {
     // Without an answer, or when the client repeated the request, it may have been done all the
-    // same: look before the next write. Where the version is certainly another one, look now.
+    // same: look before the next write. Where the version is certainly another one, look now; but
+    // not again and again, where that was not the reason (no namespace, an admission webhook).
     state.doubt = true;
-    if (lease.error().code == 409 || lease.error().code == 404) state.next = now.steady;
+    const bool another = lease.error().code == 409 || lease.error().code == 404;
+    state.hurried = another && !state.hurried;
+    if (state.hurried) state.next = now.steady;
     return;
   }
+  state.hurried = false;
   observe(state, *lease, now.steady);
   if (state.role == Role::Leading) {
     state.renewed_at = state.request_at;

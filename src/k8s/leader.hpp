@@ -40,6 +40,7 @@ struct LeaderState {
   std::int32_t top_term = 0;          // highest seen anywhere: the next one is higher
   bool acquiring = false;             // the write under way would make us leader
   bool doubt = false;                 // Leading: a write failed, look before the next
+  bool hurried = false;               // the last look came at once after a refused write
   bool take = false;                  // the holder is known to be dead: do not wait
   bool stopping = false;
 };

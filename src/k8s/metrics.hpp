@@ -16,7 +16,7 @@ struct ClientMetrics {
   std::atomic<std::uint64_t> conflicts{0};      // 409
   std::atomic<std::uint64_t> throttled{0};      // 429
   std::atomic<std::uint64_t> errors_5xx{0};
-  std::atomic<std::uint64_t> rate_limited{0};    // had to wait for the rate limit
+  std::atomic<std::uint64_t> rate_limited{0};    // had to wait for the rate limit, or gave up
   std::atomic<std::uint64_t> rate_limited_us{0}; // microseconds waited for it
   std::atomic<std::uint64_t> connections{0};     // opened
 };

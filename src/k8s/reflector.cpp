@@ -201,9 +201,7 @@ Outcome Reflector::Impl::list() {
     end(outcome, response, begun);
     outcome.lived = {}; // however long half a list took: see stream()
     if (stopping() || outcome.error) return outcome;
-    if (garbage.empty() && !splitter.complete()) {
-      garbage = splitter.error().empty() ? "it is incomplete" : splitter.error();
-    }
+    if (garbage.empty()) garbage = splitter.problem(page_version);
     if (!garbage.empty()) {
       outcome.error =
           Error{fmt::format("list {}: not a list: {}", options.resource->plural, garbage)};
@@ -352,7 +350,9 @@ void Reflector::Impl::run() {
       if (outcome.error->code != 410) report(outcome.error);
     }
     if (outcome.at_once) continue;
-    const bool healthy = outcome.progress || outcome.lived >= options.healthy_after;
+    // A list that expired at once is no progress: it has to come again, whole.
+    const bool healthy =
+        (outcome.progress && !outcome.gone) || outcome.lived >= options.healthy_after;
     if (healthy) backoff.reset();
     auto wait = backoff.next();
     if (healthy) backoff.reset();

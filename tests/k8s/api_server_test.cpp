@@ -17,7 +17,6 @@
 using namespace egw;
 using namespace egw::test;
 using api::Lease;
-using api::Namespace;
 using api::Node;
 using k8s::Verb;
 using k8s::Write;

@@ -42,3 +42,11 @@ TEST_CASE("rate limit: a burst at once, then one by one, and never more saved up
   CHECK(limiter.reserve(now) == 100ms);
   CHECK(limiter.reserve(now - 1min) == 200ms); // another thread's clock reading came late
 }
+
+TEST_CASE("rate limit: who would wait too long takes no one's turn") {
+  RateLimiter limiter(10, 1);
+  const Time now{1h};
+  CHECK(limiter.reserve(now) == 0ns);
+  for (int i = 0; i < 1000; ++i) CHECK_FALSE(limiter.reserve(now, 50ms));
+  CHECK(limiter.reserve(now, 100ms) == 100ms);
+}

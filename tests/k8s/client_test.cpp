@@ -155,6 +155,21 @@ TEST_CASE_FIXTURE(
   CHECK(slow.error().message.find("did not end in time") != std::string::npos);
   CHECK(now().steady - begun < 3s);
 
+  // The same for an answer that is collected.
+  server.expect("GET", "/version", Reply::stream().slow(10ms).text(std::string(400, ' ')));
+  begun = now().steady;
+  const auto trickle = client.get_raw("/version", options);
+  REQUIRE_FALSE(trickle);
+  CHECK(trickle.error().message.find("did not end in time") != std::string::npos);
+  CHECK(now().steady - begun < 2s);
+
+  // A handshake that hangs takes no longer than the call has left.
+  Client stalled(config_for(server), quick_client());
+  server.next_connection(Fault::silence);
+  begun = now().steady;
+  CHECK_FALSE(stalled.get(api::resource<api::Node>(), {"", "a"}, options));
+  CHECK(now().steady - begun < 2s);
+
   server.refuse();
   Client other(config_for(server), quick_client());
   begun = now().steady;
@@ -264,4 +279,23 @@ TEST_CASE("stop() ends calls that wait for an answer, for a retry and for the ra
       limited, 2,
       [](ScriptedServer& s) { s.allow("GET", kNode, Reply::body(200, node_json("a", 1))); },
       [&](ScriptedServer&, Client& c) { return counted(c.metrics().rate_limited); });
+}
+
+TEST_CASE_FIXTURE(Fixture, "what is JSON but no list is an error, and never an empty list") {
+  for (const char* body : {R"({"kind":"Status","apiVersion":"v1","status":"Success"})", "{}",
+                           R"({"kind":"NodeList","metadata":{},"items":[]})",
+                           R"({"kind":"Table","metadata":{"resourceVersion":"7"},"rows":[]})"}) {
+    CAPTURE(body);
+    server.expect("GET", "/api/v1/nodes", Reply::body(200, body));
+    const auto nodes = client.list_as<api::Node>(api::resource<api::Node>());
+    REQUIRE_FALSE(nodes);
+    CHECK(nodes.error().message.starts_with("list nodes: not a list: "));
+  }
+  server.expect("GET", "/api/v1/nodes",
+                Reply::body(200, R"({"metadata":{"resourceVersion":"7"},"items":null})"));
+  const auto none = client.list_as<api::Node>(api::resource<api::Node>());
+  REQUIRE(none);
+  CHECK(none->items.empty());
+  CHECK(none->resource_version == "7");
+  finish();
 }

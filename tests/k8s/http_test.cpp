@@ -195,3 +195,24 @@ TEST_CASE("stop() ends a request in a connect, in a TLS handshake and in a read"
   ::close(filler);
   ::close(listener);
 }
+
+TEST_CASE("after its deadline a request is not sent, also on a connection that stands") {
+  ScriptedServer server;
+  server.expect("GET", "/x", Reply::body(200, "{}"));
+  const auto config = config_for(server);
+  HttpConnection connection(config, std::make_shared<TokenSource>(config), {});
+  HttpRequest request;
+  request.target = "/x";
+  connection.set_deadline(now().steady + 10s);
+  CHECK(connection.send(request).status == 200);
+  connection.set_deadline(now().steady);
+  const auto late = connection.send(request);
+  REQUIRE(late.failure);
+  CHECK_FALSE(late.sent);
+  CHECK(late.failure->find("the time for it has passed") != std::string::npos);
+  server.expect("GET", "/x", Reply::body(200, "{}"));
+  connection.set_deadline(std::nullopt);
+  CHECK(connection.send(request).status == 200);
+  CHECK(server.requests().size() == 2);
+  CHECK(server.errors().empty());
+}

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <deque>
+#include <limits>
 #include <map>
 #include <random>
 
@@ -19,12 +20,17 @@ namespace {
 struct Server {
   std::optional<api::Lease> lease;
   int version = 0;
+  int refuses = 0; // every write, with this code
+  int requests = 0;
 
-  Result<api::Lease> read() const {
+  Result<api::Lease> read() {
+    ++requests;
     if (!lease) return Error{"not found", 404};
     return *lease;
   }
   Result<api::Lease> write(const api::Lease& wanted, bool create) {
+    ++requests;
+    if (refuses != 0) return Error{"refused", refuses};
     if (create ? lease.has_value() : !lease) return Error{"no", create ? 409 : 404};
     if (!create && wanted.meta.resource_version != lease->meta.resource_version) {
       return Error{"the object has been modified", 409};
@@ -53,7 +59,7 @@ struct Candidate {
   void handle(Server& server, LeaderEvent event, const Now& now) {
     std::deque<LeaderEvent> events;
     events.emplace_back(std::move(event));
-    while (!events.empty()) {
+    while (!events.empty() && server.requests < 10000) {
       const auto next = std::move(events.front());
       events.pop_front();
       for (const auto& action : step(state, config, next, now)) {
@@ -221,6 +227,34 @@ TEST_CASE_FIXTURE(Fixture, "a restart under the same identity is a new term") {
   a = Candidate("a");
   live(3s);
   CHECK(a.terms == std::vector<std::int32_t>{2});
+}
+
+TEST_CASE_FIXTURE(Fixture, "a lease that cannot be written is no reason to ask without a pause") {
+  SUBCASE("its namespace does not exist") {
+    server.refuses = 404;
+  }
+  SUBCASE("someone else is always faster") {
+    server.refuses = 409;
+  }
+  SUBCASE("the leader's own, by an admission webhook") {
+    live(5s);
+    REQUIRE(a.state.role == Role::Leading);
+    server.refuses = 409;
+    server.requests = 0;
+  }
+  live(20s);
+  CHECK(server.requests > 10);
+  CHECK(server.requests < 100); // two candidates, each at most two reads and writes in two seconds
+  server.refuses = 0;
+  live(20s);
+  CHECK((a.state.role == Role::Leading) != (b.state.role == Role::Leading));
+}
+
+TEST_CASE_FIXTURE(Fixture, "a term that is at its end stays there") {
+  server.lease = api::Lease{};
+  server.lease->transitions = std::numeric_limits<std::int32_t>::max();
+  live(1s);
+  CHECK(a.terms == std::vector<std::int32_t>{std::numeric_limits<std::int32_t>::max()});
 }
 
 TEST_CASE("clocks that differ by hours, cuts and restarts: never two leaders, terms only grow") {

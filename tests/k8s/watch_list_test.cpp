@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "k8s/watch.hpp"
+
+#include <doctest/doctest.h>
+
+#include "k8s/support.hpp"
+
+// Lists that are none, and lists that do not last.
+
+using namespace egw;
+using namespace egw::test;
+
+namespace {
+
+constexpr const char* kList = "/api/v1/nodes?!watch";
+
+std::string from(int version) {
+  return fmt::format("/api/v1/nodes?watch=true&allowWatchBookmarks=true&resourceVersion={}",
+                     version);
+}
+
+struct Fixture {
+  ScriptedServer server;
+  NodeCache cache;
+  k8s::WatchOptions options = quick_watch(api::resource<api::Node>());
+  std::unique_ptr<k8s::Watch<api::Node>> watch;
+
+  void list(int version, const std::vector<std::string>& items) {
+    server.expect("GET", kList, Reply::body(200, list_json(version, items)));
+  }
+  void start() {
+    watch = std::make_unique<k8s::Watch<api::Node>>(config_for(server), options, cache.sink());
+  }
+  // All that was scripted came, and nothing else.
+  void finish() {
+    CHECK(server.await_script(std::chrono::milliseconds(kPatience)));
+    watch->stop();
+    for (const auto& error : server.errors()) FAIL_CHECK(error);
+  }
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(Fixture, "an answer that is no list empties no store") {
+  list(10, {node_json("a", 3)});
+  server.expect("GET", from(10), Reply::gone("too old"));
+  server.expect("GET", kList,
+                Reply::body(200, R"({"kind":"Status","apiVersion":"v1","status":"Success"})"));
+  server.expect("GET", kList, Reply::body(200, R"({"kind":"NodeList","metadata":{},"items":[]})"));
+  list(50, {node_json("a", 3), node_json("b", 45)});
+  server.expect("GET", from(50), Reply::stream().hold());
+  start();
+  CHECK(cache.await({"a@3", "b@45"}));
+  finish();
+  CHECK(cache.await_error("not a list"));
+  CHECK(cache.changes() == 2); // a was never away
+}
+
+TEST_CASE_FIXTURE(Fixture, "lists that expire as soon as they are complete come ever more slowly") {
+  options.streaming = true;
+  options.backoff = {20ms, 10s};
+  server.allow("GET", "/api/v1/nodes?sendInitialEvents=true",
+               Reply::stream()
+                   .event("ADDED", node_json("a", 3))
+                   .event("BOOKMARK", bookmark_json(10, true))
+                   .error_event(410, "Expired", "too old"));
+  const auto begun = now().steady;
+  start();
+  CHECK(server.await_requests(6, std::chrono::milliseconds(kPatience)));
+  CHECK(now().steady - begun >= 310ms); // at least half of 20, 40, 80, 160 and 320 ms
+  watch->stop();
+}
