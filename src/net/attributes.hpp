@@ -56,7 +56,7 @@ template <class Header>
 
 // Calls f(const nlmsghdr&) for each whole message in a datagram.
 template <class F>
-void for_each_message(std::span<const std::uint8_t> datagram, F&& f) {
+void for_each_message(std::span<const std::uint8_t> datagram, const F& f) {
   while (datagram.size() >= sizeof(nlmsghdr)) {
     const auto* h = reinterpret_cast<const nlmsghdr*>(datagram.data());
     if (h->nlmsg_len < sizeof(nlmsghdr) || h->nlmsg_len > datagram.size()) return;
@@ -72,8 +72,11 @@ void for_each_message(std::span<const std::uint8_t> datagram, F&& f) {
 class Message {
  public:
   Message(std::uint16_t type, std::uint16_t flags);
-  Message(const Message&) = delete;
+  Message(const Message&) = delete; // it points into itself
   Message& operator=(const Message&) = delete;
+  Message(Message&&) = delete;
+  Message& operator=(Message&&) = delete;
+  ~Message() = default;
 
   template <class Header>
   Header& header() {
@@ -93,7 +96,7 @@ class Message {
   void put(std::uint16_t type, std::span<const std::uint8_t> v);
 
   template <class F>
-  void nest(std::uint16_t type, F&& fill) {
+  void nest(std::uint16_t type, const F& fill) {
     nlattr* start = nest_start(type);
     fill();
     nest_end(start);

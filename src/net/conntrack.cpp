@@ -79,7 +79,7 @@ void put_tuple(Message& m, const Tuple& t, std::uint8_t protocol) {
 
 template <class Keep>
 Result<void> collect(NetlinkSocket& socket, Bytes request, std::vector<Connection>& out,
-                     Keep&& keep) {
+                     const Keep& keep) {
   const auto replies = socket.dump(std::move(request));
   if (!replies)
     return Error{"read connection tracking entries: " + replies.error().message,

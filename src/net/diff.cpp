@@ -51,14 +51,14 @@ class LinkDiff {
   void remove_eips() {
     for (const auto& [key, value] : actual_.addresses)
       if (value.eip && !desired_.addresses.contains(key))
-        batch_.before.push_back(DeleteAddress{key});
+        batch_.before.emplace_back(DeleteAddress{key});
   }
 
   void put_tunnel() {
     if (!desired_.tunnel) return;
     recreate_ = actual_.tunnel && !same_device(*actual_.tunnel, *desired_.tunnel);
     if (!actual_.tunnel || recreate_ || !same_settings(*actual_.tunnel, *desired_.tunnel))
-      batch_.before.push_back(PutTunnel{*desired_.tunnel, recreate_});
+      batch_.before.emplace_back(PutTunnel{*desired_.tunnel, recreate_});
   }
 
   void put_addresses() {
@@ -66,7 +66,7 @@ class LinkDiff {
       if (value.eip) continue;
       const auto it = actual_.addresses.find(key);
       if (lost_with_tunnel() || it == actual_.addresses.end() || it->second != value)
-        batch_.before.push_back(PutAddress{key, value});
+        batch_.before.emplace_back(PutAddress{key, value});
     }
   }
 
@@ -77,12 +77,12 @@ class LinkDiff {
     for (const auto& [key, mac] : desired_.neighbours) {
       const auto it = actual_.neighbours.find(key);
       if (lost_with_tunnel() || new_mac || it == actual_.neighbours.end() || it->second != mac)
-        batch_.before.push_back(PutNeighbour{key, mac});
+        batch_.before.emplace_back(PutNeighbour{key, mac});
     }
     for (const auto& [mac, peer] : desired_.fdb) {
       const auto it = actual_.fdb.find(mac);
       if (lost_with_tunnel() || it == actual_.fdb.end() || it->second != peer)
-        batch_.before.push_back(PutFdb{mac, peer});
+        batch_.before.emplace_back(PutFdb{mac, peer});
     }
   }
 
@@ -91,25 +91,25 @@ class LinkDiff {
     for (const auto& [key, value] : routes_) {
       const auto it = actual_.routes.find(key);
       const bool stands = it != actual_.routes.end() &&
-                          !(lost_with_tunnel() && it->second.type == RouteType::Unicast);
+                          (!lost_with_tunnel() || it->second.type != RouteType::Unicast);
       if (stands && it->second == value) continue;
       // IPv6 puts a route of another type beside the old one instead of in its place.
       const bool beside =
           stands && key.destination.family() == Family::V6 && it->second.type != value.type;
-      if (beside) batch_.before.push_back(DeleteRoute{key, it->second});
-      batch_.before.push_back(PutRoute{key, value, stands && !beside});
+      if (beside) batch_.before.emplace_back(DeleteRoute{key, it->second});
+      batch_.before.emplace_back(PutRoute{key, value, stands && !beside});
     }
   }
 
   void put_rules() {
     for (const RoutingRule& rule : desired_.rules)
-      if (!actual_.rules.contains(rule)) batch_.before.push_back(AddRule{rule});
+      if (!actual_.rules.contains(rule)) batch_.before.emplace_back(AddRule{rule});
   }
 
   void forward_accepts() {
     for (const Family family : desired_.forward_accepts)
       if (!actual_.forward_accepts.contains(family))
-        batch_.before.push_back(PutForwardAccepts{family});
+        batch_.before.emplace_back(PutForwardAccepts{family});
   }
 
   void add_eips() {
@@ -117,29 +117,29 @@ class LinkDiff {
       if (!value.eip) continue;
       const auto it = actual_.addresses.find(key);
       if (it == actual_.addresses.end() || it->second != value)
-        batch_.after.push_back(PutAddress{key, value});
+        batch_.after.emplace_back(PutAddress{key, value});
     }
   }
 
   void remove_the_rest() {
     for (const auto& [key, value] : actual_.routes)
-      if (!routes_.contains(key)) batch_.after.push_back(DeleteRoute{key, value});
+      if (!routes_.contains(key)) batch_.after.emplace_back(DeleteRoute{key, value});
     for (const RoutingRule& rule : actual_.rules)
-      if (!desired_.rules.contains(rule)) batch_.after.push_back(DeleteRule{rule});
+      if (!desired_.rules.contains(rule)) batch_.after.emplace_back(DeleteRule{rule});
     // With the tunnel deleted or made anew, these are gone already.
     if (!recreate_ && desired_.tunnel) {
       for (const auto& [key, mac] : actual_.neighbours)
-        if (!desired_.neighbours.contains(key)) batch_.after.push_back(DeleteNeighbour{key});
+        if (!desired_.neighbours.contains(key)) batch_.after.emplace_back(DeleteNeighbour{key});
       for (const auto& [mac, peer] : actual_.fdb)
-        if (!desired_.fdb.contains(mac)) batch_.after.push_back(DeleteFdb{mac, peer});
+        if (!desired_.fdb.contains(mac)) batch_.after.emplace_back(DeleteFdb{mac, peer});
     }
     for (const auto& [key, value] : actual_.addresses)
       if (!value.eip && !desired_.addresses.contains(key))
-        batch_.after.push_back(DeleteAddress{key});
+        batch_.after.emplace_back(DeleteAddress{key});
     for (const Family family : actual_.forward_accepts)
       if (!desired_.forward_accepts.contains(family))
-        batch_.after.push_back(DeleteForwardAccepts{family});
-    if (actual_.tunnel && !desired_.tunnel) batch_.after.push_back(DeleteTunnel{});
+        batch_.after.emplace_back(DeleteForwardAccepts{family});
+    if (actual_.tunnel && !desired_.tunnel) batch_.after.emplace_back(DeleteTunnel{});
   }
 
   const State& actual_;

@@ -2,6 +2,7 @@
 #include "net/diff_nft.hpp"
 
 #include <algorithm>
+#include <ranges>
 #include <set>
 
 namespace egw::net {
@@ -15,8 +16,8 @@ Set shape_of(const Set& set) {
 
 // The next key in order, or nothing after the last one.
 std::optional<Bytes> next_key(Bytes key) {
-  for (auto it = key.rbegin(); it != key.rend(); ++it)
-    if (++*it != 0) return key;
+  for (std::uint8_t& byte : std::views::reverse(key))
+    if (++byte != 0) return key;
   return {};
 }
 

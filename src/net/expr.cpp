@@ -32,49 +32,52 @@ std::string hex(const Bytes& bytes) {
 }
 
 std::string text(const Expr& e) {
-  using namespace expr;
   return std::visit(
       Overloaded{
-          [](const Payload& x) {
+          [](const expr::Payload& x) {
             return fmt::format("payload {}b @ {} + {} => {}", x.len, name(kBases, x.base), x.offset,
                                x.dreg);
           },
-          [](const MetaLoad& x) {
+          [](const expr::MetaLoad& x) {
             return fmt::format("meta {} => {}", name(kMetaKeys, x.key), x.dreg);
           },
-          [](const MetaSet& x) {
+          [](const expr::MetaSet& x) {
             return fmt::format("meta set {} = {}", name(kMetaKeys, x.key), x.sreg);
           },
-          [](const CtLoad& x) { return fmt::format("ct {} => {}", name(kCtKeys, x.key), x.dreg); },
-          [](const CtSet& x) {
+          [](const expr::CtLoad& x) {
+            return fmt::format("ct {} => {}", name(kCtKeys, x.key), x.dreg);
+          },
+          [](const expr::CtSet& x) {
             return fmt::format("ct set {} = {}", name(kCtKeys, x.key), x.sreg);
           },
-          [](const Cmp& x) {
+          [](const expr::Cmp& x) {
             return fmt::format("cmp {} {} {}", name(kCmpOps, x.op), x.sreg, hex(x.data));
           },
-          [](const Bitwise& x) {
+          [](const expr::Bitwise& x) {
             return fmt::format("bitwise {} = ({} & {}) ^ {}", x.dreg, x.sreg, hex(x.mask),
                                hex(x.flip));
           },
-          [](const Lookup& x) {
+          [](const expr::Lookup& x) {
             return fmt::format("lookup {} in {}{}{}", x.sreg, x.invert ? "not " : "", x.set,
                                x.verdict ? " => verdict"
                                : x.dreg  ? fmt::format(" => {}", x.dreg)
                                          : "");
           },
-          [](const Immediate& x) { return fmt::format("immediate {} = {}", x.dreg, hex(x.data)); },
-          [](const Decide& x) { return to_string(x.verdict); },
-          [](const Snat& x) { return fmt::format("snat to {}", x.addr_reg); },
-          [](const Notrack&) { return std::string("notrack"); },
-          [](const FibAddrType& x) { return fmt::format("fib daddr type => {}", x.dreg); },
-          [](const TcpMssLoad& x) { return fmt::format("tcp option mss => {}", x.dreg); },
-          [](const TcpMssSet& x) { return fmt::format("tcp option mss set {}", x.sreg); },
-          [](const RouteMss& x) { return fmt::format("rt mtu => {}", x.dreg); },
-          [](const Byteorder& x) {
+          [](const expr::Immediate& x) {
+            return fmt::format("immediate {} = {}", x.dreg, hex(x.data));
+          },
+          [](const expr::Decide& x) { return to_string(x.verdict); },
+          [](const expr::Snat& x) { return fmt::format("snat to {}", x.addr_reg); },
+          [](const expr::Notrack&) { return std::string("notrack"); },
+          [](const expr::FibAddrType& x) { return fmt::format("fib daddr type => {}", x.dreg); },
+          [](const expr::TcpMssLoad& x) { return fmt::format("tcp option mss => {}", x.dreg); },
+          [](const expr::TcpMssSet& x) { return fmt::format("tcp option mss set {}", x.sreg); },
+          [](const expr::RouteMss& x) { return fmt::format("rt mtu => {}", x.dreg); },
+          [](const expr::Byteorder& x) {
             return fmt::format("byteorder {} = hton({}, {}, {})", x.dreg, x.sreg, x.len, x.size);
           },
-          [](const Counter&) { return std::string("counter"); },
-          [](const Unknown& x) { return fmt::format("unknown {}", x.name); },
+          [](const expr::Counter&) { return std::string("counter"); },
+          [](const expr::Unknown& x) { return fmt::format("unknown {}", x.name); },
       },
       e);
 }

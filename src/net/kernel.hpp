@@ -16,6 +16,8 @@ class Kernel {
  public:
   explicit Kernel(Ownership ownership); // throws std::system_error: sockets, permissions
   ~Kernel();
+  Kernel(const Kernel&) = delete;
+  Kernel& operator=(const Kernel&) = delete;
   Kernel(Kernel&&) noexcept;
   Kernel& operator=(Kernel&&) noexcept;
 
@@ -66,6 +68,8 @@ class Lease {
   ~Lease();
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
+  Lease(Lease&&) = delete;
+  Lease& operator=(Lease&&) = delete;
 
   // Sets the time that is left, longer or shorter than before (add, delete, add in one transaction:
   // kernels before 6.5 keep the old timeout when an element is added again). Fails with ENOENT

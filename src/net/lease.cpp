@@ -73,7 +73,7 @@ Result<void> Lease::refresh(Duration time_left) {
 }
 
 Result<void> Lease::withdraw() {
-  const auto done = impl_->set_time(0);
+  auto done = impl_->set_time(0);
   if (!done && done.error().code == ENOENT) return {}; // without the tables nothing is open
   return done;
 }

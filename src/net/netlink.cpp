@@ -16,9 +16,11 @@
 namespace egw::net {
 namespace {
 
-constexpr std::size_t kReceiveBuffer = 128 * 1024; // the kernel fills at most 32 KiB for a dump
-constexpr std::size_t kMessagesPerSend = 64;       // their ACKs fit the default receive buffer
+constexpr std::size_t kReceiveBuffer =
+    std::size_t{128} * 1024;                 // the kernel fills at most 32 KiB for a dump
+constexpr std::size_t kMessagesPerSend = 64; // their ACKs fit the default receive buffer
 constexpr int kSocketReceiveBuffer = 8 * 1024 * 1024;
+constexpr std::size_t kLargeSend = std::size_t{64} * 1024; // fits the default send buffer
 constexpr int kDumpAttempts = 20;
 
 struct OwnPorts {
@@ -116,7 +118,7 @@ std::uint32_t NetlinkSocket::reserve_seq(std::uint32_t count) {
 
 void NetlinkSocket::send(std::span<const std::uint8_t> data) {
   // The kernel refuses what is larger than the send buffer; doubling it covers its own bookkeeping.
-  if (data.size() > 64 * 1024 && data.size() * 2 > send_buffer_) {
+  if (data.size() > kLargeSend && data.size() * 2 > send_buffer_) {
     send_buffer_ = data.size() * 2;
     set_option(fd(), SOL_SOCKET, SO_SNDBUFFORCE,
                static_cast<int>(std::min<std::size_t>(send_buffer_, 1U << 30U)));

@@ -26,7 +26,7 @@ struct Refusal {
 };
 
 // An NLMSG_ERROR; code 0 is an ACK. The index is left at 0.
-[[nodiscard]] Refusal parse_error(const nlmsghdr& message);
+[[nodiscard]] Refusal parse_error(const nlmsghdr& h);
 
 // "Invalid argument: Gateway is not reachable" or the errno's text alone.
 [[nodiscard]] std::string describe(int code, const std::string& text);
@@ -34,7 +34,7 @@ struct Refusal {
 using Replies = std::vector<Bytes>; // datagrams, as they came
 
 template <class F>
-void for_each_reply(const Replies& replies, F&& f) {
+void for_each_reply(const Replies& replies, const F& f) {
   for (const Bytes& datagram : replies) for_each_message(datagram, f);
 }
 
@@ -43,8 +43,10 @@ class NetlinkSocket {
   // `bus` is NETLINK_ROUTE or NETLINK_NETFILTER; groups are RTNLGRP_* or NFNLGRP_* numbers.
   explicit NetlinkSocket(int bus, std::span<const int> groups = {});
   ~NetlinkSocket();
-  NetlinkSocket(const NetlinkSocket&) = delete;
+  NetlinkSocket(const NetlinkSocket&) = delete; // its port is registered as ours
   NetlinkSocket& operator=(const NetlinkSocket&) = delete;
+  NetlinkSocket(NetlinkSocket&&) = delete;
+  NetlinkSocket& operator=(NetlinkSocket&&) = delete;
 
   [[nodiscard]] int fd() const;
 

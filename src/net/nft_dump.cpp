@@ -27,7 +27,7 @@ bool is_message(const nlmsghdr& h, int message) {
   return h.nlmsg_type == message_type(message);
 }
 
-Bytes request(int message, std::uint8_t family, auto&& fill) {
+Bytes request(int message, std::uint8_t family, const auto& fill) {
   Message m(message_type(message), 0);
   auto& h = m.header<nfgenmsg>();
   h.nfgen_family = family;

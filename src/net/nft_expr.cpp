@@ -14,8 +14,6 @@
 namespace egw::net {
 namespace {
 
-using namespace expr;
-
 constexpr std::array kMetaKeys{NFT_META_MARK,    NFT_META_IIF,     NFT_META_OIF,
                                NFT_META_IIFNAME, NFT_META_OIFNAME, NFT_META_NFPROTO,
                                NFT_META_L4PROTO, NFT_META_PKTTYPE};
@@ -74,7 +72,7 @@ struct Encoder {
 
   [[nodiscard]] Writer make(const char* name) const { return {name, rule}; }
 
-  void operator()(const Payload& x) const {
+  void operator()(const expr::Payload& x) const {
     make("payload")
         .u32(NFTNL_EXPR_PAYLOAD_BASE, to_kernel(kBases, x.base))
         .u32(NFTNL_EXPR_PAYLOAD_OFFSET, x.offset)
@@ -82,38 +80,38 @@ struct Encoder {
         .u32(NFTNL_EXPR_PAYLOAD_DREG, x.dreg)
         .done();
   }
-  void operator()(const MetaLoad& x) const {
+  void operator()(const expr::MetaLoad& x) const {
     make("meta")
         .u32(NFTNL_EXPR_META_KEY, to_kernel(kMetaKeys, x.key))
         .u32(NFTNL_EXPR_META_DREG, x.dreg)
         .done();
   }
-  void operator()(const MetaSet& x) const {
+  void operator()(const expr::MetaSet& x) const {
     make("meta")
         .u32(NFTNL_EXPR_META_KEY, to_kernel(kMetaKeys, x.key))
         .u32(NFTNL_EXPR_META_SREG, x.sreg)
         .done();
   }
-  void operator()(const CtLoad& x) const {
+  void operator()(const expr::CtLoad& x) const {
     make("ct")
         .u32(NFTNL_EXPR_CT_KEY, to_kernel(kCtKeys, x.key))
         .u32(NFTNL_EXPR_CT_DREG, x.dreg)
         .done();
   }
-  void operator()(const CtSet& x) const {
+  void operator()(const expr::CtSet& x) const {
     make("ct")
         .u32(NFTNL_EXPR_CT_KEY, to_kernel(kCtKeys, x.key))
         .u32(NFTNL_EXPR_CT_SREG, x.sreg)
         .done();
   }
-  void operator()(const Cmp& x) const {
+  void operator()(const expr::Cmp& x) const {
     make("cmp")
         .u32(NFTNL_EXPR_CMP_SREG, x.sreg)
         .u32(NFTNL_EXPR_CMP_OP, to_kernel(kCmpOps, x.op))
         .data(NFTNL_EXPR_CMP_DATA, x.data)
         .done();
   }
-  void operator()(const Bitwise& x) const {
+  void operator()(const expr::Bitwise& x) const {
     make("bitwise")
         .u32(NFTNL_EXPR_BITWISE_SREG, x.sreg)
         .u32(NFTNL_EXPR_BITWISE_DREG, x.dreg)
@@ -123,7 +121,7 @@ struct Encoder {
         .data(NFTNL_EXPR_BITWISE_XOR, x.flip)
         .done();
   }
-  void operator()(const Lookup& x) const {
+  void operator()(const expr::Lookup& x) const {
     Writer w = make("lookup");
     w.u32(NFTNL_EXPR_LOOKUP_SREG, x.sreg).string(NFTNL_EXPR_LOOKUP_SET, x.set);
     if (x.verdict) {
@@ -134,41 +132,41 @@ struct Encoder {
     if (x.invert) w.u32(NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
     w.done();
   }
-  void operator()(const Immediate& x) const {
+  void operator()(const expr::Immediate& x) const {
     make("immediate").u32(NFTNL_EXPR_IMM_DREG, x.dreg).data(NFTNL_EXPR_IMM_DATA, x.data).done();
   }
-  void operator()(const Decide& x) const {
+  void operator()(const expr::Decide& x) const {
     Writer w = make("immediate");
     w.u32(NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
     w.u32(NFTNL_EXPR_IMM_VERDICT, verdict_code(x.verdict.kind));
     if (!x.verdict.chain.empty()) w.string(NFTNL_EXPR_IMM_CHAIN, x.verdict.chain);
     w.done();
   }
-  void operator()(const Snat& x) const {
+  void operator()(const expr::Snat& x) const {
     make("nat")
         .u32(NFTNL_EXPR_NAT_TYPE, NFT_NAT_SNAT)
         .u32(NFTNL_EXPR_NAT_FAMILY, nfproto(family))
         .u32(NFTNL_EXPR_NAT_REG_ADDR_MIN, x.addr_reg)
         .done();
   }
-  void operator()(const Notrack&) const { make("notrack").done(); }
-  void operator()(const FibAddrType& x) const {
+  void operator()(const expr::Notrack&) const { make("notrack").done(); }
+  void operator()(const expr::FibAddrType& x) const {
     make("fib")
         .u32(NFTNL_EXPR_FIB_DREG, x.dreg)
         .u32(NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE)
         .u32(NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR)
         .done();
   }
-  void operator()(const TcpMssLoad& x) const {
+  void operator()(const expr::TcpMssLoad& x) const {
     mss_option().u32(NFTNL_EXPR_EXTHDR_DREG, x.dreg).done();
   }
-  void operator()(const TcpMssSet& x) const {
+  void operator()(const expr::TcpMssSet& x) const {
     mss_option().u32(NFTNL_EXPR_EXTHDR_SREG, x.sreg).done();
   }
-  void operator()(const RouteMss& x) const {
+  void operator()(const expr::RouteMss& x) const {
     make("rt").u32(NFTNL_EXPR_RT_KEY, NFT_RT_TCPMSS).u32(NFTNL_EXPR_RT_DREG, x.dreg).done();
   }
-  void operator()(const Byteorder& x) const {
+  void operator()(const expr::Byteorder& x) const {
     make("byteorder")
         .u32(NFTNL_EXPR_BYTEORDER_SREG, x.sreg)
         .u32(NFTNL_EXPR_BYTEORDER_DREG, x.dreg)
@@ -177,8 +175,8 @@ struct Encoder {
         .u32(NFTNL_EXPR_BYTEORDER_SIZE, x.size)
         .done();
   }
-  void operator()(const Counter&) const { make("counter").done(); }
-  void operator()(const Unknown& x) const {
+  void operator()(const expr::Counter&) const { make("counter").done(); }
+  void operator()(const expr::Unknown& x) const {
     throw std::invalid_argument("the nftables expression '" + x.name + "' cannot be written");
   }
 
@@ -265,13 +263,13 @@ class Reader {
     if (name == "lookup") x = lookup();
     if (name == "immediate") x = immediate();
     if (name == "nat") x = nat();
-    if (name == "notrack") x = Notrack{};
+    if (name == "notrack") x = expr::Notrack{};
     if (name == "fib") x = fib();
     if (name == "exthdr") x = exthdr();
     if (name == "rt") x = rt();
     if (name == "byteorder") x = byteorder();
-    if (name == "counter") x = Counter{};
-    return x ? *std::move(x) : Unknown{std::string(name)};
+    if (name == "counter") x = expr::Counter{};
+    return x ? *std::move(x) : expr::Unknown{std::string(name)};
   }
 
  private:
@@ -293,35 +291,35 @@ class Reader {
   }
 
   [[nodiscard]] Maybe payload() const {
-    const auto base = from_kernel<PayloadBase>(kBases, u32(NFTNL_EXPR_PAYLOAD_BASE));
+    const auto base = from_kernel<expr::PayloadBase>(kBases, u32(NFTNL_EXPR_PAYLOAD_BASE));
     if (!base || has(NFTNL_EXPR_PAYLOAD_SREG)) return {};
-    return Payload{*base, u32(NFTNL_EXPR_PAYLOAD_OFFSET), u32(NFTNL_EXPR_PAYLOAD_LEN),
-                   u32(NFTNL_EXPR_PAYLOAD_DREG)};
+    return expr::Payload{*base, u32(NFTNL_EXPR_PAYLOAD_OFFSET), u32(NFTNL_EXPR_PAYLOAD_LEN),
+                         u32(NFTNL_EXPR_PAYLOAD_DREG)};
   }
   [[nodiscard]] Maybe meta() const {
-    const auto key = from_kernel<MetaKey>(kMetaKeys, u32(NFTNL_EXPR_META_KEY));
+    const auto key = from_kernel<expr::MetaKey>(kMetaKeys, u32(NFTNL_EXPR_META_KEY));
     if (!key) return {};
-    if (has(NFTNL_EXPR_META_SREG)) return MetaSet{*key, u32(NFTNL_EXPR_META_SREG)};
-    return MetaLoad{*key, u32(NFTNL_EXPR_META_DREG)};
+    if (has(NFTNL_EXPR_META_SREG)) return expr::MetaSet{*key, u32(NFTNL_EXPR_META_SREG)};
+    return expr::MetaLoad{*key, u32(NFTNL_EXPR_META_DREG)};
   }
   [[nodiscard]] Maybe ct() const {
-    const auto key = from_kernel<CtKey>(kCtKeys, u32(NFTNL_EXPR_CT_KEY));
+    const auto key = from_kernel<expr::CtKey>(kCtKeys, u32(NFTNL_EXPR_CT_KEY));
     if (!key) return {};
-    if (has(NFTNL_EXPR_CT_SREG)) return CtSet{*key, u32(NFTNL_EXPR_CT_SREG)};
-    return CtLoad{*key, u32(NFTNL_EXPR_CT_DREG)};
+    if (has(NFTNL_EXPR_CT_SREG)) return expr::CtSet{*key, u32(NFTNL_EXPR_CT_SREG)};
+    return expr::CtLoad{*key, u32(NFTNL_EXPR_CT_DREG)};
   }
   [[nodiscard]] Maybe cmp() const {
-    const auto op = from_kernel<CmpOp>(kCmpOps, u32(NFTNL_EXPR_CMP_OP));
+    const auto op = from_kernel<expr::CmpOp>(kCmpOps, u32(NFTNL_EXPR_CMP_OP));
     if (!op) return {};
-    return Cmp{*op, u32(NFTNL_EXPR_CMP_SREG), data(NFTNL_EXPR_CMP_DATA)};
+    return expr::Cmp{*op, u32(NFTNL_EXPR_CMP_SREG), data(NFTNL_EXPR_CMP_DATA)};
   }
   [[nodiscard]] Maybe bitwise() const {
     if (u32(NFTNL_EXPR_BITWISE_OP) != NFT_BITWISE_BOOL) return {};
-    return Bitwise{u32(NFTNL_EXPR_BITWISE_SREG), u32(NFTNL_EXPR_BITWISE_DREG),
-                   data(NFTNL_EXPR_BITWISE_MASK), data(NFTNL_EXPR_BITWISE_XOR)};
+    return expr::Bitwise{u32(NFTNL_EXPR_BITWISE_SREG), u32(NFTNL_EXPR_BITWISE_DREG),
+                         data(NFTNL_EXPR_BITWISE_MASK), data(NFTNL_EXPR_BITWISE_XOR)};
   }
   [[nodiscard]] Maybe lookup() const {
-    Lookup x;
+    expr::Lookup x;
     x.set = string(NFTNL_EXPR_LOOKUP_SET);
     x.sreg = u32(NFTNL_EXPR_LOOKUP_SREG);
     x.invert = (u32(NFTNL_EXPR_LOOKUP_FLAGS) & NFT_LOOKUP_F_INV) != 0;
@@ -331,11 +329,11 @@ class Reader {
   }
   [[nodiscard]] Maybe immediate() const {
     if (u32(NFTNL_EXPR_IMM_DREG) != NFT_REG_VERDICT)
-      return Immediate{u32(NFTNL_EXPR_IMM_DREG), data(NFTNL_EXPR_IMM_DATA)};
+      return expr::Immediate{u32(NFTNL_EXPR_IMM_DREG), data(NFTNL_EXPR_IMM_DATA)};
     Verdict v;
     const std::string chain = string(NFTNL_EXPR_IMM_CHAIN);
     if (!decode_verdict(u32(NFTNL_EXPR_IMM_VERDICT), chain.c_str(), v)) return {};
-    return Decide{v};
+    return expr::Decide{v};
   }
   [[nodiscard]] Maybe nat() const {
     if (u32(NFTNL_EXPR_NAT_TYPE) != NFT_NAT_SNAT || has(NFTNL_EXPR_NAT_REG_PROTO_MIN)) return {};
@@ -344,13 +342,13 @@ class Reader {
     if (has(NFTNL_EXPR_NAT_REG_ADDR_MAX) && u32(NFTNL_EXPR_NAT_REG_ADDR_MAX) != reg) return {};
     if ((u32(NFTNL_EXPR_NAT_FLAGS) & ~static_cast<std::uint32_t>(NF_NAT_RANGE_MAP_IPS)) != 0)
       return {};
-    return Snat{reg};
+    return expr::Snat{reg};
   }
   [[nodiscard]] Maybe fib() const {
     if (u32(NFTNL_EXPR_FIB_RESULT) != NFT_FIB_RESULT_ADDRTYPE ||
         u32(NFTNL_EXPR_FIB_FLAGS) != NFTA_FIB_F_DADDR)
       return {};
-    return FibAddrType{u32(NFTNL_EXPR_FIB_DREG)};
+    return expr::FibAddrType{u32(NFTNL_EXPR_FIB_DREG)};
   }
   [[nodiscard]] Maybe exthdr() const {
     const auto type =
@@ -359,17 +357,17 @@ class Reader {
         u32(NFTNL_EXPR_EXTHDR_OFFSET) != kMssOffset || u32(NFTNL_EXPR_EXTHDR_LEN) != kMssLength ||
         u32(NFTNL_EXPR_EXTHDR_FLAGS) != 0)
       return {};
-    if (has(NFTNL_EXPR_EXTHDR_SREG)) return TcpMssSet{u32(NFTNL_EXPR_EXTHDR_SREG)};
-    return TcpMssLoad{u32(NFTNL_EXPR_EXTHDR_DREG)};
+    if (has(NFTNL_EXPR_EXTHDR_SREG)) return expr::TcpMssSet{u32(NFTNL_EXPR_EXTHDR_SREG)};
+    return expr::TcpMssLoad{u32(NFTNL_EXPR_EXTHDR_DREG)};
   }
   [[nodiscard]] Maybe rt() const {
     if (u32(NFTNL_EXPR_RT_KEY) != NFT_RT_TCPMSS) return {};
-    return RouteMss{u32(NFTNL_EXPR_RT_DREG)};
+    return expr::RouteMss{u32(NFTNL_EXPR_RT_DREG)};
   }
   [[nodiscard]] Maybe byteorder() const {
     if (u32(NFTNL_EXPR_BYTEORDER_OP) != NFT_BYTEORDER_HTON) return {};
-    return Byteorder{u32(NFTNL_EXPR_BYTEORDER_SREG), u32(NFTNL_EXPR_BYTEORDER_DREG),
-                     u32(NFTNL_EXPR_BYTEORDER_LEN), u32(NFTNL_EXPR_BYTEORDER_SIZE)};
+    return expr::Byteorder{u32(NFTNL_EXPR_BYTEORDER_SREG), u32(NFTNL_EXPR_BYTEORDER_DREG),
+                           u32(NFTNL_EXPR_BYTEORDER_LEN), u32(NFTNL_EXPR_BYTEORDER_SIZE)};
   }
 
   const nftnl_expr& e_;

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <array>
+#include <ranges>
+#include <stdexcept>
 
 #include "net/nft_expr.hpp"
 #include "net/state_text.hpp"
@@ -49,18 +51,20 @@ constexpr std::array kData{
 };
 
 const KeyShape& shape_of(KeyType key) {
-  return *std::find_if(kKeys.begin(), kKeys.end(), [&](const KeyShape& k) { return k.key == key; });
+  for (const KeyShape& k : kKeys)
+    if (k.key == key) return k;
+  throw std::invalid_argument("a set of another's shape cannot be written");
 }
 
 std::optional<Bytes> next_key(Bytes key) {
-  for (auto it = key.rbegin(); it != key.rend(); ++it)
-    if (++*it != 0) return key;
+  for (std::uint8_t& byte : std::views::reverse(key))
+    if (++byte != 0) return key;
   return {};
 }
 
 Bytes previous_key(Bytes key) {
-  for (auto it = key.rbegin(); it != key.rend(); ++it)
-    if ((*it)-- != 0) break;
+  for (std::uint8_t& byte : std::views::reverse(key))
+    if (byte-- != 0) break;
   return key;
 }
 

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::uint32_t kLooseRpFilter = 2;
 
-Bytes link_change(const std::string& name, auto&& fill) {
+Bytes link_change(const std::string& name, const auto& fill) {
   Message m(RTM_NEWLINK, 0); // no NLM_F_CREATE: an absent link is an error
   m.header<ifinfomsg>().ifi_family = AF_UNSPEC;
   m.string(IFLA_IFNAME, name);
@@ -30,7 +30,7 @@ Bytes link_change(const std::string& name, auto&& fill) {
 bool settings_hold(const Attributes& link) {
   const Attributes families = link.nested(IFLA_AF_SPEC);
   const auto conf = families.nested(AF_INET).bytes(IFLA_INET_CONF);
-  constexpr std::size_t offset = (IPV4_DEVCONF_RP_FILTER - 1) * 4;
+  constexpr std::size_t offset = std::size_t{IPV4_DEVCONF_RP_FILTER - 1} * 4;
   std::uint32_t rp_filter = 0;
   if (conf.size() >= offset + sizeof rp_filter)
     std::memcpy(&rp_filter, &conf[offset], sizeof rp_filter);

@@ -31,7 +31,7 @@ class RtnlReader {
 
  private:
   template <class F>
-  void dump(Bytes request, const char* what, F&& each) {
+  void dump(Bytes request, const char* what, const F& each) {
     const auto replies = socket_.dump(std::move(request));
     // ENOENT: the routing table is not there yet. EOPNOTSUPP, EAFNOSUPPORT: a kernel without IPv6.
     if (!replies && (replies.error().code == ENOENT || replies.error().code == EOPNOTSUPP ||
@@ -52,7 +52,8 @@ class RtnlReader {
         known_.tunnel = link->host.index;
         state_.tunnel = link->vxlan;
       }
-      known_.links[link->host.index] = *std::move(link);
+      const std::uint32_t index = link->host.index;
+      known_.links[index] = *std::move(link);
     });
   }
 

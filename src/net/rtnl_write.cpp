@@ -54,7 +54,7 @@ void RtnlWriter::fail(const LinkOp& op, const std::string& why, int code) {
 }
 
 void RtnlWriter::step(const LinkOp& op) {
-  const auto with_tunnel = [&](auto&& encode) {
+  const auto with_tunnel = [&](const auto& encode) {
     if (known_.tunnel != 0) {
       queue(op, encode(known_.tunnel));
     } else if (!deletes(op)) {
@@ -230,7 +230,7 @@ void RtnlWriter::put_tunnel(const LinkOp& op, const PutTunnel& put) {
   take_events_(true);
   if (auto now = get_link(own_.device); now && is_ours(*now, &put.vxlan)) {
     known_.tunnel = now->host.index;
-    known_.links[now->host.index] = *std::move(now);
+    known_.links[known_.tunnel] = *std::move(now);
   } else if (sent) {
     fail(op, "it was deleted by another at once", ENODEV);
   }

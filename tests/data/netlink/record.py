@@ -118,7 +118,10 @@ record("refused_link", ROUTE, 18, bytes(16) + text(3, "missing0"), 1)
 tables = opened(NETFILTER, 7)
 subprocess.run(["nft", "-f", "-"], check=True, text=True, input="""
 table ip egw {
-  set cluster { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 127.0.0.0/8, 224.0.0.0/3 } }
+  set cluster {
+    type ipv4_addr; flags interval
+    elements = { 10.0.0.0/8, 127.0.0.0/8, 224.0.0.0/3 }
+  }
   set macs { type ipv4_addr . ether_addr; elements = { 10.1.0.5 . 66:00:00:00:00:02 } }
   set alive { type nf_proto; flags timeout; elements = { ipv4 timeout 1h } }
   map eips { type mark : ipv4_addr; elements = { 0x00010000 : 192.0.2.50 } }
