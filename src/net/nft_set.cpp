@@ -127,7 +127,8 @@ Result<void> check_elements(const std::string& set, const Set& shape,
                             const std::map<ElementKey, ElementData>& elements) {
   const std::size_t length = key_length(shape.key);
   const ElementKey* before = nullptr;
-  for (const auto& [key, data] : elements) {
+  for (const auto& entry : elements) {
+    const ElementKey& key = entry.first;
     const auto bad = [&](const std::string& why) {
       return Error{fmt::format("set {}, element {}: {}", set, to_string(key), why), EINVAL};
     };

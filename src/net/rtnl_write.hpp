@@ -39,7 +39,7 @@ class RtnlWriter {
   void fail(const LinkOp& op, const std::string& why, int code);
 
   // The index of a link, or 0 after an error was noted for the step.
-  [[nodiscard]] std::uint32_t index_of(const LinkOp& op, const std::string& link);
+  [[nodiscard]] std::uint32_t index_of(const LinkOp& op, const std::string& name);
 
   void put_tunnel(const LinkOp& op, const PutTunnel& put);
   [[nodiscard]] bool send_tunnel(const LinkOp& op, std::vector<Bytes> messages);
