@@ -10,8 +10,8 @@ namespace {
 
 // RFC 6890 and RFC 4291: addresses that no gateway may ever carry outside.
 constexpr std::array<std::string_view, 9> kNeverOutside = {
-    "0.0.0.0/8",   "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32",
-    "::/128",      "::1/128",     "fe80::/10",      "ff00::/8"};
+    "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32",
+    "::/128",    "::1/128",     "fe80::/10",      "ff00::/8"};
 
 void add(IntervalSet& set, const std::vector<std::string>& texts) {
   for (const std::string& text : texts) {

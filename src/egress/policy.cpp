@@ -27,7 +27,9 @@ bool in_namespace(const CompiledPolicy& policy, const api::Pod& pod, const api::
   return ns != nullptr && policy.namespace_selector->matches(*ns);
 }
 
-bool can_be_endpoint(const api::Pod& pod) { return !pod.host_network && !pod.ended(); }
+bool can_be_endpoint(const api::Pod& pod) {
+  return !pod.host_network && !pod.ended();
+}
 
 } // namespace
 
@@ -72,7 +74,8 @@ bool will_select(const CompiledPolicy& policy, const api::Pod& pod, const api::L
   if (!can_be_endpoint(pod) || !in_namespace(policy, pod, ns)) return false;
   if (!policy.pod_subnets.empty()) {
     return std::ranges::any_of(pod.ips, [&](const Address& ip) {
-      return std::ranges::any_of(policy.pod_subnets, [&](const Prefix& p) { return p.contains(ip); });
+      return std::ranges::any_of(policy.pod_subnets,
+                                 [&](const Prefix& p) { return p.contains(ip); });
     });
   }
   if (policy.pod_selector) return policy.pod_selector->matches(pod.meta.labels);

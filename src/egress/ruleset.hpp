@@ -13,7 +13,8 @@
 
 // The nftables part of a node's plan. Few fixed rules; facts stand in sets, maps and small chains:
 //
-//   pod address -> @pods -> class id -> @classes -> c_CLASS -> eip_ID -> gw_INDEX -> mark, or SNAT here
+//   pod address -> @pods -> class id -> @classes -> c_CLASS -> eip_ID -> gw_INDEX -> mark, or SNAT
+//   here
 //
 // The names of sets and chains, and why each hook has its priority: docs/design.md.
 namespace egw::egress {
@@ -27,7 +28,7 @@ struct PolicyRule {
   bool has_v4 = false, has_v6 = false;
 };
 
-struct PodClass { // an ordered list of policies that some pods share
+struct PodClass {   // an ordered list of policies that some pods share
   std::string name; // chain
   std::vector<PolicyRule> policies;
 };
@@ -40,12 +41,12 @@ struct EipPlace {
 
 struct RulesetInput {
   Family underlay = Family::V4;
-  IntervalSet cluster;                      // addresses inside
-  std::vector<Address> peers;               // underlay addresses of the other nodes
-  std::map<std::int32_t, EipPlace> eips;    // by id: all that the classes refer to, and all held here
+  IntervalSet cluster;                   // addresses inside
+  std::vector<Address> peers;            // underlay addresses of the other nodes
+  std::map<std::int32_t, EipPlace> eips; // by id: all that the classes refer to, and all held here
   std::map<std::uint32_t, PodClass> classes; // by class id
-  std::map<Address, std::uint32_t> pods;    // address -> class id
-  std::map<Address, Mac> sources;           // remote pods that may come by the tunnel -> MAC of their node
+  std::map<Address, std::uint32_t> pods;     // address -> class id
+  std::map<Address, Mac> sources; // remote pods that may come by the tunnel -> MAC of their node
 };
 
 [[nodiscard]] std::map<net::NftFamily, net::Table> ruleset(const RulesetInput& input,

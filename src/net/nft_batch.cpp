@@ -15,7 +15,8 @@
 namespace egw::net {
 namespace {
 
-constexpr std::size_t kRoom = std::size_t{128} * 1024; // more than any one message: attributes end at 64 KiB
+constexpr std::size_t kRoom =
+    std::size_t{128} * 1024; // more than any one message: attributes end at 64 KiB
 
 std::uint32_t hook_number(NftFamily family, Hook hook) {
   if (family == NftFamily::Arp)

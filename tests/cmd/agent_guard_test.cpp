@@ -37,13 +37,16 @@ struct Kept {
   }
 };
 
-GuardOptions quick() { return {.agent_grace = 10s, .restart_grace = 60s, .period = 5ms}; }
+GuardOptions quick() {
+  return {.agent_grace = 10s, .restart_grace = 60s, .period = 5ms};
+}
 
 } // namespace
 
 TEST_SUITE_BEGIN("threads");
 
-TEST_CASE("nothing is renewed before the placement is confirmed; then at once and again and again") {
+TEST_CASE(
+    "nothing is renewed before the placement is confirmed; then at once and again and again") {
   Kept kept;
   AgentGuard guard(quick(), kept.refresh());
   CHECK(guard.left(now().steady) == 0s);
@@ -72,7 +75,9 @@ TEST_CASE("a confirmation that is taken back, or a core that hangs, ends the ren
   AgentGuard guard(options, kept.refresh());
   guard.confirm(true);
   REQUIRE(kept.await(1));
-  SUBCASE("taken back") { guard.confirm(false); }
+  SUBCASE("taken back") {
+    guard.confirm(false);
+  }
   SUBCASE("hangs") {
     guard.turn_begins(now().steady - 1h);
     CHECK(guard.stuck(now().steady));

@@ -12,7 +12,8 @@ using egw::test::Netns;
 
 TEST_SUITE_BEGIN("netns");
 
-TEST_CASE("one agent a node: the second is told who the first is, and the lock goes with its holder") {
+TEST_CASE(
+    "one agent a node: the second is told who the first is, and the lock goes with its holder") {
   const Netns one, two;
   const Netns::Inside inside(one);
   {

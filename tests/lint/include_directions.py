@@ -11,7 +11,8 @@ BELOW = {
     "api": ["base"],
     "net": ["base"],
     "peer": ["base"],
-    "egress": ["base", "api", "peer", "net/diff.hpp", "net/expr.hpp", "net/state.hpp"],  # values alone
+    # of net the values alone
+    "egress": ["base", "api", "peer", "net/diff.hpp", "net/expr.hpp", "net/state.hpp"],
     "k8s": ["base", "api"],
     "cmd": ["base", "api", "net", "peer", "egress", "k8s"],
     "": ["base", "cmd"],  # src/main.cpp
