@@ -151,7 +151,8 @@ class Builder {
       // Addresses inside the cluster are never captured, whatever a policy says. A class is jumped
       // to: what no policy takes comes back, and goes on untouched, or is dropped when it came by
       // the tunnel.
-      std::vector<net::Rule> rules{rule({daddr_in(nft_, "cluster"), give_back()})};
+      std::vector<net::Rule> rules{rule({clear_priority()}),
+                                   rule({daddr_in(nft_, "cluster"), give_back()})};
       for (const PolicyRule& policy : pod_class.policies) add_policy(rules, policy);
       chain(pod_class.name, std::move(rules));
       map.elements[{host32(id), {}}] = net::Verdict{net::VerdictKind::Jump, pod_class.name};

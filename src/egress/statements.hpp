@@ -55,6 +55,9 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece classify(net::NftFamily family, const std::string& pods,
                              const std::string& classes);
 
+// After classify, which leaves the class id in the packet's priority.
+[[nodiscard]] Piece clear_priority();
+
 [[nodiscard]] Piece accept();
 [[nodiscard]] Piece drop();
 [[nodiscard]] Piece give_back(); // return

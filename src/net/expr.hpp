@@ -34,14 +34,24 @@ struct Payload { // load packet bytes
   bool operator==(const Payload&) const = default;
 };
 // NFT_META_*. IifName and OifName are 16 bytes, zero padded; Pkttype and L4proto are one byte.
-enum class MetaKey : std::uint8_t { Mark, Iif, Oif, IifName, OifName, NfProto, L4proto, Pkttype };
+enum class MetaKey : std::uint8_t {
+  Mark,
+  Iif,
+  Oif,
+  IifName,
+  OifName,
+  NfProto,
+  L4proto,
+  Pkttype,
+  Priority
+};
 struct MetaLoad {
   MetaKey key = MetaKey::Mark;
   std::uint32_t dreg = 1;
   bool operator==(const MetaLoad&) const = default;
 };
 struct MetaSet {
-  MetaKey key = MetaKey::Mark; // Mark alone can be set
+  MetaKey key = MetaKey::Mark; // Mark and Priority alone can be set
   std::uint32_t sreg = 1;
   bool operator==(const MetaSet&) const = default;
 };

@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from lab import kernel, objects  # noqa: E402
 from lab.control import TOP, Cluster  # noqa: E402
+from lab.netns import CommandError  # noqa: E402
 from lab.wait import until  # noqa: E402
 
 GATEWAY_NODES = ("n2", "n3")
@@ -164,9 +165,10 @@ def pytest_runtest_makereport(item, call):
         cluster.collect_logs(target)
         write_objects(cluster, os.path.join(target, "objects.yaml"))
         for node in cluster.nodes.values():
-            with open(
-                os.path.join(target, f"kernel-{node.name}.txt"), "w", encoding="utf-8"
-            ) as file:
-                for what, text in kernel.raw(node).items():
-                    file.write(f"===== {what}\n{text}\n")
+            with open(os.path.join(target, f"kernel-{node.name}.txt"), "w") as file:
+                try:
+                    for what, text in kernel.raw(node).items():
+                        file.write(f"===== {what}\n{text}\n")
+                except CommandError as error:  # the failure of the test must not be lost over it
+                    file.write(str(error))
         report.sections.append(("lab", f"logs of all processes and kernels: {target}"))
