@@ -261,6 +261,17 @@ TEST_CASE(
   CHECK(round_trip(c, other, 4003) == other.node);
 }
 
+TEST_CASE("nft lists what stands there, in both of its forms") {
+  Cluster c;
+  c.reconcile();
+  for (const Node* node : {&c.one, &c.two}) {
+    const Netns::Inside inside(node->ns);
+    for (const char* command : {"nft list ruleset", "nft -s list ruleset", "nft -j list ruleset"}) {
+      CHECK_MESSAGE(test::contains(run(command), "c_"), command);
+    }
+  }
+}
+
 TEST_CASE("an established TCP connection carries data both ways") {
   Cluster c;
   c.reconcile();
