@@ -119,11 +119,7 @@ void ControllerCore::changed(const std::string& name, const api::EgressGateway* 
   for (const std::string& other : hindered_) mark(Task::Gateway, other);
   mark_entries(name, before == nullptr ? nullptr : &before->status,
                after == nullptr ? nullptr : &after->status);
-  if (after == nullptr) {
-    ledger_.remove(name);
-  } else if (!writes_.contains({Kind::Gateway, "", name})) {
-    ledger_.replace(name, after->status);
-  }
+  account(name);
   if (after != nullptr && after->status.term > term_) {
     actions_.emplace_back(Resign{
         after->status.term, fmt::format("gateway {} was written by a leader of term {}, mine is {}",
@@ -182,9 +178,13 @@ void ControllerCore::changed(const api::PolicyKey& key, const api::EgressPolicy*
       if (policy != nullptr) mark(Task::Gateway, policy->spec.gateway);
     }
   }
-  if (same_object) return;
-  collect_members(key);
-  mark(Task::Slices, key);
+  const auto enforced = [](const api::EgressPolicy* policy) {
+    if (policy == nullptr) return false;
+    const auto* c = api::find_condition(policy->status.conditions, kEnforced);
+    return c != nullptr && c->status == "True";
+  };
+  if (!same_object) collect_members(key);
+  if (!same_object || enforced(before) != enforced(after)) mark(Task::Slices, key);
 }
 
 void ControllerCore::changed(const api::EgressEndpointSlice* before,

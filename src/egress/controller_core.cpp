@@ -174,9 +174,9 @@ void ControllerCore::handle(WriteDone&& event) {
       postpone(pending);
       pending.waits_for_news = event.outcome != WriteDone::Outcome::Failed;
     }
-    if (const auto gateway = world_.gateways.find(event.key.name);
-        event.key.kind == Kind::Gateway && gateway != world_.gateways.end()) {
-      ledger_.replace(event.key.name, gateway->second.status);
+    if (event.key.kind == Kind::Gateway && active_) {
+      uncertain_[event.key.name].push_back(std::get<api::EgressGateway>(pending.sent.object));
+      account(event.key.name);
     }
   }
   dirty_.insert(work);
@@ -191,7 +191,7 @@ void ControllerCore::activate() {
   term_ = lease_term_;
   for (const auto& [name, gateway] : world_.gateways) {
     term_ = std::max(term_, gateway.status.term + 1);
-    ledger_.replace(name, gateway.status);
+    account(name);
     mark(Task::Gateway, name);
   }
   for (const auto& [name, info] : world_.cluster_infos) {
@@ -218,6 +218,7 @@ void ControllerCore::deactivate() {
   scheduled_.clear();
   std::erase_if(writes_, [](const auto& write) { return !write.second.in_flight; });
   ledger_ = {};
+  uncertain_.clear();
   tunnels_ = {};
   refused_gateways_.clear();
   default_gateway_.clear();

@@ -133,6 +133,7 @@ class ControllerCore {
   void reconcile_node(const std::string& name);
   void reconcile_slices(const api::PolicyKey& key);
   [[nodiscard]] GatewayInput gateway_input(const api::EgressGateway& gateway);
+  void account(const std::string& gateway);
   void write_gateway(const api::EgressGateway& gateway, GatewayPlan plan);
   [[nodiscard]] api::NodePhase phase_of(const std::string& node) const;
 
@@ -151,6 +152,9 @@ class ControllerCore {
 
   // While active: what follows from the world, kept up to date.
   Ledger ledger_;
+  // Writes of a gateway's status that failed, but may have been done: the answer may have been
+  // lost. Void when another resourceVersion than the one they were based on is seen.
+  std::map<std::string, std::vector<api::EgressGateway>> uncertain_;
   TunnelBook tunnels_;
   std::map<std::string, Refusal> refused_gateways_;
   std::string default_gateway_;

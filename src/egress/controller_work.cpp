@@ -243,10 +243,7 @@ void ControllerCore::reconcile_gateway(const std::string& name) {
     if (before == nullptr || *before != allocation) mark(Task::Status, key);
   }
   allocations = plan.allocations;
-  if (plan.status == gateway->status) {
-    ledger_.replace(name, gateway->status);
-    return;
-  }
+  if (plan.status == gateway->status) return account(name);
   write_gateway(*gateway, std::move(plan));
 }
 
@@ -260,11 +257,34 @@ void ControllerCore::write_gateway(const api::EgressGateway& gateway, GatewayPla
   }
   std::map<std::string, api::NodePhase> phases;
   for (const std::string& node : world_.nodes_of(name)) phases.emplace(node, phase_of(node));
-  ledger_.replace(name, plan.status);
   api::EgressGateway wanted = gateway;
   wanted.status = plan.status;
   submit({WriteVerb::UpdateStatus, std::move(wanted), !plan.moves.empty()}, work,
          gateway_notices(gateway, plan, phases));
+  account(name);
+}
+
+// Enters a gateway into the ledger: what it holds, what is being written, and what may have been.
+void ControllerCore::account(const std::string& name) {
+  const api::EgressGateway* gateway = lookup(world_.gateways, name);
+  if (gateway == nullptr) {
+    uncertain_.erase(name);
+    return ledger_.remove(name);
+  }
+  std::vector<const api::EgressGatewayStatus*> possible;
+  if (const auto at = uncertain_.find(name); at != uncertain_.end()) {
+    std::erase_if(at->second, [&](const api::EgressGateway& written) {
+      return written.meta.resource_version != gateway->meta.resource_version;
+    });
+    for (const auto& written : at->second) possible.push_back(&written.status);
+    if (at->second.empty()) uncertain_.erase(at);
+  }
+  const auto* pending = lookup(writes_, ObjectKey{Kind::Gateway, "", name});
+  if (pending == nullptr || !pending->in_flight) {
+    return ledger_.replace(name, gateway->status, possible);
+  }
+  possible.push_back(&gateway->status);
+  ledger_.replace(name, std::get<api::EgressGateway>(pending->sent.object).status, possible);
 }
 
 // --- policies

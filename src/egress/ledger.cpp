@@ -19,22 +19,28 @@ void Ledger::remove(const std::string& gateway) {
   parts_.erase(at);
 }
 
-void Ledger::replace(const std::string& gateway, const api::EgressGatewayStatus& status) {
+void Ledger::replace(const std::string& gateway, const api::EgressGatewayStatus& status,
+                     const std::vector<const api::EgressGatewayStatus*>& possible) {
   remove(gateway);
   Part part;
-  const auto note = [&](const api::EipEntry& entry) {
+  const auto note_entry = [&](const api::EipEntry& entry) {
     part.ids.insert(entry.id);
     for (const std::string* text : {&entry.ipv4, &entry.ipv6}) {
       if (const auto address = Address::parse(*text)) part.addresses.insert(*address);
     }
   };
+  const auto note = [&](const api::EgressGatewayStatus& held) {
+    for (const auto& node : held.node_list) {
+      for (const auto& entry : node.eips) note_entry(entry);
+    }
+    for (const auto& entry : held.unplaced) note_entry(entry);
+    for (const auto& resting : held.resting_ids) part.ids.insert(resting.id);
+  };
+  note(status);
+  for (const auto* other : possible) note(*other);
   for (const auto& node : status.node_list) {
-    if (node.eips.empty()) continue;
-    part.nodes[node.name] += static_cast<std::int64_t>(node.eips.size());
-    for (const auto& entry : node.eips) note(entry);
+    if (!node.eips.empty()) part.nodes[node.name] += static_cast<std::int64_t>(node.eips.size());
   }
-  for (const auto& entry : status.unplaced) note(entry);
-  for (const auto& resting : status.resting_ids) part.ids.insert(resting.id);
 
   for (const auto& [node, count] : part.nodes) nodes_[node] += count;
   for (const Address& address : part.addresses) holders_[address].insert(gateway);

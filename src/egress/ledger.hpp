@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "api/egress.hpp"
 #include "base/ip.hpp"
@@ -12,10 +13,13 @@
 namespace egw::egress {
 
 // What all gateways hold together: EIPs by node, gateways by address, ids by gateway. Kept up to
-// date gateway by gateway, with what was written last, even before the API server has confirmed it.
+// date gateway by gateway.
 class Ledger {
  public:
-  void replace(const std::string& gateway, const api::EgressGatewayStatus& status);
+  // `possible`: what the API server may hold instead of `status`, as long as the outcome of a write
+  // is not known. Its addresses and ids are nobody else's either.
+  void replace(const std::string& gateway, const api::EgressGatewayStatus& status,
+               const std::vector<const api::EgressGatewayStatus*>& possible = {});
   void remove(const std::string& gateway);
 
   // EIPs on the node that belong to other gateways.

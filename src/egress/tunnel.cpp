@@ -66,6 +66,15 @@ std::set<std::string> TunnelBook::claimants(const api::EgressNode& node) const {
   return names;
 }
 
+std::optional<Address> TunnelBook::own(const Prefix& subnet, const std::string& node) const {
+  const auto at = nodes_.find(node);
+  if (at == nodes_.end()) return std::nullopt;
+  for (const Address& address : std::get<1>(at->second)) {
+    if (subnet.contains(address) && *owner(address) == node) return address;
+  }
+  return std::nullopt;
+}
+
 std::optional<Address> TunnelBook::pick(const Prefix& subnet, const std::string& node) const {
   IntervalSet free;
   free.add(subnet);
@@ -133,6 +142,8 @@ std::string pick_address(const EgressNodeInput& in, const TunnelBook& book, cons
     const std::string* owner = book.owner(*address);
     if (owner == nullptr || *owner == name) return present;
   }
+  // Of a write that failed, but may have been done.
+  if (const auto claimed = book.own(subnet, name)) return claimed->to_string();
   if (in.overlap && Range::of(subnet).contains(in.overlap->first)) return "";
   const auto picked = book.pick(subnet, name);
   return picked ? picked->to_string() : "";

@@ -35,6 +35,9 @@ class TunnelBook {
   [[nodiscard]] const std::string* owner(const Address& address) const;
   [[nodiscard]] std::set<std::string> claimants(const api::EgressNode& node) const; // others
 
+  // The address of the subnet that the node claims, if no older one does.
+  [[nodiscard]] std::optional<Address> own(const Prefix& subnet, const std::string& node) const;
+
   // A free address of the subnet, from the node's name on, so that a node that comes back finds its
   // own again. IPv4: not the first and the last. Nothing: all are taken.
   [[nodiscard]] std::optional<Address> pick(const Prefix& subnet, const std::string& node) const;

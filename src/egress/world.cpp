@@ -70,6 +70,18 @@ auto with_table(W& w, const ObjectKey& k, const F& f) {
   }
 }
 
+// There are a hundred thousand pods, and nobody asks for these parts of them; nor is a change of
+// them one for us.
+void strip(Object& object) {
+  const auto forget = [](api::ObjectMeta& meta) {
+    meta.annotations = {};
+    meta.owners = {};
+    meta.finalizers = {};
+  };
+  if (auto* pod = std::get_if<api::Pod>(&object)) forget(pod->meta);
+  if (auto* node = std::get_if<api::Node>(&object)) forget(node->meta);
+}
+
 bool matches(const api::EgressGateway& gateway, const api::Node& node) {
   const auto& selector = gateway.spec.node_selector;
   return !selector.empty() && selector.matches(node.meta.labels); // an empty one is refused
@@ -92,6 +104,7 @@ std::optional<api::PolicyKey> owner_of(const api::EgressEndpointSlice& slice) {
 
 std::optional<World::Change> World::put(Object object) {
   const ObjectKey key = key_of(object);
+  strip(object);
   unreadable_.erase(key);
   Change change{key, std::nullopt};
   const bool taken = with_table(*this, key, [&](auto& map, const auto& name) {

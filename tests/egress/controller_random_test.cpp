@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <random>
 
 #include "egress/controller_core.hpp"
@@ -15,6 +16,12 @@ using namespace egw::egress;
 using namespace egw::egress::test;
 
 namespace {
+
+// More of them where there is time (EGW_SEEDS).
+unsigned seeds() {
+  const char* wanted = std::getenv("EGW_SEEDS");
+  return wanted == nullptr ? 40 : static_cast<unsigned>(std::atoi(wanted));
+}
 
 class Chaos {
  public:
@@ -162,7 +169,7 @@ void check_settled(const Harness& h) {
 } // namespace
 
 TEST_CASE("controller: random worlds converge, and at no moment is one address held twice") {
-  for (unsigned seed = 1; seed <= 40; ++seed) {
+  for (unsigned seed = 1; seed <= seeds(); ++seed) {
     CAPTURE(seed);
     Chaos c(seed);
     c.h.ns("ns1");

@@ -40,6 +40,16 @@ TEST_CASE("world: an older version never replaces a newer one, and a version alo
   CHECK(w.gateways.at("a").spec.node_selector.match_labels == api::Labels{{"role", "other"}});
 }
 
+TEST_CASE("world: of pods and nodes only what is used is kept") {
+  World w;
+  auto n = node("n1", "1", "gateway");
+  w.put(n);
+  n.meta.annotations.set("heartbeat", "2");
+  n.meta.resource_version = "2";
+  CHECK_FALSE(w.put(n));
+  CHECK(w.nodes.at("n1").meta.annotations.empty());
+}
+
 TEST_CASE("world: deletions of the past say nothing about the present") {
   World w;
   auto g = gateway("a", "20");
