@@ -32,7 +32,7 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="session")
 def cluster(request):
-    with Cluster(nodes=3, cni=request.param) as made:
+    with Cluster(nodes=3, cni=request.param, quick_election=True) as made:
         for name in GATEWAY_NODES:
             made.label_node(name, objects.GATEWAY_LABEL)
         yield made

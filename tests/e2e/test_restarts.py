@@ -41,7 +41,7 @@ def traffic(scene, pods):
                 report,
                 arrived,
             )
-    assert set(srv.sources()) <= set(scene.eip())
+    assert srv.foreign(scene.eip()) == []
 
 
 @pytest.fixture

@@ -45,6 +45,8 @@ class Calico:
         accepts = [
             ":cali-FORWARD - [0:0]",
             "-A FORWARD -j cali-FORWARD",
+            "-A cali-FORWARD -i cali+ -m conntrack --ctstate INVALID -j DROP",
+            "-A cali-FORWARD -o cali+ -m conntrack --ctstate INVALID -j DROP",
             "-A cali-FORWARD -i cali+ -j ACCEPT",
             "-A cali-FORWARD -o cali+ -j ACCEPT",
         ]
@@ -126,8 +128,11 @@ class Flannel:
             (POD6, node.pods6, "ff00::/8"),
         ):
             forward = [
+                ":KUBE-FORWARD - [0:0]",  # kube-proxy's
                 ":FLANNEL-FWD - [0:0]",
+                "-A FORWARD -j KUBE-FORWARD",
                 "-A FORWARD -j FLANNEL-FWD",
+                "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP",
                 f"-A FLANNEL-FWD -s {pods} -j ACCEPT",
                 f"-A FLANNEL-FWD -d {pods} -j ACCEPT",
             ]

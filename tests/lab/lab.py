@@ -110,6 +110,9 @@ class Pod:
 
     def remove_wires(self):
         if self.netns:
+            # As a CNI does: a closing connection may keep the namespace alive for a minute, and
+            # would go on sending.
+            self.node.netns.ip("link", "del", self.device)
             self.netns.delete()
             self.lab.spaces.remove(self.netns)
             self.netns = None

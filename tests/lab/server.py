@@ -79,7 +79,8 @@ class Sniffer:
         now = time.time()
         entry["packets"] += 1
         entry["syn"] += syn
-        entry["first"] = entry["first"] or now
+        if not entry["first"]:  # what it was, for who has to find out why it came
+            entry["first"], entry["sample"] = now, data[:60].hex()
         entry["last"] = now
 
     def lost(self):

@@ -74,6 +74,10 @@ class Server:
             total[entry["src"]] = total.get(entry["src"], 0) + entry["packets"]
         return total
 
+    def foreign(self, allowed, **which):
+        """What arrived since `clear` from any address that is not in `allowed`."""
+        return [entry for entry in self.seen(**which) if entry["src"] not in allowed]
+
     def flow(self, ident):
         """What the server got of a pushing TCP flow: {received, next, wrong}."""
         return self.ask(do="flow", id=ident)
