@@ -14,6 +14,8 @@
 
 namespace egw::cmd {
 
+// The whole file is about these values.
+// NOLINTNEXTLINE(google-build-using-namespace)
 using namespace egress::agent;
 
 namespace {

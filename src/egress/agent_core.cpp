@@ -8,6 +8,8 @@
 
 namespace egw::egress {
 
+// The whole file is about these values.
+// NOLINTNEXTLINE(google-build-using-namespace)
 using namespace agent;
 
 namespace {

@@ -219,7 +219,7 @@ bool Store::take(Changed<api::EgressClusterInfo>& e) {
   return put(std::move(e.object));
 }
 
-bool Store::put(api::EgressPolicy policy) {
+bool Store::put(const api::EgressPolicy& policy) {
   CompiledPolicy compiled = compile(policy);
   // One that was never accepted does not count, and is no change.
   if (!compiled.enforced) return world_.policies.erase(compiled.key) > 0;

@@ -58,7 +58,7 @@ class Store {
   bool put(api::EgressGateway gateway);
   bool put(api::EgressNode node);
   bool put(api::EgressClusterInfo info);
-  bool put(api::EgressPolicy policy);
+  bool put(const api::EgressPolicy& policy);
   bool put(const SliceScope& scope, api::EgressEndpointSlice slice);
 
   AgentWorld world_;

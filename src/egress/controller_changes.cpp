@@ -221,6 +221,7 @@ void ControllerCore::changed(const std::string& name, const api::Namespace* befo
 }
 
 void ControllerCore::changed(const api::Pod* before, const api::Pod* after) {
+  if (before == nullptr && after == nullptr) return;
   const api::ObjectMeta& meta = after != nullptr ? after->meta : before->meta;
   update_members({meta.namespace_, meta.name}, after);
 }

@@ -134,7 +134,7 @@ class ControllerCore {
   void reconcile_slices(const api::PolicyKey& key);
   [[nodiscard]] GatewayInput gateway_input(const api::EgressGateway& gateway);
   void account(const std::string& gateway);
-  void write_gateway(const api::EgressGateway& gateway, GatewayPlan plan);
+  void write_gateway(const api::EgressGateway& gateway, const GatewayPlan& plan);
   [[nodiscard]] api::NodePhase phase_of(const std::string& node) const;
 
   ControllerOptions options_;

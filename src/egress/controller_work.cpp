@@ -244,10 +244,10 @@ void ControllerCore::reconcile_gateway(const std::string& name) {
   }
   allocations = plan.allocations;
   if (plan.status == gateway->status) return account(name);
-  write_gateway(*gateway, std::move(plan));
+  write_gateway(*gateway, plan);
 }
 
-void ControllerCore::write_gateway(const api::EgressGateway& gateway, GatewayPlan plan) {
+void ControllerCore::write_gateway(const api::EgressGateway& gateway, const GatewayPlan& plan) {
   const std::string& name = gateway.meta.name;
   const Work work{Task::Gateway, {{}, {}, name}};
   if (plan.cosmetic) {
@@ -434,6 +434,7 @@ void ControllerCore::reconcile_cluster_info() {
   api::EgressClusterInfo wanted = *info;
   wanted.status = detect(*info, world_.nodes, world_.api_server, now_.wall);
   std::vector<IdUser> users;
+  users.reserve(world_.gateways.size());
   for (const auto& [gateway_name, gateway] : world_.gateways) {
     users.push_back({gateway_name, gateway.meta.uid, gateway.meta.created,
                      ledger_.ids(gateway_name), want_block_.contains(gateway_name)});

@@ -10,10 +10,8 @@ namespace egw::egress {
 
 namespace {
 
-using namespace nft;
 using net::BaseChain;
 using net::Bytes;
-using net::Chain;
 using net::DataType;
 using net::ElementKey;
 using net::Hook;
@@ -21,6 +19,42 @@ using net::KeyType;
 using net::NftFamily;
 using net::Set;
 using net::Table;
+using nft::accept;
+using nft::arp_request_for;
+using nft::clamp_mss;
+using nft::classify;
+using nft::clear_priority;
+using nft::ct_mark_is;
+using nft::ct_mark_is_not;
+using nft::ct_new;
+using nft::ct_original;
+using nft::ct_reply;
+using nft::daddr_in;
+using nft::daddr_is_local;
+using nft::daddr_not_in;
+using nft::drop;
+using nft::echo_request;
+using nft::give_back;
+using nft::go;
+using nft::host32;
+using nft::icmpv6_type;
+using nft::iifname;
+using nft::lease_over;
+using nft::mark_is;
+using nft::mark_is_not;
+using nft::nd_target_in;
+using nft::notrack;
+using nft::oifname;
+using nft::Piece;
+using nft::rule;
+using nft::saddr_in;
+using nft::saddr_mac_not_in;
+using nft::set_ct_mark;
+using nft::set_mark;
+using nft::snat_by_ct_mark;
+using nft::snat_to_saddr;
+using nft::tcp_syn;
+using nft::udp_dport;
 
 Bytes bytes_of(const Address& a) {
   return {a.bytes.begin(), a.bytes.begin() + static_cast<std::ptrdiff_t>(a.size())};

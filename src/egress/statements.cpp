@@ -9,6 +9,8 @@ namespace egw::egress::nft {
 
 namespace {
 
+// The whole file is about these values.
+// NOLINTNEXTLINE(google-build-using-namespace)
 using namespace net::expr;
 using net::Bytes;
 using net::NftFamily;
@@ -182,11 +184,10 @@ Piece snat_by_ct_mark(std::uint32_t mask, const std::string& map) {
 Piece classify(NftFamily family, const std::string& pods, const std::string& classes) {
   return {network(layout(family).saddr, layout(family).len),
           Lookup{.set = pods, .sreg = 1, .dreg = 1},
-          // Through the packet's priority, although a register would do for the kernel: nft (seen with
-          // 1.0.6 and 1.1.3) aborts when it lists a lookup of what another lookup found, and with it
-          // every program that lists the ruleset.
-          MetaSet{.key = MetaKey::Priority},
-          MetaLoad{.key = MetaKey::Priority},
+          // Through the packet's priority, although a register would do for the kernel: nft (seen
+          // with 1.0.6 and 1.1.3) aborts when it lists a lookup of what another lookup found, and
+          // with it every program that lists the ruleset.
+          MetaSet{.key = MetaKey::Priority}, MetaLoad{.key = MetaKey::Priority},
           Lookup{.set = classes, .sreg = 1, .verdict = true}};
 }
 Piece clear_priority() {

@@ -107,6 +107,9 @@ class Walk {
       case MetaKey::Mark:
         put(x.dreg, host32(p_.mark));
         break;
+      case MetaKey::Priority:
+        put(x.dreg, host32(p_.priority));
+        break;
       case MetaKey::IifName:
         put(x.dreg, name16(p_.iif));
         break;
@@ -125,7 +128,11 @@ class Walk {
     return true;
   }
   bool eval(const MetaSet& x, Out&) {
-    p_.mark = number(get(x.sreg, 4));
+    (x.key == MetaKey::Priority ? p_.priority : p_.mark) = number(get(x.sreg, 4));
+    return true;
+  }
+  bool eval(const Immediate& x, Out&) {
+    put(x.dreg, x.data);
     return true;
   }
   bool eval(const CtLoad& x, Out&) {

@@ -11,7 +11,7 @@ struct Packet {
   Address source, destination;
   std::string iif = "veth1", oif;
   Mac source_mac;
-  std::uint32_t mark = 0, ct_mark = 0;
+  std::uint32_t mark = 0, ct_mark = 0, priority = 0;
   bool ct_new = true, ct_reply = false, lease = true;
   std::uint8_t protocol = 17;
   std::uint16_t destination_port = 53;
