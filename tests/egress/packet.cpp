@@ -107,9 +107,7 @@ class Walk {
       case MetaKey::Mark:
         put(x.dreg, host32(p_.mark));
         break;
-      case MetaKey::Priority:
-        put(x.dreg, host32(p_.priority));
-        break;
+      case MetaKey::Priority: put(x.dreg, host32(p_.priority)); break;
       case MetaKey::IifName:
         put(x.dreg, name16(p_.iif));
         break;
@@ -128,11 +126,10 @@ class Walk {
     return true;
   }
   bool eval(const MetaSet& x, Out&) {
-    (x.key == MetaKey::Priority ? p_.priority : p_.mark) = number(get(x.sreg, 4));
-    return true;
-  }
-  bool eval(const Immediate& x, Out&) {
-    put(x.dreg, x.data);
+    if (x.key != MetaKey::Mark && x.key != MetaKey::Priority) {
+      throw std::runtime_error("unexpected meta key to set");
+    }
+    (x.key == MetaKey::Mark ? p_.mark : p_.priority) = number(get(x.sreg, 4));
     return true;
   }
   bool eval(const CtLoad& x, Out&) {
@@ -183,6 +180,10 @@ class Walk {
       return true;
     }
     return x.invert;
+  }
+  bool eval(const Immediate& x, Out&) {
+    put(x.dreg, x.data);
+    return true;
   }
   bool eval(const Decide& x, Out& verdict) {
     verdict = x.verdict;

@@ -185,6 +185,7 @@ TEST_CASE("in random worlds classifier, ruleset and a naive reading of the polic
         if (wanted.kind == Kind::Drop) continue;
         REQUIRE(x.ct_mark == plan.classifier.expected_mark(decision));
         REQUIRE((x.mark != 0) == (wanted.kind == Kind::Tunnel));
+        REQUIRE(x.priority == 0); // borrowed by the lookup, and given back
         if (wanted.kind == Kind::Tunnel) {
           REQUIRE(x.mark == mark_of(plan.marks.index.at(wanted.node), kOptions.mark_mask));
         }
