@@ -90,6 +90,7 @@ struct Reflector::Impl {
   bool listing = false;  // initial events of a streaming list are coming
   std::string version;   // everything up to here was told to the sink
   int refusals = 0, error_events = 0;
+  bool expired_before = false; // the last turn ended with 410
   std::string reported;        // message of the failure that the sink knows of
   bool silent_failure = false; // a failure after which an empty 200 proves nothing
   std::string what;
@@ -349,7 +350,11 @@ void Reflector::Impl::run() {
       // An expired position is the normal course of things: the list that follows mends it.
       if (outcome.error->code != 410) report(outcome.error);
     }
-    if (outcome.at_once) continue;
+    // The first 410 after a gap is an answer: the list follows at once, however long the server was
+    // away before. One that comes again waits like any failure.
+    const bool expired = outcome.error && outcome.error->code == 410;
+    const bool again = std::exchange(expired_before, expired);
+    if (outcome.at_once || (expired && !again)) continue;
     // A list that expired at once is no progress: it has to come again, whole.
     const bool healthy =
         (outcome.progress && !outcome.gone) || outcome.lived >= options.healthy_after;

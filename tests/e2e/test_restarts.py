@@ -108,7 +108,9 @@ def test_api_server_away_and_back(cluster, scene, busy, how):
         server.start() if how == "stopped" else server.resume()
         works_again(cluster)
         more(12)
+    # Until their next attempt watches wait as long as the server was away.
     later = scene.pod("n1")
+    cluster.await_source(later, cluster.srv.ip4, scene.eip()[0], timeout=40)
     scene.await_eip(later)
 
 

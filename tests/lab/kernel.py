@@ -2,6 +2,7 @@
 """What a node's kernel holds, read with nft, ip, bridge and conntrack and made comparable."""
 
 import json
+import re
 
 # Changes by itself or by use, or is a mere number of the kernel's.
 VOLATILE = {
@@ -21,9 +22,16 @@ VOLATILE = {
     "cacheinfo",
     "refcnt",
     "flags_extra",
-    "gc_timer",  # of a bridge, as Flannel has: counts down all the time
+    "hello_timer",
+    "tcn_timer",
+    "topology_change_timer",
+    "gc_timer",
+    "message_age_timer",
+    "forward_delay_timer",
+    "hold_timer",
 }
 
+TIMERS = re.compile(r" \w+_timer +[\d.]+")  # of bridges: they run
 TABLES = 7700  # routing tables of ours begin here
 
 
@@ -148,7 +156,7 @@ def raw(node):
         "rule": ns.ip("rule", "show") + ns.ip("-6", "rule", "show"),
         "route": ns.ip("route", "show", "table", "all")
         + ns.ip("-6", "route", "show", "table", "all"),
-        "link": ns.ip("-d", "link", "show"),
+        "link": TIMERS.sub("", ns.ip("-d", "link", "show")),
         "addr": ns.ip("addr", "show"),
         "neigh": ns.ip("neigh", "show", "nud", "permanent"),
         "fdb": ns.run("bridge", "fdb", "show"),
