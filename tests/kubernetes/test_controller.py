@@ -82,7 +82,8 @@ class Cluster:
 
     def agent(self, node, ready="True"):
         found = self.api.wait_for(f"{GROUP}/egressnodes", node, timeout=10,
-                                  condition=lambda n: n and n.get("status", {}).get("tunnel", {}).get("ipv4"))
+                                  condition=lambda n: n and n.get("status", {}).get("tunnel",
+                                                                                     {}).get("ipv4"))
         [address] = [a["address"] for a in self.api.get("nodes", node)["status"]["addresses"]
                      if a["type"] == "InternalIP"]
         self.api.apply({
@@ -189,7 +190,8 @@ def test_a_policy_gets_an_eip_and_slices(cluster):
     assert again["status"]["idBlocks"] == info["status"]["idBlocks"]
 
     api.delete(f"{GROUP}/egresspolicies", "app", "default")
-    gateway = cluster.gateway_when(lambda g: not any(n.get("eips") for n in g["status"]["nodeList"]))
+    gateway = cluster.gateway_when(
+        lambda g: not any(n.get("eips") for n in g["status"]["nodeList"]))
     assert [r["id"] for r in gateway["status"]["restingIds"]] == [eip]
 
 
@@ -202,7 +204,8 @@ def test_an_idle_controller_writes_nothing(cluster):
                 for k in ("egressgateways", "egresspolicies", "egressnodes", "egressclusterinfos")}
     time.sleep(3)  # the kubelets' heartbeats go on meanwhile
     assert cluster.controller.metric("egw_writes_total") == before
-    assert versions == {k: [o["metadata"]["resourceVersion"] for o in cluster.api.list(f"{GROUP}/{k}")]
+    assert versions == {k: [o["metadata"]["resourceVersion"]
+                            for o in cluster.api.list(f"{GROUP}/{k}")]
                         for k in versions}
     assert cluster.controller.metric("egw_fruitless_writes_total") == 0
     assert cluster.controller.get("/healthz") == (200, "ok\n")
@@ -254,7 +257,8 @@ def test_refusals(cluster):
     cluster.policy("app")
     cluster.policy_when("app", lambda p: condition(p, "Ready") == "True")
     cluster.api.delete(f"{GROUP}/egressgateways", "eg1")
-    policy = cluster.policy_when("app", lambda p: condition(p, "Accepted") == "False GatewayNotFound")
+    policy = cluster.policy_when(
+        "app", lambda p: condition(p, "Accepted") == "False GatewayNotFound")
     assert condition(policy, "Enforced") == "True"
     assert "id" not in policy["status"].get("eip", {})
 
@@ -303,7 +307,8 @@ def test_policy_to_status(cluster):
         cluster.policy_when(f"t{i}", lambda p: condition(p, "Ready") == "True")
         times.append(time.monotonic() - begin)
     print(f"\npolicy to status with a new EIP: p50 {1000 * statistics.median(times):.1f} ms, max "
-          f"{1000 * max(times):.1f} ms; the create alone p50 {1000 * statistics.median(writes):.1f} ms")
+          f"{1000 * max(times):.1f} ms; "
+          f"the create alone p50 {1000 * statistics.median(writes):.1f} ms")
     assert statistics.median(times) < 0.5
 
 
