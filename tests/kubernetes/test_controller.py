@@ -19,6 +19,10 @@ GROUP = "egressgateway.spidernet.io/v1beta1"
 QUICK = ("--lease-duration=3s", "--renew-deadline=2s", "--retry-period=250ms")
 
 
+def tunnel_of(node):
+    return node.get("status", {}).get("tunnel", {})
+
+
 def condition(obj, kind):
     """"True", "False Reason", or None."""
     for c in (obj or {}).get("status", {}).get("conditions", []):
@@ -82,8 +86,7 @@ class Cluster:
 
     def agent(self, node, ready="True"):
         found = self.api.wait_for(f"{GROUP}/egressnodes", node, timeout=10,
-                                  condition=lambda n: n and n.get("status", {}).get("tunnel",
-                                                                                     {}).get("ipv4"))
+                                  condition=lambda n: n and tunnel_of(n).get("ipv4"))
         [address] = [a["address"] for a in self.api.get("nodes", node)["status"]["addresses"]
                      if a["type"] == "InternalIP"]
         self.api.apply({
