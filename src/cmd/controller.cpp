@@ -51,7 +51,7 @@ k8s::ClientOptions client_options() {
 // hands out what the core wants done.
 class Controller {
  public:
-  Controller(const ControllerSettings& settings, k8s::Config config)
+  Controller(const ControllerSettings& settings, const k8s::Config& config)
       : settings_(settings),
         core_(settings.core),
         recorder_({.component = "egw-controller"}),
@@ -107,7 +107,7 @@ class Controller {
             using T = std::decay_t<decltype(in)>;
             if constexpr (std::is_same_v<T, egress::Event>) events.push_back(std::move(in));
             if constexpr (std::is_same_v<T, k8s::Leadership>) events.push_back(leadership(in));
-            if constexpr (std::is_same_v<T, Written>) written(std::move(in), events);
+            if constexpr (std::is_same_v<T, Written>) written(in, events);
             if constexpr (std::is_same_v<T, Ask>) in.work();
             if constexpr (std::is_same_v<T, Stop>) stopping_ = true;
           },
@@ -161,7 +161,7 @@ class Controller {
     writer_.push(std::move(request));
   }
 
-  void written(Written answer, std::vector<egress::Event>& events) {
+  void written(const Written& answer, std::vector<egress::Event>& events) {
     const auto at = in_flight_.find(answer.request.tag);
     if (at == in_flight_.end()) { // of the recorder
       if (!answer.result) log::debug("event: {}", answer.result.error().message);
@@ -247,7 +247,7 @@ int run_controller(const ControllerSettings& settings) {
   log::set_level(settings.level);
   auto config = k8s::load(settings.kubeconfig);
   if (!config) throw std::invalid_argument(config.error().message);
-  return Controller(settings, *std::move(config)).run();
+  return Controller(settings, *config).run();
 }
 
 } // namespace egw::cmd

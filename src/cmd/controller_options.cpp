@@ -35,9 +35,9 @@ std::string unique_identity(const std::string& given) {
 class Taker {
  public:
   template <class T, class To>
-  void take(const char* option, Result<T> result, To& to) {
+  void take(const char* option, const Result<T>& result, To& to) {
     if (result) {
-      to = *std::move(result);
+      to = *result;
     } else if (!error) {
       error = Error{fmt::format("{}: {}", option, result.error().message)};
     }

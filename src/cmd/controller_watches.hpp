@@ -29,8 +29,8 @@ class ControllerWatches {
   void stop(); // the sink is not called afterwards
 
   struct View {
-    egress::Kind kind;
-    const k8s::WatchMetrics* metrics;
+    egress::Kind kind{};
+    const k8s::WatchMetrics* metrics = nullptr;
     std::optional<std::string> fault; // while the watch fails
   };
   [[nodiscard]] std::vector<View> views() const;

@@ -50,8 +50,8 @@ std::string encode_object(const egress::Object& object) {
 }
 
 template <class T>
-egress::Object as_object(Result<T> decoded, bool& ok, std::string& why) {
-  if (decoded) return *std::move(decoded);
+egress::Object as_object(const Result<T>& decoded, bool& ok, std::string& why) {
+  if (decoded) return *decoded;
   ok = false;
   why = decoded.error().message;
   return T{};

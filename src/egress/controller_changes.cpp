@@ -6,16 +6,11 @@
 #include <utility>
 
 #include "egress/controller_core.hpp"
+#include "egress/lookup.hpp"
 
 namespace egw::egress {
 
 namespace {
-
-template <class Map, class Key>
-auto* lookup(Map& map, const Key& key) {
-  const auto at = map.find(key);
-  return at == map.end() ? nullptr : &at->second;
-}
 
 template <class T>
 const T* as(const std::optional<Object>& object) {

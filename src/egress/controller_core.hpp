@@ -133,7 +133,7 @@ class ControllerCore {
   void reconcile_node(const std::string& name);
   void reconcile_slices(const api::PolicyKey& key);
   [[nodiscard]] GatewayInput gateway_input(const api::EgressGateway& gateway);
-  void account(const std::string& gateway);
+  void account(const std::string& name);
   void write_gateway(const api::EgressGateway& gateway, const GatewayPlan& plan);
   [[nodiscard]] api::NodePhase phase_of(const std::string& node) const;
 

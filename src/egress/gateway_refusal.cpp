@@ -26,6 +26,7 @@ const api::EgressGateway* cluster_default(
 std::map<std::string, Refusal> refuse_gateways(
     const std::map<std::string, api::EgressGateway>& gateways, const IntervalSet& cluster) {
   std::vector<const api::EgressGateway*> order;
+  order.reserve(gateways.size());
   for (const auto& [name, gateway] : gateways) order.push_back(&gateway);
   std::sort(order.begin(), order.end(),
             [](const auto* a, const auto* b) { return older(a->meta, b->meta); });

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// EgressNodes, endpoint slices and EgressClusterInfo: planning, and the difference as writes.
+#include <algorithm>
+#include <utility>
+
+#include "egress/cluster_info.hpp"
+#include "egress/controller_core.hpp"
+#include "egress/ids.hpp"
+#include "egress/lookup.hpp"
+
+namespace egw::egress {
+
+// --- nodes
+// -----------------------------------------------------------------------------------------
+
+void ControllerCore::reconcile_node(const std::string& name) {
+  const Work work{Task::Node, {{}, {}, name}};
+  if (world_.unreadable({Kind::Node, "", name})) return;
+  if (world_.unreadable({Kind::EgressNode, "", name})) return;
+  if (blocked({Kind::EgressNode, "", name}, work)) return;
+  const api::Node* node = lookup(world_.nodes, name);
+  const api::EgressNode* current = lookup(world_.egress_nodes, name);
+  if (node == nullptr) {
+    tunnels_.remove(name);
+    if (current != nullptr && !current->meta.deleting) {
+      submit({WriteVerb::Remove, *current, false}, work);
+    }
+    return;
+  }
+  if (current != nullptr && current->meta.deleting) return; // made anew when it is gone
+  ++counters_.nodes;
+  EgressNodeInput input{node,     current,  !world_.gateways_of(name).empty(), options_.tunnel,
+                        overlap_, now_.wall};
+  const api::EgressNode wanted = plan_egress_node(input, tunnels_);
+  if (current == nullptr || wanted.meta != current->meta) {
+    api::EgressNode head;
+    head.meta = wanted.meta;
+    const WriteVerb verb = current == nullptr ? WriteVerb::Create : WriteVerb::Update;
+    return submit({verb, std::move(head), false}, work);
+  }
+  if (wanted.status == current->status) return;
+  tunnels_.claim(wanted);
+  submit({WriteVerb::ApplyStatus, wanted, false}, work);
+}
+
+// --- endpoint slices
+// -------------------------------------------------------------------------------
+
+void ControllerCore::reconcile_slices(const api::PolicyKey& key) {
+  const Work work{Task::Slices, key};
+  if (slices_in_flight_.contains(key)) return; // comes again when they are done
+  const api::EgressPolicy* policy = lookup(world_.policies, key);
+  const Verdict* verdict = lookup(verdicts_, key);
+  const bool wanted =
+      policy != nullptr && !policy->meta.deleting && !policy->spec.gateway.empty() &&
+      ((verdict != nullptr && verdict->accepted) || is_true(policy->status.conditions, kEnforced));
+  if (world_.unreadable(key_of(key))) return;
+
+  std::vector<const api::EgressEndpointSlice*> current;
+  SliceChanges changes;
+  for (const auto& name : world_.slices_of(key)) {
+    const auto& slice = world_.slices.at(name);
+    if (blocked(key_of(Object(slice)), work)) return;
+    const bool of_this_one =
+        policy != nullptr &&
+        std::ranges::find(slice.meta.owners, policy->meta.uid, &api::OwnerReference::uid) !=
+            slice.meta.owners.end();
+    if (slice.meta.deleting) continue;
+    if (wanted && of_this_one) {
+      current.push_back(&slice);
+    } else {
+      changes.remove.push_back(slice);
+    }
+  }
+  if (wanted) {
+    const Time pace = slice_pace_[key];
+    const Duration credit = options_.slice_interval * options_.slice_burst;
+    if (pace > now_.steady + credit - options_.slice_interval) {
+      schedule(work, pace - credit + options_.slice_interval);
+    } else {
+      auto planned = plan_slices(*policy, current, members_.at(key).pods);
+      if (!planned.empty())
+        slice_pace_[key] = std::max(pace, now_.steady) + options_.slice_interval;
+      changes.create = std::move(planned.create);
+      changes.update = std::move(planned.update);
+      std::ranges::move(planned.remove, std::back_inserter(changes.remove));
+    }
+  } else {
+    slice_pace_.erase(key);
+  }
+  ++counters_.slices;
+  for (auto& slice : changes.create) {
+    // One of that name may wait out an earlier refusal.
+    if (blocked(key_of(Object(slice)), work)) continue;
+    submit({WriteVerb::Create, std::move(slice), false}, work);
+  }
+  for (auto& slice : changes.update) submit({WriteVerb::Update, std::move(slice), false}, work);
+  for (auto& slice : changes.remove) submit({WriteVerb::Remove, std::move(slice), false}, work);
+}
+
+// --- EgressClusterInfo
+// -----------------------------------------------------------------------------
+
+void ControllerCore::reconcile_cluster_info() {
+  const Work work{Task::ClusterInfo, {}};
+  const std::string name = kClusterInfoName;
+  const ObjectKey key{Kind::ClusterInfo, "", name};
+  if (world_.unreadable(key) || blocked(key, work)) return;
+  ++counters_.infos;
+  const api::EgressClusterInfo* info = lookup(world_.cluster_infos, name);
+  if (info == nullptr) return submit({WriteVerb::Create, default_cluster_info(), false}, work);
+  if (info->meta.deleting) return;
+
+  api::EgressClusterInfo wanted = *info;
+  wanted.status = detect(*info, world_.nodes, world_.api_server, now_.wall);
+  std::vector<IdUser> users;
+  users.reserve(world_.gateways.size());
+  for (const auto& [gateway_name, gateway] : world_.gateways) {
+    users.push_back({gateway_name, gateway.meta.uid, gateway.meta.created,
+                     ledger_.ids(gateway_name), want_block_.contains(gateway_name)});
+  }
+  // A new object, after the old one was deleted, takes over what was known.
+  const auto& blocks = info->status.id_blocks.empty() ? known_blocks_ : info->status.id_blocks;
+  const BlockPlan plan =
+      plan_blocks(blocks, std::move(users), world_.unreadable_gateways(), now_.wall);
+  wanted.status.id_blocks = plan.blocks;
+  api::set_condition(
+      wanted.status.conditions,
+      plan.exhausted
+          ? api::Condition{kIdsAvailable,
+                           "False",
+                           "Exhausted",
+                           "all EIP ids are given out: delete a gateway that is not used, its ids "
+                           "are "
+                           "free five minutes later",
+                           info->meta.generation,
+                           {}}
+          : api::Condition{kIdsAvailable, "True", "Available", "", info->meta.generation, {}},
+      now_.wall);
+  if (wanted.status == info->status) return;
+  submit({WriteVerb::UpdateStatus, std::move(wanted), false}, work);
+}
+
+} // namespace egw::egress
