@@ -221,8 +221,7 @@ void ControllerCore::changed(const api::Pod* before, const api::Pod* after) {
   update_members({meta.namespace_, meta.name}, after);
 }
 
-// --- which pods a policy selects
-// -------------------------------------------------------------------
+// --- which pods a policy selects ---------------------------------------------------------------
 
 void ControllerCore::update_members(const api::NamespacedName& name, const api::Pod* pod) {
   for (const api::PolicyKey& key : world_.policies_in(name.namespace_)) {

@@ -107,7 +107,9 @@ class Walk {
       case MetaKey::Mark:
         put(x.dreg, host32(p_.mark));
         break;
-      case MetaKey::Priority: put(x.dreg, host32(p_.priority)); break;
+      case MetaKey::Priority:
+        put(x.dreg, host32(p_.priority));
+        break;
       case MetaKey::IifName:
         put(x.dreg, name16(p_.iif));
         break;
