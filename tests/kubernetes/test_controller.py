@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from childprocess import ChildProcess, wait_until
+from kubeapi import ApiError
 
 TOP = Path(__file__).resolve().parents[2]
 GROUP = "egressgateway.spidernet.io/v1beta1"
@@ -119,9 +120,24 @@ class Cluster:
         return {e["id"]: node["name"] for node in gateway["status"]["nodeList"]
                 for e in node.get("eips", [])}
 
+    def list_when_possible(self, kind):
+        """An API server that has just started says 429 until it has read what it keeps."""
+        found = []
+
+        def listed():
+            try:
+                found[:] = self.api.list(f"{GROUP}/{kind}")
+            except ApiError as error:
+                if error.code not in (429, 503):
+                    raise
+                return False
+            return True
+        wait_until(listed, 20, f"a list of {kind}", interval=0.2)
+        return found
+
     def clean(self):
         for kind in ("egresspolicies", "egressclusterpolicies", "egressgateways", "egressnodes"):
-            for obj in self.api.list(f"{GROUP}/{kind}"):
+            for obj in self.list_when_possible(kind):
                 meta = obj["metadata"]
                 self.api.delete(f"{GROUP}/{kind}", meta["name"], meta.get("namespace"),
                                 missing_ok=True)
