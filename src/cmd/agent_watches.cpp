@@ -51,7 +51,7 @@ template <class T, class Convert>
 std::unique_ptr<AgentWatches::Running> AgentWatches::make(std::string name,
                                                           const api::Resource& resource,
                                                           std::string labels, std::string fields,
-                                                          Convert convert) {
+                                                          const Convert& convert) {
   k8s::WatchOptions options;
   options.resource = &resource;
   options.label_selector = std::move(labels);
@@ -139,8 +139,8 @@ std::unique_ptr<AgentWatches::Running> AgentWatches::slices(const SliceScope& sc
       Slices{scope});
 }
 
-AgentWatches::AgentWatches(const k8s::Config& config, const std::string& node, Sink sink)
-    : config_(config), sink_(std::move(sink)) {
+AgentWatches::AgentWatches(k8s::Config config, const std::string& node, Sink sink)
+    : config_(std::move(config)), sink_(std::move(sink)) {
   add<api::EgressGateway>(api::resource<api::EgressGateway>());
   add<api::EgressNode>(api::resource<api::EgressNode>());
   add<api::EgressClusterInfo>(api::resource<api::EgressClusterInfo>());

@@ -22,7 +22,7 @@ class AgentWatches {
  public:
   using Sink = std::function<void(egress::agent::Event)>; // from the watches' threads
 
-  AgentWatches(const k8s::Config& config, const std::string& node, Sink sink);
+  AgentWatches(k8s::Config config, const std::string& node, Sink sink);
   ~AgentWatches(); // stop()
   AgentWatches(const AgentWatches&) = delete;
   AgentWatches& operator=(const AgentWatches&) = delete;
@@ -44,7 +44,7 @@ class AgentWatches {
   struct Of;
   template <class T, class Convert>
   std::unique_ptr<Running> make(std::string name, const api::Resource& resource, std::string labels,
-                                std::string fields, Convert convert);
+                                std::string fields, const Convert& convert);
   template <class T>
   void add(const api::Resource& resource, const std::string& fields = "");
   void add_policies(api::PolicyKind kind);

@@ -233,11 +233,11 @@ bool Store::take(PoliciesListed& e) {
   for (const auto& key : e.unreadable) stays.insert({e.kind, key.namespace_, key.name});
   bool changed =
       retain(world_.policies, stays, [&](const auto& key) { return key.kind == e.kind; });
-  for (auto& item : e.items) changed |= put(std::move(item));
+  for (const auto& item : e.items) changed |= put(item);
   return changed;
 }
 bool Store::take(Changed<api::EgressPolicy>& e) {
-  return put(std::move(e.object));
+  return put(e.object);
 }
 bool Store::take(PolicyGone& e) {
   return world_.policies.erase(e.key) > 0;
