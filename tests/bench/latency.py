@@ -7,7 +7,7 @@ import statistics
 import threading
 import time
 
-from lab import objects
+from lab import kernel, objects
 from lab.wait import until
 
 
@@ -88,14 +88,24 @@ def policy_to_packet(cluster, pod, gateway, eips, count):
             deleted.append(
                 timed(home, lambda: cluster.delete(objects.ALIASES, f"latency-{n}", "default"))
             )
-            # The controller has to be done with the last one before the next: an idle cluster is
-            # measured. until(lambda: not cluster.api.list(objects.SLICES, "default"), "the slices
-            # are gone") watch.watch.stop()
+            # All have to be done with the last one before the next: an idle cluster is measured.
+            until(lambda: idle(cluster, pod, eip), "the cluster is at rest")
+    watch.watch.stop()
     return {
         "policy_to_packet": percentiles(created),
         "policy_deleted": percentiles(deleted),
         "write_to_watch": percentiles(bare),
     }
+
+
+def idle(cluster, pod, eip):
+    """Nothing of the last policy is left: no slice, no address, no pod in any ruleset."""
+    if cluster.api.list(objects.SLICES, "default") or kernel.holders(cluster, eip):
+        return False
+    return not any(
+        pod.ip4 in node.netns.run("nft", "list", "map", "ip", "egw", "pods")
+        for node in cluster.nodes.values()
+    )
 
 
 def startup(cluster, node, count):

@@ -80,8 +80,7 @@ class Round:
             node.agent.start()
         await_kernels(cluster, grown, "a fresh start ends where the changes ended")
 
-    # ---- what happens in the middle
-    # ----------------------------------------------------------------
+    # ---- what happens in the middle ------------------------------------------------------------
 
     def nothing(self, _):
         pass
