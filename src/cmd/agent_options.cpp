@@ -68,9 +68,9 @@ Result<std::uint32_t> parse_mask(const std::string& text) {
 class Taker {
  public:
   template <class T, class To>
-  void take(const char* option, Result<T> result, To& to) {
+  void take(const char* option, const Result<T>& result, To& to) {
     if (result) {
-      to = static_cast<To>(*std::move(result));
+      to = static_cast<To>(*result);
     } else if (!error) {
       error = Error{fmt::format("{}: {}", option, result.error().message)};
     }
