@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/memory.hpp"
 #include "base/signals.hpp"
 #include "cmd/app.hpp"
 
 int main(int argc, char** argv) {
-  egw::block_signals(); // before there is a second thread
+  // Both before there is a second thread.
+  egw::block_signals();
+  egw::share_heap();
   return egw::cmd::run(argc, argv);
 }

@@ -11,6 +11,7 @@
 
 #include "api/json.hpp"
 #include "base/log.hpp"
+#include "base/memory.hpp"
 #include "base/queue.hpp"
 #include "base/signals.hpp"
 #include "cmd/agent_guard.hpp"
@@ -89,7 +90,7 @@ class Agent {
 
  private:
   void turn() {
-    auto inputs = queue_.take(core_.deadline());
+    auto inputs = resting_.take(queue_, core_.deadline());
     const Time start = now().steady;
     guard_.turn_begins(start);
     std::vector<agent::Event> events;
@@ -215,6 +216,7 @@ class Agent {
   AgentKernel kernel_;
   net::Lease lease_;
   bool stopping_ = false, was_synced_ = false;
+  RestingConsumer resting_;
 
   // What has threads comes last: they end before the rest goes.
   Queue<Input> queue_;

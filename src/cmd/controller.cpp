@@ -12,6 +12,7 @@
 #include <variant>
 
 #include "base/log.hpp"
+#include "base/memory.hpp"
 #include "base/queue.hpp"
 #include "base/signals.hpp"
 #include "cmd/controller_metrics.hpp"
@@ -101,7 +102,7 @@ class Controller {
 
   void turn() {
     std::vector<egress::Event> events;
-    for (Input& input : queue_.take(next_deadline())) {
+    for (Input& input : resting_.take(queue_, next_deadline())) {
       std::visit(
           [&](auto& in) {
             using T = std::decay_t<decltype(in)>;
@@ -231,6 +232,7 @@ class Controller {
   std::map<std::uint64_t, InFlight> in_flight_;
   std::uint64_t last_tag_ = 0;
   bool stopping_ = false;
+  RestingConsumer resting_;
 
   // What has threads comes last: they end before the rest goes.
   Queue<Input> queue_;

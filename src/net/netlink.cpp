@@ -75,7 +75,9 @@ void NetlinkSocket::SocketCloser::operator()(mnl_socket* s) const {
 }
 
 NetlinkSocket::NetlinkSocket(int bus, std::span<const int> groups)
-    : bus_(bus), socket_(mnl_socket_open2(bus, SOCK_CLOEXEC)), buffer_(kReceiveBuffer) {
+    : bus_(bus), socket_(mnl_socket_open2(bus, SOCK_CLOEXEC)),
+      room_(kReceiveBuffer),
+      buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(room_)) {
   const char* name = bus == NETLINK_ROUTE ? "rtnetlink" : "nfnetlink";
   const auto fail = [&](const char* what) {
     throw std::system_error(errno, std::system_category(), std::string(name) + " socket: " + what);
@@ -130,13 +132,14 @@ void NetlinkSocket::send(std::span<const std::uint8_t> data) {
 NetlinkSocket::Received NetlinkSocket::receive(bool wait) {
   for (;;) {
     const ssize_t n =
-        recv(fd(), buffer_.data(), buffer_.size(), MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
-    if (n >= 0 && static_cast<std::size_t>(n) <= buffer_.size()) {
-      received_ = {buffer_.data(), static_cast<std::size_t>(n)};
+        recv(fd(), buffer_.get(), room_, MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
+    if (n >= 0 && static_cast<std::size_t>(n) <= room_) {
+      received_ = {buffer_.get(), static_cast<std::size_t>(n)};
       return Received::Data;
     }
     if (n >= 0) { // cut off: the next one of that size will fit
-      buffer_.resize(static_cast<std::size_t>(n));
+      room_ = static_cast<std::size_t>(n);
+      buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(room_);
       return Received::Overrun;
     }
     if (errno == EINTR) continue;

@@ -86,7 +86,9 @@ class NetlinkSocket {
   std::unique_ptr<mnl_socket, SocketCloser> socket_;
   std::uint32_t seq_ = 0;
   std::size_t send_buffer_ = 0;
-  std::vector<std::uint8_t> buffer_;
+  // Not cleared: most answers are small, and untouched pages cost nothing.
+  std::size_t room_ = 0;
+  std::unique_ptr<std::uint8_t[]> buffer_;
   std::span<const std::uint8_t> received_;
 };
 
