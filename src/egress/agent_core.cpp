@@ -61,7 +61,7 @@ void AgentCore::handle(Observed& event, const Now& now) {
     return;
   }
   next_look_ = now.steady + options_.look_gap;
-  kernel_ = std::move(event.observation->state);
+  kernel_ = std::make_shared<const net::State>(std::move(event.observation->state));
   host_ = std::move(event.observation->host);
   dirty_ = now.steady;
 }
@@ -78,13 +78,12 @@ void AgentCore::handle(Applied& event, const Now& now) {
     settled_ = false;
     return;
   }
-  for (const auto& [key, value] : plan_.state.addresses) {
+  for (const auto& [key, value] : plan_->state.addresses) {
     if (!value.eip || kernel_->addresses.contains(key)) continue;
     announcements_[key.prefix.address] = {key.link, now.steady, 0};
   }
   kernel_retry_ = {};
-  kernel_ = plan_.state;
-  marks_ = plan_.marks;
+  believe_plan();
   settled_ = !dirty_.has_value();
   to_list_.merge(std::move(in_apply_));
   in_apply_ = {};
@@ -190,19 +189,26 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
   if (!marks_) marks_ = recover_marks(*kernel_, store_.world().nodes, options_.plan);
   turn_began_ = now.steady;
   dirty_.reset();
-  plan_ = plan_node(store_.world(), host_, *marks_, options_.plan);
+  plan_ =
+      std::make_shared<const NodePlan>(plan_node(store_.world(), host_, *marks_, options_.plan));
   planned_ = true;
-  net::Batch batch = net::diff(*kernel_, plan_.state);
+  net::Batch batch = net::diff(*kernel_, plan_->state);
   if (batch.empty()) {
-    marks_ = plan_.marks;
+    believe_plan();
     settled_ = true;
     refusals_.clear();
     kernel_retry_ = {};
     return;
   }
-  in_apply_.merge(affected(*kernel_, plan_.state));
+  in_apply_.merge(affected(*kernel_, plan_->state));
   applying_ = true;
   out.emplace_back(Apply{std::move(batch)});
+}
+
+// From here on one state is kept, not two that are equal.
+void AgentCore::believe_plan() {
+  kernel_ = std::shared_ptr<const net::State>(plan_, &plan_->state);
+  marks_ = plan_->marks;
 }
 
 // Other EIPs in the kernel than the placement gives to us: a write that was refused left them
@@ -210,7 +216,7 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
 void AgentCore::confirm(std::vector<Action>& out) {
   if (!planned_ || !kernel_ || (applying_ && !kernel_retry_.failed())) return;
   const bool right = std::ranges::all_of(kernel_->addresses, [&](const auto& item) {
-    return !is_eip(item.second) || plan_.state.addresses.contains(item.first);
+    return !is_eip(item.second) || plan_->state.addresses.contains(item.first);
   });
   if (confirmed_ == right) return;
   confirmed_ = right;
@@ -219,7 +225,7 @@ void AgentCore::confirm(std::vector<Action>& out) {
 
 void AgentCore::announce(Time now, std::vector<Action>& out) {
   std::erase_if(announcements_, [&](const auto& item) {
-    return !plan_.state.addresses.contains({item.second.link, Prefix::host(item.first)});
+    return !plan_->state.addresses.contains({item.second.link, Prefix::host(item.first)});
   });
   std::map<std::string, std::vector<Address>> due;
   for (auto& [address, a] : announcements_) {
@@ -239,7 +245,7 @@ void AgentCore::announce(Time now, std::vector<Action>& out) {
 
 void AgentCore::connections(Time now, std::vector<Action>& out) {
   if (connections_) {
-    auto found = stale(*std::exchange(connections_, std::nullopt), plan_.classifier);
+    auto found = stale(*std::exchange(connections_, std::nullopt), plan_->classifier);
     if (!found.empty()) {
       out.emplace_back(Forget{std::move(found)});
       return;
@@ -260,7 +266,7 @@ void AgentCore::connections(Time now, std::vector<Action>& out) {
 // --------------------------------------------------------------------
 
 std::vector<std::string> AgentCore::problems() const {
-  std::vector<std::string> all = plan_.problems;
+  std::vector<std::string> all = plan_->problems;
   for (const Error& e : refusals_) all.push_back(e.message);
   return all;
 }
@@ -279,10 +285,10 @@ api::Condition AgentCore::datapath_ready() const {
     if (refusals_.size() > kMost)
       c.message += fmt::format(" (and {} more)", refusals_.size() - kMost);
     c.message += ". What was in force before still is; the agent tries again by itself";
-  } else if (!plan_.problems.empty()) {
+  } else if (!plan_->problems.empty()) {
     c.status = "False";
     c.reason = "Incomplete";
-    c.message = join(plan_.problems, "; ");
+    c.message = join(plan_->problems, "; ");
   }
   return c;
 }
@@ -294,11 +300,11 @@ void AgentCore::report(const Now& now, std::vector<Action>& out) {
   const api::Condition wanted = datapath_ready();
   const api::Condition* is = api::find_condition(own->status.conditions, kDatapathReady);
   const bool same = is != nullptr && is->status == wanted.status && is->reason == wanted.reason &&
-                    is->message == wanted.message && own->status.parent == plan_.parent &&
+                    is->message == wanted.message && own->status.parent == plan_->parent &&
                     own->status.agent.version == options_.version;
   if (same) return;
   api::EgressNode node = *own;
-  node.status.parent = plan_.parent;
+  node.status.parent = plan_->parent;
   node.status.agent = {};
   node.status.agent.version = options_.version;
   api::set_condition(node.status.conditions, wanted, now.wall);
@@ -307,7 +313,7 @@ void AgentCore::report(const Now& now, std::vector<Action>& out) {
 }
 
 void AgentCore::tell(std::vector<Action>& out) {
-  Tell now{problems(), plan_.warnings};
+  Tell now{problems(), plan_->warnings};
   if (!synced_ || (!settled_ && refusals_.empty()) || told_ == now) return;
   told_ = now;
   out.emplace_back(std::move(now));

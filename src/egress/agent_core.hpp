@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,7 +46,7 @@ class AgentCore {
   // When step() has something to do next without an event.
   [[nodiscard]] std::optional<Time> deadline() const;
 
-  [[nodiscard]] const NodePlan& plan() const { return plan_; } // the last one made
+  [[nodiscard]] const NodePlan& plan() const { return *plan_; } // the last one made
   [[nodiscard]] const AgentWorld& world() const { return store_.world(); }
   [[nodiscard]] bool synced() const { return synced_; }       // every list has been complete once
   [[nodiscard]] std::vector<std::string> waiting_for() const; // lists that are missing until then
@@ -78,6 +79,7 @@ class AgentCore {
   void watch_slices(std::vector<agent::Action>& out);
   void look_and_write(const Now& now, std::vector<agent::Action>& out);
   void make_plan(const Now& now, std::vector<agent::Action>& out);
+  void believe_plan();
   void confirm(std::vector<agent::Action>& out);
   void announce(Time now, std::vector<agent::Action>& out);
   void connections(Time now, std::vector<agent::Action>& out);
@@ -94,9 +96,9 @@ class AgentCore {
   std::optional<std::set<std::string>> sliced_; // gateways whose slices are watched
 
   // The kernel: what it holds as far as known, and what it should hold.
-  std::optional<net::State> kernel_;
+  std::shared_ptr<const net::State> kernel_; // nullptr: not known
   net::Host host_;
-  NodePlan plan_;
+  std::shared_ptr<const NodePlan> plan_ = std::make_shared<const NodePlan>();
   std::optional<Marks> marks_; // of the last plan that the kernel took
   bool look_ = true;           // a look is due
   bool observing_ = false, applying_ = false, settled_ = false, planned_ = false;

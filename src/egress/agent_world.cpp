@@ -60,8 +60,16 @@ api::EgressGateway reduced(api::EgressGateway gateway) {
 }
 api::EgressEndpointSlice reduced(api::EgressEndpointSlice slice) {
   api::ObjectMeta meta = head(slice.meta);
-  meta.labels = std::move(slice.meta.labels);
+  if (const std::string* uid = slice.meta.labels.find(api::kLabelPolicyUid)) {
+    meta.labels.set(api::kLabelPolicyUid, *uid);
+  }
   slice.meta = std::move(meta);
+  std::vector<api::Endpoint> endpoints; // a gateway keeps thousands; their names are for people
+  endpoints.reserve(slice.endpoints.size());
+  for (api::Endpoint& e : slice.endpoints) {
+    endpoints.push_back({"", "", std::move(e.node), std::move(e.ipv4), std::move(e.ipv6)});
+  }
+  slice.endpoints = std::move(endpoints);
   return slice;
 }
 api::EgressClusterInfo reduced(api::EgressClusterInfo info) {

@@ -270,6 +270,8 @@ class Planner {
     auto data = std::make_shared<Classifier::Data>();
     data->keys = pods_.keys;
     for (const auto& [name, index] : plan_.marks.index) data->gateway_names.emplace(index, name);
+    in.peers.clear(); // the ruleset alone asks for these two
+    in.sources.clear();
     data->input = std::move(in);
     data->options = o_;
     plan_.classifier.data = std::move(data);

@@ -57,7 +57,7 @@ using nft::tcp_syn;
 using nft::udp_dport;
 
 Bytes bytes_of(const Address& a) {
-  return {a.bytes.begin(), a.bytes.begin() + static_cast<std::ptrdiff_t>(a.size())};
+  return {a.bytes.data(), a.bytes.data() + a.size()};
 }
 
 ElementKey key_of(const Range& r) {
@@ -67,8 +67,8 @@ ElementKey key_of(const Range& r) {
 // Address and MAC as one key; each part starts at a multiple of four bytes.
 ElementKey key_of(const Address& a, const Mac& mac) {
   Bytes key = bytes_of(a);
-  key.insert(key.end(), mac.bytes.begin(), mac.bytes.end());
-  key.insert(key.end(), 2, 0);
+  key.append(mac.bytes.begin(), mac.bytes.end());
+  key.resize(key.size() + 2);
   return {key, {}};
 }
 

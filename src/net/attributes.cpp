@@ -126,7 +126,7 @@ void Message::nest_end(nlattr* start) {
   mnl_attr_nest_end(message_, start);
 }
 
-Bytes Message::bytes() const {
+Buffer Message::bytes() const {
   const auto* begin = reinterpret_cast<const std::uint8_t*>(buffer_.data());
   return {begin, begin + message_->nlmsg_len};
 }

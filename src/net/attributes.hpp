@@ -9,13 +9,15 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/ip.hpp"
-#include "net/expr.hpp"
 
 // Netlink messages as bytes: a reader that cannot run over its end, and a writer. Source:
 // linux/netlink.h; attributes are in host byte order unless a name says otherwise.
 namespace egw::net {
+
+using Buffer = std::vector<std::uint8_t>; // a message or a datagram
 
 // The attributes of a message or of a nest, by type. What is malformed or too short reads as
 // absent.
@@ -102,7 +104,7 @@ class Message {
     nest_end(start);
   }
 
-  [[nodiscard]] Bytes bytes() const;
+  [[nodiscard]] Buffer bytes() const;
 
  private:
   template <class T>

@@ -78,7 +78,7 @@ void put_tuple(Message& m, const Tuple& t, std::uint8_t protocol) {
 }
 
 template <class Keep>
-Result<void> collect(NetlinkSocket& socket, Bytes request, std::vector<Connection>& out,
+Result<void> collect(NetlinkSocket& socket, Buffer request, std::vector<Connection>& out,
                      const Keep& keep) {
   const auto replies = socket.dump(std::move(request));
   if (!replies)
@@ -110,13 +110,13 @@ std::optional<Connection> decode_connection(const nlmsghdr& message) {
   return c;
 }
 
-Bytes encode_connection_dump(std::optional<Family> family) {
+Buffer encode_connection_dump(std::optional<Family> family) {
   Message m(message_type(IPCTNL_MSG_CT_GET), 0);
   put_header(m, family ? kernel_family(*family) : AF_UNSPEC);
   return m.bytes();
 }
 
-Bytes encode_connection_dump_marked(std::uint32_t mark, std::uint32_t mask) {
+Buffer encode_connection_dump_marked(std::uint32_t mark, std::uint32_t mask) {
   Message m(message_type(IPCTNL_MSG_CT_GET), 0);
   put_header(m, AF_UNSPEC);
   m.be32(CTA_MARK, mark);
@@ -124,7 +124,7 @@ Bytes encode_connection_dump_marked(std::uint32_t mark, std::uint32_t mask) {
   return m.bytes();
 }
 
-Bytes encode_connection_dump_from(const Address& source) {
+Buffer encode_connection_dump_from(const Address& source) {
   Message m(message_type(IPCTNL_MSG_CT_GET), 0);
   put_header(m, kernel_family(source.family));
   m.nest(CTA_FILTER, [&] {
@@ -138,7 +138,7 @@ Bytes encode_connection_dump_from(const Address& source) {
   return m.bytes();
 }
 
-Bytes encode_connection_delete(const Connection& c) {
+Buffer encode_connection_delete(const Connection& c) {
   Message m(message_type(IPCTNL_MSG_CT_DELETE), 0);
   put_header(m, kernel_family(c.original.source.family));
   put_tuple(m, c.original, c.protocol);
@@ -159,7 +159,7 @@ Result<std::vector<Connection>> read_connections_from(NetlinkSocket& socket,
     // Its filter by IPv6 source is not used: up to 6.18 at least it leaves out just what equals the
     // address.
     const bool one = wanted.size() == 1 && family == Family::V4;
-    Bytes request =
+    Buffer request =
         one ? encode_connection_dump_from(*wanted.begin()) : encode_connection_dump(family);
     const auto read = collect(socket, std::move(request), out, [&](const Connection& c) {
       return wanted.contains(c.original.source);
@@ -179,7 +179,7 @@ Result<std::vector<Connection>> read_connections_marked(NetlinkSocket& socket, s
 }
 
 Result<void> delete_connections(NetlinkSocket& socket, const std::vector<Connection>& connections) {
-  std::vector<Bytes> messages;
+  std::vector<Buffer> messages;
   messages.reserve(connections.size());
   for (const Connection& c : connections) messages.push_back(encode_connection_delete(c));
   for (const Refusal& r : socket.transact(std::move(messages))) {

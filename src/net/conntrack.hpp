@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "net/attributes.hpp"
 #include "net/netlink.hpp"
 #include "net/state.hpp"
 
@@ -18,11 +19,11 @@ namespace egw::net {
 // own.
 [[nodiscard]] std::optional<Connection> decode_connection(const nlmsghdr& message);
 
-[[nodiscard]] Bytes encode_connection_dump(std::optional<Family> family);
-[[nodiscard]] Bytes encode_connection_dump_marked(std::uint32_t mark, std::uint32_t mask);
+[[nodiscard]] Buffer encode_connection_dump(std::optional<Family> family);
+[[nodiscard]] Buffer encode_connection_dump_marked(std::uint32_t mark, std::uint32_t mask);
 // Kernels before 5.8 do not filter by source and send everything.
-[[nodiscard]] Bytes encode_connection_dump_from(const Address& source);
-[[nodiscard]] Bytes encode_connection_delete(const Connection& connection);
+[[nodiscard]] Buffer encode_connection_dump_from(const Address& source);
+[[nodiscard]] Buffer encode_connection_delete(const Connection& connection);
 
 [[nodiscard]] Result<std::vector<Connection>> read_connections_from(
     NetlinkSocket& socket, const std::vector<Address>& sources);

@@ -6,6 +6,8 @@
 #include <variant>
 #include <vector>
 
+#include "net/bytes.hpp"
+
 // The nftables expressions that egw uses, as plain values: what a rule is in the kernel, not what
 // the nft tool writes. Source: linux/netfilter/nf_tables.h. A rule read back from the kernel
 // decodes to values equal to those it was made from; a foreign expression decodes to `Unknown`,
@@ -13,9 +15,6 @@
 // (NFT_REG32_00.., 4 bytes), in the form that the kernel dumps: 32-bit registers that start a
 // 128-bit one are written as 1..4.
 namespace egw::net {
-
-using Bytes =
-    std::vector<std::uint8_t>; // as on the wire; host order for marks, ids, indices (as nft)
 
 enum class VerdictKind : std::int8_t { Drop, Accept, Jump, Goto, Return };
 struct Verdict {

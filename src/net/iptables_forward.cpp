@@ -23,7 +23,7 @@ Result<void> finish(NftBatch& batch, const char* what) {
 Rule forward_accept(const std::string& device, bool input) {
   // iptables compares the name with its NUL and nothing after it; nft would pad it to 16 bytes.
   Bytes name(device.begin(), device.end());
-  name.push_back(0);
+  name.resize(name.size() + 1);
   return {expr::MetaLoad{input ? expr::MetaKey::IifName : expr::MetaKey::OifName, 1},
           expr::Cmp{expr::CmpOp::Eq, 1, name}, expr::Counter{},
           expr::Decide{{VerdictKind::Accept, ""}}};

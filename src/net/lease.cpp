@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::array kFamilies{NftFamily::Ip, NftFamily::Ip6, NftFamily::Arp};
 
-Bytes encode_lease_get(NftFamily family, const std::string& table) {
+Buffer encode_lease_get(NftFamily family, const std::string& table) {
   Message m(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM, 0);
   auto& h = m.header<nfgenmsg>();
   h.nfgen_family = nfproto(family);

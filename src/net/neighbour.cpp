@@ -40,21 +40,21 @@ class Frame {
                   a.bytes.begin() + static_cast<std::ptrdiff_t>(a.size()));
     return *this;
   }
-  [[nodiscard]] Bytes take() { return std::move(bytes_); }
+  [[nodiscard]] Buffer take() { return std::move(bytes_); }
 
  private:
-  Bytes bytes_;
+  Buffer bytes_;
 };
 
 // RFC 1071.
-std::uint16_t checksum(const Bytes& data) {
+std::uint16_t checksum(const Buffer& data) {
   std::uint32_t sum = 0;
   for (std::size_t i = 0; i < data.size(); ++i) sum += i % 2 == 0 ? data[i] * 256U : data[i];
   while (sum >> 16U != 0) sum = (sum & 0xffffU) + (sum >> 16U);
   return static_cast<std::uint16_t>(~sum & 0xffffU);
 }
 
-Bytes advertisement(const Address& address, const Mac& mac, std::uint16_t sum) {
+Buffer advertisement(const Address& address, const Mac& mac, std::uint16_t sum) {
   constexpr unsigned override_flag = 0x20;
   return Frame()
       .u8(ND_NEIGHBOR_ADVERT)
@@ -72,7 +72,7 @@ Bytes advertisement(const Address& address, const Mac& mac, std::uint16_t sum) {
 
 } // namespace
 
-Bytes gratuitous_arp(const Address& address, const Mac& mac, bool reply) {
+Buffer gratuitous_arp(const Address& address, const Mac& mac, bool reply) {
   const Mac nobody{};
   return Frame()
       .all(kBroadcast.bytes)
@@ -90,17 +90,17 @@ Bytes gratuitous_arp(const Address& address, const Mac& mac, bool reply) {
       .take();
 }
 
-Bytes unsolicited_advertisement(const Address& address, const Mac& mac) {
-  const Bytes pseudo = Frame()
-                           .address(address)
-                           .all(kAllNodes)
-                           .u16(0)
-                           .u16(kAdvertisementLength)
-                           .u16(0)
-                           .u8(0)
-                           .u8(IPPROTO_ICMPV6)
-                           .all(advertisement(address, mac, 0))
-                           .take();
+Buffer unsolicited_advertisement(const Address& address, const Mac& mac) {
+  const Buffer pseudo = Frame()
+                            .address(address)
+                            .all(kAllNodes)
+                            .u16(0)
+                            .u16(kAdvertisementLength)
+                            .u16(0)
+                            .u8(0)
+                            .u8(IPPROTO_ICMPV6)
+                            .all(advertisement(address, mac, 0))
+                            .take();
   return Frame()
       .all(kAllNodesMac.bytes)
       .all(mac.bytes)
@@ -117,8 +117,8 @@ Bytes unsolicited_advertisement(const Address& address, const Mac& mac) {
       .take();
 }
 
-std::vector<Bytes> announcement_frames(const std::vector<Address>& addresses, const Mac& mac) {
-  std::vector<Bytes> frames;
+std::vector<Buffer> announcement_frames(const std::vector<Address>& addresses, const Mac& mac) {
+  std::vector<Buffer> frames;
   for (const Address& a : addresses) {
     if (a.family == Family::V6) {
       frames.push_back(unsolicited_advertisement(a, mac));
@@ -130,10 +130,10 @@ std::vector<Bytes> announcement_frames(const std::vector<Address>& addresses, co
   return frames;
 }
 
-Result<void> send_frames(std::uint32_t index, const std::vector<Bytes>& frames) {
+Result<void> send_frames(std::uint32_t index, const std::vector<Buffer>& frames) {
   // Protocol 0: it sends and receives nothing.
   const Fd fd(check_errno(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), "open a packet socket"));
-  for (const Bytes& frame : frames) {
+  for (const Buffer& frame : frames) {
     sockaddr_ll to{};
     to.sll_family = AF_PACKET;
     to.sll_ifindex = static_cast<int>(index);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "net/attributes.hpp"
 #include "net/expr.hpp"
 #include "net/state.hpp"
 
@@ -13,15 +14,15 @@ namespace egw::net {
 
 // RFC 5227 section 3: some hosts update from requests alone, some from replies alone; both are
 // sent.
-[[nodiscard]] Bytes gratuitous_arp(const Address& address, const Mac& mac, bool reply);
+[[nodiscard]] Buffer gratuitous_arp(const Address& address, const Mac& mac, bool reply);
 // RFC 4861 section 7.2.6: to all nodes, with Override, from the address itself.
-[[nodiscard]] Bytes unsolicited_advertisement(const Address& address, const Mac& mac);
+[[nodiscard]] Buffer unsolicited_advertisement(const Address& address, const Mac& mac);
 
-[[nodiscard]] std::vector<Bytes> announcement_frames(const std::vector<Address>& addresses,
-                                                     const Mac& mac);
+[[nodiscard]] std::vector<Buffer> announcement_frames(const std::vector<Address>& addresses,
+                                                      const Mac& mac);
 
 // Sends frames out of a link, in order. Fails with the errno of send, ENETDOWN where the link is
 // down.
-[[nodiscard]] Result<void> send_frames(std::uint32_t index, const std::vector<Bytes>& frames);
+[[nodiscard]] Result<void> send_frames(std::uint32_t index, const std::vector<Buffer>& frames);
 
 } // namespace egw::net

@@ -32,7 +32,7 @@ OwnPorts& own_ports() {
   return ports;
 }
 
-nlmsghdr& header(Bytes& message) {
+nlmsghdr& header(Buffer& message) {
   return *reinterpret_cast<nlmsghdr*>(message.data());
 }
 
@@ -75,7 +75,8 @@ void NetlinkSocket::SocketCloser::operator()(mnl_socket* s) const {
 }
 
 NetlinkSocket::NetlinkSocket(int bus, std::span<const int> groups)
-    : bus_(bus), socket_(mnl_socket_open2(bus, SOCK_CLOEXEC)),
+    : bus_(bus),
+      socket_(mnl_socket_open2(bus, SOCK_CLOEXEC)),
       room_(kReceiveBuffer),
       buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(room_)) {
   const char* name = bus == NETLINK_ROUTE ? "rtnetlink" : "nfnetlink";
@@ -131,8 +132,7 @@ void NetlinkSocket::send(std::span<const std::uint8_t> data) {
 
 NetlinkSocket::Received NetlinkSocket::receive(bool wait) {
   for (;;) {
-    const ssize_t n =
-        recv(fd(), buffer_.get(), room_, MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
+    const ssize_t n = recv(fd(), buffer_.get(), room_, MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
     if (n >= 0 && static_cast<std::size_t>(n) <= room_) {
       received_ = {buffer_.get(), static_cast<std::size_t>(n)};
       return Received::Data;
@@ -167,15 +167,15 @@ void NetlinkSocket::collect_acks(std::uint32_t first_seq, std::size_t count, std
   }
 }
 
-std::vector<Refusal> NetlinkSocket::transact(std::vector<Bytes> messages) {
+std::vector<Refusal> NetlinkSocket::transact(std::vector<Buffer> messages) {
   std::vector<Refusal> refusals;
-  Bytes chunk;
+  Buffer chunk;
   for (std::size_t begin = 0; begin < messages.size(); begin += kMessagesPerSend) {
     const std::size_t count = std::min(kMessagesPerSend, messages.size() - begin);
     const std::uint32_t first = reserve_seq(static_cast<std::uint32_t>(count));
     chunk.clear();
     for (std::size_t i = 0; i < count; ++i) {
-      Bytes& message = messages[begin + i];
+      Buffer& message = messages[begin + i];
       header(message).nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
       header(message).nlmsg_seq = first + static_cast<std::uint32_t>(i);
       chunk.insert(chunk.end(), message.begin(), message.end());
@@ -189,12 +189,12 @@ std::vector<Refusal> NetlinkSocket::transact(std::vector<Bytes> messages) {
   return refusals;
 }
 
-Result<Bytes> NetlinkSocket::get(Bytes request) {
+Result<Buffer> NetlinkSocket::get(Buffer request) {
   const std::uint32_t seq = reserve_seq(1);
   header(request).nlmsg_flags |= NLM_F_REQUEST;
   header(request).nlmsg_seq = seq;
   send(request);
-  std::optional<Result<Bytes>> answer;
+  std::optional<Result<Buffer>> answer;
   while (!answer) {
     if (receive(true) == Received::Overrun) continue;
     for_each_message(received_, [&](const nlmsghdr& h) {
@@ -205,14 +205,14 @@ Result<Bytes> NetlinkSocket::get(Bytes request) {
         return;
       }
       const auto* begin = reinterpret_cast<const std::uint8_t*>(&h);
-      answer = Bytes(begin, begin + h.nlmsg_len);
+      answer = Buffer(begin, begin + h.nlmsg_len);
     });
   }
   return *std::move(answer);
 }
 
 // Nothing when the dump was interrupted and must begin anew.
-std::optional<Result<Replies>> NetlinkSocket::dump_once(Bytes& request) {
+std::optional<Result<Replies>> NetlinkSocket::dump_once(Buffer& request) {
   const std::uint32_t seq = reserve_seq(1);
   header(request).nlmsg_flags |= NLM_F_REQUEST | NLM_F_DUMP;
   header(request).nlmsg_seq = seq;
@@ -251,7 +251,7 @@ std::optional<Result<Replies>> NetlinkSocket::dump_once(Bytes& request) {
   return replies;
 }
 
-Result<Replies> NetlinkSocket::dump(Bytes request) {
+Result<Replies> NetlinkSocket::dump(Buffer request) {
   for (int attempt = 0; attempt < kDumpAttempts; ++attempt) {
     auto replies = dump_once(request);
     if (replies) return *std::move(replies);

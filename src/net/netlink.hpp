@@ -31,11 +31,11 @@ struct Refusal {
 // "Invalid argument: Gateway is not reachable" or the errno's text alone.
 [[nodiscard]] std::string describe(int code, const std::string& text);
 
-using Replies = std::vector<Bytes>; // datagrams, as they came
+using Replies = std::vector<Buffer>; // datagrams, as they came
 
 template <class F>
 void for_each_reply(const Replies& replies, const F& f) {
-  for (const Bytes& datagram : replies) for_each_message(datagram, f);
+  for (const Buffer& datagram : replies) for_each_message(datagram, f);
 }
 
 class NetlinkSocket {
@@ -52,13 +52,13 @@ class NetlinkSocket {
 
   // Sends the messages (NLM_F_REQUEST and NLM_F_ACK are added) and waits for every ACK. Each
   // message is tried, whatever became of those before it.
-  [[nodiscard]] std::vector<Refusal> transact(std::vector<Bytes> messages);
+  [[nodiscard]] std::vector<Refusal> transact(std::vector<Buffer> messages);
 
   // One request, answered by one message. ENOENT and the like are the error's code.
-  [[nodiscard]] Result<Bytes> get(Bytes request);
+  [[nodiscard]] Result<Buffer> get(Buffer request);
 
   // A dump, begun anew while it is interrupted, at most 20 times. A refusal is the error's code.
-  [[nodiscard]] Result<Replies> dump(Bytes request);
+  [[nodiscard]] Result<Replies> dump(Buffer request);
 
   // A nfnetlink batch whose messages are numbered from `first_seq`; index in a Refusal counts from
   // there. The kernel handles it before send returns, so all answers are there afterwards.
@@ -78,7 +78,7 @@ class NetlinkSocket {
 
   void send(std::span<const std::uint8_t> data);
   [[nodiscard]] Received receive(bool wait); // into received_
-  [[nodiscard]] std::optional<Result<Replies>> dump_once(Bytes& request);
+  [[nodiscard]] std::optional<Result<Replies>> dump_once(Buffer& request);
   void collect_acks(std::uint32_t first_seq, std::size_t count, std::size_t offset,
                     std::vector<Refusal>& refusals);
 

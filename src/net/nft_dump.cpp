@@ -27,7 +27,7 @@ bool is_message(const nlmsghdr& h, int message) {
   return h.nlmsg_type == message_type(message);
 }
 
-Bytes request(int message, std::uint8_t family, const auto& fill) {
+Buffer request(int message, std::uint8_t family, const auto& fill) {
   Message m(message_type(message), 0);
   auto& h = m.header<nfgenmsg>();
   h.nfgen_family = family;
@@ -44,7 +44,7 @@ Bytes request(int message, std::uint8_t family, const auto& fill) {
 }
 
 // ENOENT is an answer: what was asked for is not there.
-Replies dump(NetlinkSocket& socket, Bytes bytes, const char* what) {
+Replies dump(NetlinkSocket& socket, Buffer bytes, const char* what) {
   auto replies = socket.dump(std::move(bytes));
   if (replies) return std::move(replies).value();
   if (replies.error().code != ENOENT) fail(replies.error(), what);

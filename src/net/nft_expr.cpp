@@ -279,10 +279,12 @@ class Reader {
   [[nodiscard]] std::uint32_t u32(std::uint16_t key) const {
     return has(key) ? nftnl_expr_get_u32(&e_, key) : 0;
   }
-  [[nodiscard]] Bytes data(std::uint16_t key) const {
+  // Nothing: longer than any that egw uses, in another's rule.
+  [[nodiscard]] std::optional<Bytes> data(std::uint16_t key) const {
     std::uint32_t size = 0;
     const auto* p =
         has(key) ? static_cast<const std::uint8_t*>(nftnl_expr_get(&e_, key, &size)) : nullptr;
+    if (p && size > Bytes::kCapacity) return {};
     return p ? Bytes(p, p + size) : Bytes();
   }
   [[nodiscard]] std::string string(std::uint16_t key) const {
@@ -310,13 +312,14 @@ class Reader {
   }
   [[nodiscard]] Maybe cmp() const {
     const auto op = from_kernel<expr::CmpOp>(kCmpOps, u32(NFTNL_EXPR_CMP_OP));
-    if (!op) return {};
-    return expr::Cmp{*op, u32(NFTNL_EXPR_CMP_SREG), data(NFTNL_EXPR_CMP_DATA)};
+    const auto value = data(NFTNL_EXPR_CMP_DATA);
+    if (!op || !value) return {};
+    return expr::Cmp{*op, u32(NFTNL_EXPR_CMP_SREG), *value};
   }
   [[nodiscard]] Maybe bitwise() const {
-    if (u32(NFTNL_EXPR_BITWISE_OP) != NFT_BITWISE_BOOL) return {};
-    return expr::Bitwise{u32(NFTNL_EXPR_BITWISE_SREG), u32(NFTNL_EXPR_BITWISE_DREG),
-                         data(NFTNL_EXPR_BITWISE_MASK), data(NFTNL_EXPR_BITWISE_XOR)};
+    const auto mask = data(NFTNL_EXPR_BITWISE_MASK), flip = data(NFTNL_EXPR_BITWISE_XOR);
+    if (u32(NFTNL_EXPR_BITWISE_OP) != NFT_BITWISE_BOOL || !mask || !flip) return {};
+    return expr::Bitwise{u32(NFTNL_EXPR_BITWISE_SREG), u32(NFTNL_EXPR_BITWISE_DREG), *mask, *flip};
   }
   [[nodiscard]] Maybe lookup() const {
     expr::Lookup x;
@@ -328,8 +331,10 @@ class Reader {
     return x;
   }
   [[nodiscard]] Maybe immediate() const {
-    if (u32(NFTNL_EXPR_IMM_DREG) != NFT_REG_VERDICT)
-      return expr::Immediate{u32(NFTNL_EXPR_IMM_DREG), data(NFTNL_EXPR_IMM_DATA)};
+    if (u32(NFTNL_EXPR_IMM_DREG) != NFT_REG_VERDICT) {
+      const auto value = data(NFTNL_EXPR_IMM_DATA);
+      return value ? Maybe(expr::Immediate{u32(NFTNL_EXPR_IMM_DREG), *value}) : Maybe();
+    }
     Verdict v;
     const std::string chain = string(NFTNL_EXPR_IMM_CHAIN);
     if (!decode_verdict(u32(NFTNL_EXPR_IMM_VERDICT), chain.c_str(), v)) return {};

@@ -224,7 +224,8 @@ void decode_elements(nftnl_set& set, std::vector<RawElement>& out) {
     std::uint32_t size = 0;
     const auto* key =
         static_cast<const std::uint8_t*>(nftnl_set_elem_get(e, NFTNL_SET_ELEM_KEY, &size));
-    if (key) raw.key.assign(key, key + size);
+    // Sets of another shape are not read, and in one of ours no value is longer.
+    if (key) raw.key = Bytes(key, key + std::min<std::size_t>(size, Bytes::kCapacity));
     if (nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_FLAGS))
       raw.end = (nftnl_set_elem_get_u32(e, NFTNL_SET_ELEM_FLAGS) & NFT_SET_ELEM_INTERVAL_END) != 0;
     if (nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_VERDICT)) {
@@ -238,7 +239,7 @@ void decode_elements(nftnl_set& set, std::vector<RawElement>& out) {
     } else if (nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_DATA)) {
       const auto* data =
           static_cast<const std::uint8_t*>(nftnl_set_elem_get(e, NFTNL_SET_ELEM_DATA, &size));
-      raw.data = Bytes(data, data + size);
+      raw.data = Bytes(data, data + std::min<std::size_t>(size, Bytes::kCapacity));
     }
     out.push_back(std::move(raw));
   }

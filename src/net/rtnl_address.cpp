@@ -53,14 +53,14 @@ std::optional<AddressInfo> decode_address(const nlmsghdr& message) {
   return info;
 }
 
-Bytes encode_address_dump() {
+Buffer encode_address_dump() {
   Message m(RTM_GETADDR, 0);
   m.header<ifaddrmsg>().ifa_family = AF_UNSPEC;
   return m.bytes();
 }
 
-Bytes encode_address_add(std::uint32_t index, const Prefix& prefix, AddressValue value,
-                         std::uint8_t protocol) {
+Buffer encode_address_add(std::uint32_t index, const Prefix& prefix, AddressValue value,
+                          std::uint8_t protocol) {
   Message m(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
   auto& h = m.header<ifaddrmsg>();
   const bool v4 = prefix.family() == Family::V4;
@@ -84,7 +84,7 @@ Bytes encode_address_add(std::uint32_t index, const Prefix& prefix, AddressValue
   return m.bytes();
 }
 
-Bytes encode_address_delete(std::uint32_t index, const Prefix& prefix) {
+Buffer encode_address_delete(std::uint32_t index, const Prefix& prefix) {
   Message m(RTM_DELADDR, 0);
   put_target(m, index, prefix);
   m.address(IFA_LOCAL, prefix.address);

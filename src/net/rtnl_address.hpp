@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "net/attributes.hpp"
 #include "net/expr.hpp"
 #include "net/state.hpp"
 
@@ -22,10 +23,10 @@ struct AddressInfo {
 // RTM_NEWADDR and RTM_DELADDR to a value; nothing for other messages and malformed ones.
 [[nodiscard]] std::optional<AddressInfo> decode_address(const nlmsghdr& message);
 
-[[nodiscard]] Bytes encode_address_dump();
+[[nodiscard]] Buffer encode_address_dump();
 // Fails with EEXIST where the link has the address: it may be another's.
-[[nodiscard]] Bytes encode_address_add(std::uint32_t index, const Prefix& prefix,
-                                       AddressValue value, std::uint8_t protocol);
-[[nodiscard]] Bytes encode_address_delete(std::uint32_t index, const Prefix& prefix);
+[[nodiscard]] Buffer encode_address_add(std::uint32_t index, const Prefix& prefix,
+                                        AddressValue value, std::uint8_t protocol);
+[[nodiscard]] Buffer encode_address_delete(std::uint32_t index, const Prefix& prefix);
 
 } // namespace egw::net

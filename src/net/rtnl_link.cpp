@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::uint32_t kLooseRpFilter = 2;
 
-Bytes link_change(const std::string& name, const auto& fill) {
+Buffer link_change(const std::string& name, const auto& fill) {
   Message m(RTM_NEWLINK, 0); // no NLM_F_CREATE: an absent link is an error
   m.header<ifinfomsg>().ifi_family = AF_UNSPEC;
   m.string(IFLA_IFNAME, name);
@@ -75,14 +75,14 @@ std::optional<LinkInfo> decode_link(const nlmsghdr& message) {
   return link;
 }
 
-Bytes encode_link_dump() {
+Buffer encode_link_dump() {
   Message m(RTM_GETLINK, 0);
   m.header<ifinfomsg>().ifi_family = AF_UNSPEC;
   m.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
   return m.bytes();
 }
 
-Bytes encode_link_get(const std::string& name) {
+Buffer encode_link_get(const std::string& name) {
   Message m(RTM_GETLINK, 0);
   m.header<ifinfomsg>().ifi_family = AF_UNSPEC;
   m.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
@@ -90,7 +90,7 @@ Bytes encode_link_get(const std::string& name) {
   return m.bytes();
 }
 
-Bytes encode_tunnel_create(const std::string& name, const Vxlan& v) {
+Buffer encode_tunnel_create(const std::string& name, const Vxlan& v) {
   Message m(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
   m.header<ifinfomsg>().ifi_family = AF_UNSPEC;
   m.string(IFLA_IFNAME, name);
@@ -109,7 +109,7 @@ Bytes encode_tunnel_create(const std::string& name, const Vxlan& v) {
   return m.bytes();
 }
 
-Bytes encode_tunnel_settings(const std::string& name, const std::string& alias) {
+Buffer encode_tunnel_settings(const std::string& name, const std::string& alias) {
   return link_change(name, [&](Message& m) {
     m.put(IFLA_IFALIAS, {reinterpret_cast<const std::uint8_t*>(alias.data()), alias.size()});
     m.nest(IFLA_AF_SPEC, [&] {
@@ -121,7 +121,7 @@ Bytes encode_tunnel_settings(const std::string& name, const std::string& alias) 
   });
 }
 
-Bytes encode_tunnel_up(const std::string& name) {
+Buffer encode_tunnel_up(const std::string& name) {
   Message m(RTM_NEWLINK, 0);
   auto& info = m.header<ifinfomsg>();
   info.ifi_family = AF_UNSPEC;
@@ -131,14 +131,14 @@ Bytes encode_tunnel_up(const std::string& name) {
   return m.bytes();
 }
 
-Bytes encode_tunnel_change(const std::string& name, const HostLink& now, const Vxlan& v) {
+Buffer encode_tunnel_change(const std::string& name, const HostLink& now, const Vxlan& v) {
   return link_change(name, [&](Message& m) {
     if (v.mac != now.mac) m.mac(IFLA_ADDRESS, v.mac);
     if (v.mtu != 0 && v.mtu != now.mtu) m.u32(IFLA_MTU, v.mtu);
   });
 }
 
-Bytes encode_tunnel_no_learning(const std::string& name) {
+Buffer encode_tunnel_no_learning(const std::string& name) {
   return link_change(name, [&](Message& m) {
     m.nest(IFLA_LINKINFO, [&] {
       m.string(IFLA_INFO_KIND, "vxlan");
@@ -147,7 +147,7 @@ Bytes encode_tunnel_no_learning(const std::string& name) {
   });
 }
 
-Bytes encode_link_delete(std::uint32_t index) {
+Buffer encode_link_delete(std::uint32_t index) {
   Message m(RTM_DELLINK, 0);
   auto& info = m.header<ifinfomsg>();
   info.ifi_family = AF_UNSPEC;

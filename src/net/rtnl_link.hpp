@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "net/attributes.hpp"
 #include "net/expr.hpp"
 #include "net/state.hpp"
 
@@ -27,18 +28,18 @@ struct LinkInfo {
 // RTM_NEWLINK and RTM_DELLINK to a value; nothing for other messages and malformed ones.
 [[nodiscard]] std::optional<LinkInfo> decode_link(const nlmsghdr& message);
 
-[[nodiscard]] Bytes encode_link_dump();
-[[nodiscard]] Bytes encode_link_get(const std::string& name);
+[[nodiscard]] Buffer encode_link_dump();
+[[nodiscard]] Buffer encode_link_get(const std::string& name);
 // In this order, each in a message of its own: the alias and the address mode are not taken at
 // creation, and the mode must stand before the link comes up.
-[[nodiscard]] Bytes encode_tunnel_create(const std::string& name, const Vxlan& v);
-[[nodiscard]] Bytes encode_tunnel_settings(const std::string& name, const std::string& alias);
-[[nodiscard]] Bytes encode_tunnel_up(const std::string& name);
+[[nodiscard]] Buffer encode_tunnel_create(const std::string& name, const Vxlan& v);
+[[nodiscard]] Buffer encode_tunnel_settings(const std::string& name, const std::string& alias);
+[[nodiscard]] Buffer encode_tunnel_up(const std::string& name);
 // What differs of MAC and MTU (0: leave it). A MAC that is set again makes the link forget its
 // neighbours.
-[[nodiscard]] Bytes encode_tunnel_change(const std::string& name, const HostLink& now,
-                                         const Vxlan& v);
-[[nodiscard]] Bytes encode_tunnel_no_learning(const std::string& name);
-[[nodiscard]] Bytes encode_link_delete(std::uint32_t index);
+[[nodiscard]] Buffer encode_tunnel_change(const std::string& name, const HostLink& now,
+                                          const Vxlan& v);
+[[nodiscard]] Buffer encode_tunnel_no_learning(const std::string& name);
+[[nodiscard]] Buffer encode_link_delete(std::uint32_t index);
 
 } // namespace egw::net

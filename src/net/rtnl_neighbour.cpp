@@ -41,14 +41,14 @@ std::optional<NeighbourInfo> decode_neighbour(const nlmsghdr& message) {
   return n;
 }
 
-Bytes encode_neighbour_dump(Family family, std::uint32_t index) {
+Buffer encode_neighbour_dump(Family family, std::uint32_t index) {
   Message m(RTM_GETNEIGH, 0);
   put_header(m, kernel_family(family), 0);
   m.u32(NDA_IFINDEX, index);
   return m.bytes();
 }
 
-Bytes encode_neighbour_put(std::uint32_t index, const Address& address, const Mac& mac) {
+Buffer encode_neighbour_put(std::uint32_t index, const Address& address, const Mac& mac) {
   Message m(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
   put_header(m, kernel_family(address.family), index).ndm_state = NUD_PERMANENT;
   m.address(NDA_DST, address);
@@ -56,20 +56,20 @@ Bytes encode_neighbour_put(std::uint32_t index, const Address& address, const Ma
   return m.bytes();
 }
 
-Bytes encode_neighbour_delete(std::uint32_t index, const Address& address) {
+Buffer encode_neighbour_delete(std::uint32_t index, const Address& address) {
   Message m(RTM_DELNEIGH, 0);
   put_header(m, kernel_family(address.family), index);
   m.address(NDA_DST, address);
   return m.bytes();
 }
 
-Bytes encode_fdb_dump(std::uint32_t index) {
+Buffer encode_fdb_dump(std::uint32_t index) {
   Message m(RTM_GETNEIGH, 0);
   put_header(m, AF_BRIDGE, index);
   return m.bytes();
 }
 
-Bytes encode_fdb_put(std::uint32_t index, const Mac& mac, const Address& peer) {
+Buffer encode_fdb_put(std::uint32_t index, const Mac& mac, const Address& peer) {
   Message m(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
   ndmsg& h = put_header(m, AF_BRIDGE, index);
   h.ndm_state = NUD_PERMANENT;
@@ -79,7 +79,7 @@ Bytes encode_fdb_put(std::uint32_t index, const Mac& mac, const Address& peer) {
   return m.bytes();
 }
 
-Bytes encode_fdb_delete(std::uint32_t index, const Mac& mac, const Address& peer) {
+Buffer encode_fdb_delete(std::uint32_t index, const Mac& mac, const Address& peer) {
   Message m(RTM_DELNEIGH, 0);
   put_header(m, AF_BRIDGE, index).ndm_flags = NTF_SELF;
   m.mac(NDA_LLADDR, mac);

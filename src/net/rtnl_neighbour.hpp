@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "net/attributes.hpp"
 #include "net/expr.hpp"
 #include "net/state.hpp"
 
@@ -23,12 +24,12 @@ struct NeighbourInfo {
 // RTM_NEWNEIGH and RTM_DELNEIGH to a value; nothing for other messages and malformed ones.
 [[nodiscard]] std::optional<NeighbourInfo> decode_neighbour(const nlmsghdr& message);
 
-[[nodiscard]] Bytes encode_neighbour_dump(Family family, std::uint32_t index);
-[[nodiscard]] Bytes encode_neighbour_put(std::uint32_t index, const Address& address,
-                                         const Mac& mac);
-[[nodiscard]] Bytes encode_neighbour_delete(std::uint32_t index, const Address& address);
-[[nodiscard]] Bytes encode_fdb_dump(std::uint32_t index);
-[[nodiscard]] Bytes encode_fdb_put(std::uint32_t index, const Mac& mac, const Address& peer);
-[[nodiscard]] Bytes encode_fdb_delete(std::uint32_t index, const Mac& mac, const Address& peer);
+[[nodiscard]] Buffer encode_neighbour_dump(Family family, std::uint32_t index);
+[[nodiscard]] Buffer encode_neighbour_put(std::uint32_t index, const Address& address,
+                                          const Mac& mac);
+[[nodiscard]] Buffer encode_neighbour_delete(std::uint32_t index, const Address& address);
+[[nodiscard]] Buffer encode_fdb_dump(std::uint32_t index);
+[[nodiscard]] Buffer encode_fdb_put(std::uint32_t index, const Mac& mac, const Address& peer);
+[[nodiscard]] Buffer encode_fdb_delete(std::uint32_t index, const Mac& mac, const Address& peer);
 
 } // namespace egw::net

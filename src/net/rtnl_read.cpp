@@ -31,7 +31,7 @@ class RtnlReader {
 
  private:
   template <class F>
-  void dump(Bytes request, const char* what, const F& each) {
+  void dump(Buffer request, const char* what, const F& each) {
     const auto replies = socket_.dump(std::move(request));
     // ENOENT: the routing table is not there yet. EOPNOTSUPP, EAFNOSUPPORT: a kernel without IPv6.
     if (!replies && (replies.error().code == ENOENT || replies.error().code == EOPNOTSUPP ||

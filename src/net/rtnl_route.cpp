@@ -79,7 +79,7 @@ std::optional<RouteInfo> decode_route(const nlmsghdr& message) {
   return route;
 }
 
-Bytes encode_route_dump(Family family, std::uint8_t protocol, std::uint32_t table) {
+Buffer encode_route_dump(Family family, std::uint8_t protocol, std::uint32_t table) {
   Message m(RTM_GETROUTE, 0);
   auto& h = m.header<rtmsg>();
   h.rtm_family = kernel_family(family);
@@ -88,8 +88,8 @@ Bytes encode_route_dump(Family family, std::uint8_t protocol, std::uint32_t tabl
   return m.bytes();
 }
 
-Bytes encode_route_put(const RouteKey& key, const RouteValue& value, std::uint32_t index,
-                       std::uint8_t protocol, bool replace) {
+Buffer encode_route_put(const RouteKey& key, const RouteValue& value, std::uint32_t index,
+                        std::uint8_t protocol, bool replace) {
   Message m(RTM_NEWROUTE, NLM_F_CREATE);
   m.add_flags(replace ? NLM_F_REPLACE : NLM_F_EXCL);
   rtmsg& h = put_key(m, key, protocol);
@@ -105,7 +105,7 @@ Bytes encode_route_put(const RouteKey& key, const RouteValue& value, std::uint32
   return m.bytes();
 }
 
-Bytes encode_route_delete(const RouteKey& key, std::uint8_t protocol) {
+Buffer encode_route_delete(const RouteKey& key, std::uint8_t protocol) {
   Message m(RTM_DELROUTE, 0);
   rtmsg& h = put_key(m, key, protocol);
   h.rtm_scope = RT_SCOPE_NOWHERE; // any: the protocol, table, prefix and metric name it
@@ -149,13 +149,13 @@ std::optional<RuleInfo> decode_routing_rule(const nlmsghdr& message) {
   return info;
 }
 
-Bytes encode_routing_rule_dump(Family family) {
+Buffer encode_routing_rule_dump(Family family) {
   Message m(RTM_GETRULE, 0);
   m.header<fib_rule_hdr>().family = kernel_family(family);
   return m.bytes();
 }
 
-Bytes encode_routing_rule(const RoutingRule& rule, std::uint8_t protocol, bool add) {
+Buffer encode_routing_rule(const RoutingRule& rule, std::uint8_t protocol, bool add) {
   Message m(add ? RTM_NEWRULE : RTM_DELRULE, 0);
   if (add) m.add_flags(NLM_F_CREATE | NLM_F_EXCL);
   auto& h = m.header<fib_rule_hdr>();

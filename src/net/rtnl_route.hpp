@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "net/attributes.hpp"
 #include "net/expr.hpp"
 #include "net/state.hpp"
 
@@ -24,12 +25,12 @@ struct RouteInfo {
 [[nodiscard]] std::optional<RouteInfo> decode_route(const nlmsghdr& message);
 
 // `protocol` 0 and `table` 0 mean any. Kernels before 4.20 send everything: filter again.
-[[nodiscard]] Bytes encode_route_dump(Family family, std::uint8_t protocol, std::uint32_t table);
+[[nodiscard]] Buffer encode_route_dump(Family family, std::uint8_t protocol, std::uint32_t table);
 // `index` is the link's, 0 for blackhole and throw. Without `replace` an existing route gives
 // EEXIST.
-[[nodiscard]] Bytes encode_route_put(const RouteKey& key, const RouteValue& value,
-                                     std::uint32_t index, std::uint8_t protocol, bool replace);
-[[nodiscard]] Bytes encode_route_delete(const RouteKey& key, std::uint8_t protocol);
+[[nodiscard]] Buffer encode_route_put(const RouteKey& key, const RouteValue& value,
+                                      std::uint32_t index, std::uint8_t protocol, bool replace);
+[[nodiscard]] Buffer encode_route_delete(const RouteKey& key, std::uint8_t protocol);
 
 struct RuleInfo {
   RoutingRule rule;
@@ -39,7 +40,7 @@ struct RuleInfo {
 };
 
 [[nodiscard]] std::optional<RuleInfo> decode_routing_rule(const nlmsghdr& message);
-[[nodiscard]] Bytes encode_routing_rule_dump(Family family);
-[[nodiscard]] Bytes encode_routing_rule(const RoutingRule& rule, std::uint8_t protocol, bool add);
+[[nodiscard]] Buffer encode_routing_rule_dump(Family family);
+[[nodiscard]] Buffer encode_routing_rule(const RoutingRule& rule, std::uint8_t protocol, bool add);
 
 } // namespace egw::net

@@ -121,7 +121,7 @@ void RtnlWriter::step(const LinkOp& op) {
 
 void RtnlWriter::flush() {
   const std::vector<Pending> sent = std::exchange(pending_, {});
-  std::vector<Bytes> messages;
+  std::vector<Buffer> messages;
   messages.reserve(sent.size());
   for (const Pending& p : sent) messages.push_back(p.message);
   const std::vector<Refusal> refusals = route_.transact(std::move(messages));
@@ -191,7 +191,7 @@ bool RtnlWriter::is_ours(const LinkInfo& link, const Vxlan* wanted) const {
          link.vxlan->local == wanted->local && link.vxlan->parent == wanted->parent;
 }
 
-bool RtnlWriter::send_tunnel(const LinkOp& op, std::vector<Bytes> messages) {
+bool RtnlWriter::send_tunnel(const LinkOp& op, std::vector<Buffer> messages) {
   const auto refusals = route_.transact(std::move(messages));
   if (refusals.empty()) return true;
   fail(op, describe(refusals[0].code, refusals[0].text), refusals[0].code);
@@ -215,7 +215,7 @@ void RtnlWriter::put_tunnel(const LinkOp& op, const PutTunnel& put) {
     known_.forget_link(link->host.index);
     link.reset();
   }
-  std::vector<Bytes> messages;
+  std::vector<Buffer> messages;
   if (link && link->host.mac != put.vxlan.mac) known_.neighbours.clear(); // the kernel drops them
   if (!link) {
     messages.push_back(encode_tunnel_create(own_.device, put.vxlan));

@@ -4,6 +4,7 @@
 #include <functional>
 #include <vector>
 
+#include "net/attributes.hpp"
 #include "net/diff.hpp"
 #include "net/events.hpp"
 #include "net/netlink.hpp"
@@ -28,11 +29,11 @@ class RtnlWriter {
  private:
   struct Pending {
     const LinkOp* op;
-    Bytes message;
+    Buffer message;
   };
 
   void step(const LinkOp& op);
-  void queue(const LinkOp& op, Bytes message) { pending_.push_back({&op, std::move(message)}); }
+  void queue(const LinkOp& op, Buffer message) { pending_.push_back({&op, std::move(message)}); }
   void flush();
   void refused(const LinkOp& op, const Refusal& refusal);
   void done(const LinkOp& op);
@@ -42,7 +43,7 @@ class RtnlWriter {
   [[nodiscard]] std::uint32_t index_of(const LinkOp& op, const std::string& name);
 
   void put_tunnel(const LinkOp& op, const PutTunnel& put);
-  [[nodiscard]] bool send_tunnel(const LinkOp& op, std::vector<Bytes> messages);
+  [[nodiscard]] bool send_tunnel(const LinkOp& op, std::vector<Buffer> messages);
   void delete_tunnel(const LinkOp& op);
   [[nodiscard]] std::optional<LinkInfo> get_link(const std::string& name);
   [[nodiscard]] bool is_ours(const LinkInfo& link, const Vxlan* wanted) const;

@@ -2,6 +2,7 @@
 #include "egress/packet.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <stdexcept>
 
@@ -56,7 +57,7 @@ class Walk {
  private:
   const net::Table& t_;
   Packet& p_;
-  Bytes registers_ = Bytes(80, 0);
+  std::array<std::uint8_t, 80> registers_{};
   int depth_ = 0;
 
   // 1..4 are 16 bytes each, 8.. are 4 bytes each over the same place.

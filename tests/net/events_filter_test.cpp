@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <linux/rtnetlink.h>
 
+#include "net/attributes.hpp"
 #include "net/events.hpp"
 #include "net/neighbour.hpp"
 #include "net/recorded.hpp"
@@ -35,7 +36,7 @@ Known known_after_making() {
 
 std::map<int, int> due_by_type(const std::string& file, Known& known) {
   std::map<int, int> due;
-  const Bytes bytes = recorded(file);
+  const Buffer bytes = recorded(file);
   for_each_message(
       bytes, [&](const nlmsghdr& h) { due[h.nlmsg_type] += concerns_us(h, Ownership{}, known); });
   return due;
@@ -71,7 +72,7 @@ TEST_CASE("news that match what is known are none; harm is told") {
 TEST_CASE(
     "nftables events count for our tables and the FORWARD chain, not for the lease or others") {
   int ours = 0, all = 0;
-  const Bytes bytes = recorded("events_nft");
+  const Buffer bytes = recorded("events_nft");
   for_each_message(bytes, [&](const nlmsghdr& h) {
     ++all;
     ours += nft_concerns_us(h, Ownership{});
@@ -104,15 +105,15 @@ TEST_CASE("whose address it is") {
 TEST_CASE("announcements, byte by byte") {
   const Mac m = mac("02:00:00:00:00:01");
   CHECK(gratuitous_arp(ip("192.0.2.50"), m, false) ==
-        Bytes{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0,   1, 8, 6,
-              0,    1,    8,    0,    6,    4,    0, 1, 2, 0, 0,   0, 0, 1,
-              192,  0,    2,    50,   0,    0,    0, 0, 0, 0, 192, 0, 2, 50});
-  const Bytes reply = gratuitous_arp(ip("192.0.2.50"), m, true);
+        Buffer{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0,   1, 8, 6,
+               0,    1,    8,    0,    6,    4,    0, 1, 2, 0, 0,   0, 0, 1,
+               192,  0,    2,    50,   0,    0,    0, 0, 0, 0, 192, 0, 2, 50});
+  const Buffer reply = gratuitous_arp(ip("192.0.2.50"), m, true);
   CHECK(reply[21] == 2);
-  CHECK(Bytes(reply.begin() + 32, reply.begin() + 38) == Bytes(6, 0xff));
-  const Bytes na = unsolicited_advertisement(ip("2001:db8::50"), m);
+  CHECK(Buffer(reply.begin() + 32, reply.begin() + 38) == Buffer(6, 0xff));
+  const Buffer na = unsolicited_advertisement(ip("2001:db8::50"), m);
   REQUIRE(na.size() == 86);
-  CHECK(Bytes(na.begin(), na.begin() + 6) == Bytes{0x33, 0x33, 0, 0, 0, 1});
+  CHECK(Buffer(na.begin(), na.begin() + 6) == Buffer{0x33, 0x33, 0, 0, 0, 1});
   CHECK(na[21] == 255); // hop limit
   CHECK(na[54] == 136);
   CHECK(na[58] == 0x20); // override, neither solicited nor router

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "net/attributes.hpp"
 #include "net/events.hpp"
 #include "net/iptables_forward.hpp"
 #include "net/nft_dump.hpp"
@@ -28,7 +29,7 @@ std::map<ElementKey, ElementData> elements_of(const std::string& name) {
   for (const NamedSet& s : decoded("nft_sets", decode_named_set))
     if (s.name == name) shape = s.shape;
   std::vector<RawElement> raw;
-  const Bytes bytes = recorded("nft_elements_" + name);
+  const Buffer bytes = recorded("nft_elements_" + name);
   for_each_message(bytes, [&](const nlmsghdr& h) { (void)decode_elements(h, raw); });
   return from_raw(shape, raw);
 }
@@ -168,7 +169,7 @@ TEST_CASE("nftables recordings, cut off anywhere or changed, are read without ha
   for (const char* name : {"nft_chains", "nft_rules", "nft_sets", "nft_elements_cluster",
                            "nft_elements_pods", "events_nft"}) {
     CAPTURE(name);
-    const auto read_all = [](const Bytes& bytes) {
+    const auto read_all = [](const Buffer& bytes) {
       std::size_t read = 0;
       std::vector<RawElement> raw;
       for_each_message(bytes, [&](const nlmsghdr& h) {
@@ -178,14 +179,15 @@ TEST_CASE("nftables recordings, cut off anywhere or changed, are read without ha
       });
       return read;
     };
-    const Bytes whole = recorded(name);
+    const Buffer whole = recorded(name);
     const std::size_t all = read_all(whole);
     CHECK(all > 0);
     std::size_t fewer = 0;
     for (std::size_t n = 0; n < whole.size(); n += 7) {
-      fewer += read_all(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(n))) < all;
+      fewer +=
+          read_all(Buffer(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(n))) < all;
       for (const int value : {0, 0xff, whole[n] ^ 1}) {
-        Bytes changed = whole;
+        Buffer changed = whole;
         changed[n] = static_cast<std::uint8_t>(value);
         for_each_message(changed, [](const nlmsghdr& h) {
           (void)decode_chain(h);

@@ -12,7 +12,7 @@
 namespace egw::test {
 
 // What tests/data/netlink/record.py wrote.
-inline net::Bytes recorded(const std::string& name) {
+inline net::Buffer recorded(const std::string& name) {
   std::ifstream file(std::string(EGW_TEST_DATA) + "/netlink/" + name + ".bin", std::ios::binary);
   if (!file) throw std::runtime_error("there is no recording " + name);
   return {std::istreambuf_iterator<char>(file), {}};
@@ -22,7 +22,7 @@ inline net::Bytes recorded(const std::string& name) {
 template <class Decode>
 auto decoded(const std::string& name, Decode&& decode) {
   std::vector<typename std::invoke_result_t<Decode, const nlmsghdr&>::value_type> out;
-  const net::Bytes bytes = recorded(name);
+  const net::Buffer bytes = recorded(name);
   net::for_each_message(bytes, [&](const nlmsghdr& h) {
     if (auto value = decode(h)) out.push_back(*std::move(value));
   });

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "net/attributes.hpp"
 #include "net/conntrack.hpp"
 #include "net/netlink.hpp"
 #include "net/recorded.hpp"
@@ -113,7 +114,7 @@ TEST_CASE("neighbours and forwarding entries as the kernel tells them") {
 }
 
 TEST_CASE("a refusal brings the kernel's own words") {
-  const Bytes route = recorded("refused_route"), link = recorded("refused_link");
+  const Buffer route = recorded("refused_route"), link = recorded("refused_link");
   const Refusal r = parse_error(*reinterpret_cast<const nlmsghdr*>(route.data()));
   CHECK(r.code == EINVAL);
   CHECK(r.text == "Nexthop has invalid gateway");
@@ -135,7 +136,7 @@ TEST_CASE("connections as the kernel tells them") {
 }
 
 TEST_CASE("every recording, cut off anywhere and with any byte changed, is read without harm") {
-  const auto read_all = [](const Bytes& bytes) {
+  const auto read_all = [](const Buffer& bytes) {
     std::size_t read = 0;
     for_each_message(bytes, [&](const nlmsghdr& h) {
       read += decode_link(h).has_value() + decode_address(h).has_value() +
@@ -149,17 +150,17 @@ TEST_CASE("every recording, cut off anywhere and with any byte changed, is read 
        {"links", "addresses", "routes_v4", "routes_v6", "rules", "neighbours_v4", "neighbours_v6",
         "fdb", "refused_route", "refused_link", "connections", "events_make", "events_harm"}) {
     CAPTURE(name);
-    const Bytes whole = recorded(name);
+    const Buffer whole = recorded(name);
     const std::size_t all = read_all(whole);
     CHECK(all > 0);
     std::size_t fewer = 0;
     for (std::size_t n = 0; n < whole.size(); n += 3) {
-      const Bytes cut(whole.begin(),
-                      whole.begin() + static_cast<std::ptrdiff_t>(
-                                          n)); // its own allocation: sanitizers see its end
+      const Buffer cut(whole.begin(),
+                       whole.begin() + static_cast<std::ptrdiff_t>(
+                                           n)); // its own allocation: sanitizers see its end
       fewer += read_all(cut) < all;
       for (const int value : {0, 0xff, whole[n] ^ 1}) {
-        Bytes changed = whole;
+        Buffer changed = whole;
         changed[n] = static_cast<std::uint8_t>(value);
         (void)read_all(changed);
       }

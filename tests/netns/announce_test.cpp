@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "net/attributes.hpp"
 #include "net/neighbour.hpp"
 #include "netns/sample.hpp"
 
@@ -30,14 +31,14 @@ class Sniffer {
     REQUIRE(bind(fd_.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0);
   }
   // Whether the frame arrives within five seconds.
-  bool sees(const Bytes& frame) {
+  bool sees(const Buffer& frame) {
     for (;;) {
       for (auto it = seen_.begin(); it != seen_.end(); ++it) {
         if (*it == frame) return true;
       }
       pollfd p{fd_.get(), POLLIN, 0};
       if (poll(&p, 1, 5000) <= 0) return false;
-      Bytes next(2048);
+      Buffer next(2048);
       const ssize_t n = recv(fd_.get(), next.data(), next.size(), 0);
       next.resize(static_cast<std::size_t>(n));
       seen_.push_back(next);
@@ -46,7 +47,7 @@ class Sniffer {
 
  private:
   Fd fd_;
-  std::vector<Bytes> seen_;
+  std::vector<Buffer> seen_;
 };
 
 } // namespace

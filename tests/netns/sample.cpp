@@ -3,6 +3,7 @@
 
 #include <net/if.h>
 
+#include <array>
 #include <cstring>
 
 namespace egw::test {
@@ -125,7 +126,8 @@ Table ip_table(Family family) {
   t.sets["alive"] = {KeyType::NfProto, DataType::None, false, true, {}};
   t.sets["uplinks"] = {KeyType::Ifname, DataType::None, false, false, {{{name16("up0"), {}}, {}}}};
   Bytes with_mac = key_of(ip(pod));
-  for (const int b : {0x66, 0, 0, 0, 0, 2, 0, 0}) with_mac.push_back(static_cast<std::uint8_t>(b));
+  constexpr std::array kMac{0x66, 0, 0, 0, 0, 2, 0, 0}; // padded
+  with_mac.append(kMac.begin(), kMac.end());
   t.sets["macs"] = {v4 ? KeyType::Ipv4Ether : KeyType::Ipv6Ether,
                     DataType::None,
                     false,
