@@ -58,20 +58,6 @@ api::EgressGateway reduced(api::EgressGateway gateway) {
   g.status.unplaced = std::move(gateway.status.unplaced);
   return g;
 }
-api::EgressEndpointSlice reduced(api::EgressEndpointSlice slice) {
-  api::ObjectMeta meta = head(slice.meta);
-  if (const std::string* uid = slice.meta.labels.find(api::kLabelPolicyUid)) {
-    meta.labels.set(api::kLabelPolicyUid, *uid);
-  }
-  slice.meta = std::move(meta);
-  std::vector<api::Endpoint> endpoints; // a gateway keeps thousands; their names are for people
-  endpoints.reserve(slice.endpoints.size());
-  for (api::Endpoint& e : slice.endpoints) {
-    endpoints.push_back({"", "", std::move(e.node), std::move(e.ipv4), std::move(e.ipv6)});
-  }
-  slice.endpoints = std::move(endpoints);
-  return slice;
-}
 api::EgressClusterInfo reduced(api::EgressClusterInfo info) {
   info.meta = {};
   info.spec = {};
@@ -251,10 +237,10 @@ bool Store::take(PolicyGone& e) {
   return world_.policies.erase(e.key) > 0;
 }
 
-bool Store::put(const SliceScope& scope, api::EgressEndpointSlice slice) {
+bool Store::put(const SliceScope& scope, const api::EgressEndpointSlice& slice) {
   auto key = name_of(slice.meta);
   scopes_.insert_or_assign(key, scope);
-  return assign(world_.slices, std::move(key), reduced(std::move(slice)));
+  return assign(world_.slices, std::move(key), remote_pods(slice));
 }
 bool Store::take(SlicesListed& e) {
   if (!gateways_here().contains(e.scope.gateway)) return false; // a watch that is about to end
@@ -263,13 +249,13 @@ bool Store::take(SlicesListed& e) {
   for (const auto& item : e.items) stays.insert(name_of(item.meta));
   bool changed =
       retain(world_.slices, stays, [&](const auto& key) { return scopes_.at(key) == e.scope; });
-  for (auto& item : e.items) changed |= put(e.scope, std::move(item));
+  for (const auto& item : e.items) changed |= put(e.scope, item);
   std::erase_if(scopes_, [&](const auto& item) { return !world_.slices.contains(item.first); });
   return changed;
 }
 bool Store::take(SliceChanged& e) {
   if (!gateways_here().contains(e.scope.gateway)) return false;
-  return put(e.scope, std::move(e.object));
+  return put(e.scope, e.object);
 }
 bool Store::take(SliceGone& e) {
   // It may have moved to another gateway, whose watch was faster.

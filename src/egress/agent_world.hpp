@@ -59,7 +59,7 @@ class Store {
   bool put(api::EgressNode node);
   bool put(api::EgressClusterInfo info);
   bool put(const api::EgressPolicy& policy);
-  bool put(const SliceScope& scope, api::EgressEndpointSlice slice);
+  bool put(const SliceScope& scope, const api::EgressEndpointSlice& slice);
 
   AgentWorld world_;
   std::optional<api::EgressNode> own_;

@@ -31,6 +31,19 @@ struct NodeOptions {
   bool operator==(const NodeOptions&) const = default;
 };
 
+// What a gateway node needs of an endpoint slice. It keeps thousands: names and texts are left out.
+struct RemotePods {
+  struct Pod {
+    Address ip;
+    std::string node;
+    bool operator==(const Pod&) const = default;
+  };
+  std::string policy_uid; // empty: the slice names no policy
+  std::vector<Pod> pods;  // an address that can't be read is left out
+  bool operator==(const RemotePods&) const = default;
+};
+[[nodiscard]] RemotePods remote_pods(const api::EgressEndpointSlice& slice);
+
 // Everything that an agent knows from the API server.
 struct AgentWorld {
   std::string node; // ours
@@ -39,7 +52,7 @@ struct AgentWorld {
   std::map<std::string, api::EgressNode> nodes;
   std::map<std::string, api::Namespace> namespaces;
   std::map<api::NamespacedName, api::Pod> pods; // of this node
-  std::map<api::NamespacedName, api::EgressEndpointSlice> slices;
+  std::map<api::NamespacedName, RemotePods> slices;
   api::EgressClusterInfo cluster;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <string_view>
 
 #include "base/digest.hpp"
 
@@ -18,38 +19,58 @@ bool earlier(const CompiledPolicy* a, const CompiledPolicy* b) {
   return before(*a, *b);
 }
 
-// The policies that count, ordered, by the namespace whose pods they can select.
+// Policies by a label that they ask for, so that a pod is not compared with each of thousands.
+class Candidates {
+ public:
+  void add(const CompiledPolicy& policy) {
+    const bool by_labels = policy.pod_subnets.empty() && policy.pod_selector &&
+                           !policy.pod_selector->match_labels.empty();
+    if (!by_labels) {
+      others_.push_back(&policy);
+      return;
+    }
+    const auto& [name, value] = policy.pod_selector->match_labels.items().front();
+    by_label_[{name, value}].push_back(&policy);
+  }
+  void add_selecting(Policies& found, const api::Pod& pod, const api::Labels* ns) const {
+    const auto test = [&](const Policies& candidates) {
+      for (const CompiledPolicy* policy : candidates) {
+        if (selects(*policy, pod, ns)) found.push_back(policy);
+      }
+    };
+    test(others_);
+    for (const auto& [name, value] : pod.meta.labels.items()) {
+      if (const auto at = by_label_.find({name, value}); at != by_label_.end()) test(at->second);
+    }
+  }
+
+ private:
+  std::map<std::pair<std::string_view, std::string_view>, Policies> by_label_;
+  Policies others_;
+};
+
+// The policies that count, by the namespace whose pods they can select.
 struct Index {
-  std::map<std::string, Policies> by_namespace;
-  Policies cluster_wide;
+  std::map<std::string, Candidates> by_namespace;
+  Candidates cluster_wide;
 
   explicit Index(const AgentWorld& world) {
     for (const auto& [key, policy] : world.policies) {
       if (!policy.enforced) continue;
       const bool wide = key.kind == api::PolicyKind::EgressClusterPolicy;
-      (wide ? cluster_wide : by_namespace[key.namespace_]).push_back(&policy);
+      (wide ? cluster_wide : by_namespace[key.namespace_]).add(policy);
     }
-    std::ranges::sort(cluster_wide, earlier);
-    for (auto& [name, policies] : by_namespace) std::ranges::sort(policies, earlier);
   }
 };
-
-void add_selecting(Policies& found, const Policies& candidates, const api::Pod& pod,
-                   const api::Labels* ns) {
-  for (const CompiledPolicy* policy : candidates) {
-    if (selects(*policy, pod, ns)) found.push_back(policy);
-  }
-}
 
 Policies policies_of(const api::Pod& pod, const AgentWorld& world, const Index& index) {
   const auto ns = world.namespaces.find(pod.meta.namespace_);
   const api::Labels* labels = ns == world.namespaces.end() ? nullptr : &ns->second.meta.labels;
   Policies found;
   const auto own = index.by_namespace.find(pod.meta.namespace_);
-  if (own != index.by_namespace.end()) add_selecting(found, own->second, pod, labels);
-  const auto middle = static_cast<std::ptrdiff_t>(found.size());
-  add_selecting(found, index.cluster_wide, pod, labels);
-  std::inplace_merge(found.begin(), found.begin() + middle, found.end(), earlier);
+  if (own != index.by_namespace.end()) own->second.add_selecting(found, pod, labels);
+  index.cluster_wide.add_selecting(found, pod, labels);
+  std::ranges::sort(found, earlier);
   return found;
 }
 
@@ -115,10 +136,9 @@ class Builder {
     }
     std::map<Address, Policies> pods;
     for (const auto& [key, slice] : world_.slices) {
-      const std::string* uid = slice.meta.labels.find(api::kLabelPolicyUid);
-      const auto policy = uid == nullptr ? held.end() : held.find(*uid);
+      const auto policy = held.find(slice.policy_uid);
       if (policy == held.end()) continue;
-      for (const api::Endpoint& endpoint : slice.endpoints) add(pods, endpoint, *policy->second);
+      for (const RemotePods::Pod& pod : slice.pods) add(pods, pod, *policy->second);
     }
     for (auto& [ip, policies] : pods) {
       std::ranges::sort(policies, earlier);
@@ -128,25 +148,19 @@ class Builder {
     }
   }
 
-  void add(std::map<Address, Policies>& pods, const api::Endpoint& endpoint,
+  void add(std::map<Address, Policies>& pods, const RemotePods::Pod& pod,
            const CompiledPolicy& policy) {
-    if (endpoint.node == world_.node)
-      return; // judged by what the API server says of the pod itself
-    for (const auto* texts : {&endpoint.ipv4, &endpoint.ipv6}) {
-      for (const std::string& text : *texts) {
-        const auto ip = Address::parse(text);
-        if (!ip || local_.contains(*ip)) continue;
-        const auto [there, fresh] = table_.remote.emplace(*ip, endpoint.node);
-        if (there->second != endpoint.node) {
-          table_.warnings.push_back(fmt::format(
-              "pod address {} stands for two nodes, {} and {}: taken for the former until "
-              "the endpoint slices agree",
-              text, there->second, endpoint.node));
-          continue;
-        }
-        pods[*ip].push_back(&policy);
-      }
+    // One of this node is judged by what the API server says of the pod itself.
+    if (pod.node == world_.node || local_.contains(pod.ip)) return;
+    const auto [there, fresh] = table_.remote.emplace(pod.ip, pod.node);
+    if (there->second == pod.node) {
+      pods[pod.ip].push_back(&policy);
+      return;
     }
+    table_.warnings.push_back(fmt::format(
+        "pod address {} stands for two nodes, {} and {}: taken for the former until the endpoint "
+        "slices agree",
+        pod.ip.to_string(), there->second, pod.node));
   }
 
   void put(const Address& ip, const Policies& policies) {
@@ -200,6 +214,22 @@ class Builder {
 };
 
 } // namespace
+
+RemotePods remote_pods(const api::EgressEndpointSlice& slice) {
+  RemotePods found;
+  if (const std::string* uid = slice.meta.labels.find(api::kLabelPolicyUid)) found.policy_uid = *uid;
+  std::size_t count = 0;
+  for (const api::Endpoint& e : slice.endpoints) count += e.ipv4.size() + e.ipv6.size();
+  found.pods.reserve(count);
+  for (const api::Endpoint& e : slice.endpoints) {
+    for (const auto* texts : {&e.ipv4, &e.ipv6}) {
+      for (const std::string& text : *texts) {
+        if (const auto ip = Address::parse(text)) found.pods.push_back({*ip, e.node});
+      }
+    }
+  }
+  return found;
+}
 
 PodTable select_pods(const AgentWorld& world, const Places& places) {
   return Builder(world, places).build();

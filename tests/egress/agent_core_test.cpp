@@ -85,8 +85,11 @@ struct Bench {
       for (const auto& n : gateway.status.node_list) {
         if (n.name != "node1") continue;
         SlicesListed list{{name, false}, {}};
-        for (const auto& [key, s] : w.slices) {
-          if (*s.meta.labels.find(api::kLabelGateway) == name) list.items.push_back(s);
+        for (const auto& [key, pods] : w.slices) {
+          const auto of = std::ranges::find(policies, pods.policy_uid,
+                                            [](const auto& p) { return p.meta.uid; });
+          REQUIRE(of != policies.end());
+          if (of->spec.gateway == name) list.items.push_back(slice_of(key, pods));
         }
         events.emplace_back(std::move(list));
         events.emplace_back(SlicesListed{{name, true}, {}});
@@ -514,7 +517,8 @@ TEST_CASE("slices are watched for the gateways that this node may serve, and for
   b.send({SliceGone{{"eg", false}, {"default", "app-1"}}});
   CHECK_FALSE(b.kernel.routes.contains(back));
   b.pass(1s);
-  b.send({SliceChanged{{"eg", false}, scene.world.slices.begin()->second}});
+  b.send({SliceChanged{{"eg", false}, slice_of(scene.world.slices.begin()->first,
+                                            scene.world.slices.begin()->second)}});
   CHECK(b.kernel.routes.contains(back));
   b.pass(1s);
   auto elsewhere = scene.moved_to("node2");
