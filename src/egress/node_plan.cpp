@@ -69,7 +69,7 @@ class Planner {
   const NodeOptions& o_;
   const Underlay underlay_;
   const Places places_;
-  const PodTable pods_;
+  PodTable pods_; // nftables(), which comes last, takes it apart
   std::vector<Family> families_; // with a tunnel address of ours
   NodePlan plan_;
 
@@ -241,8 +241,8 @@ class Planner {
     RulesetInput in;
     in.underlay = underlay_.local ? underlay_.local->family : Family::V4;
     in.cluster = inside_cluster(world_.cluster);
-    in.classes = pods_.classes;
-    in.pods = pods_.pods;
+    in.classes = std::move(pods_.classes);
+    in.pods = std::move(pods_.pods);
     for (const auto& [name, node] : world_.nodes) {
       const auto outer = peer_underlay(world_, node, in.underlay);
       if (name != world_.node && outer && outer != underlay_.local) in.peers.push_back(*outer);
@@ -268,7 +268,7 @@ class Planner {
     plan_.state.tables = ruleset(in, o_);
 
     auto data = std::make_shared<Classifier::Data>();
-    data->keys = pods_.keys;
+    data->keys = std::move(pods_.keys);
     for (const auto& [name, index] : plan_.marks.index) data->gateway_names.emplace(index, name);
     in.peers.clear(); // the ruleset alone asks for these two
     in.sources.clear();

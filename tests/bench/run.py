@@ -80,8 +80,16 @@ class Population:
 
 
 def memory(cluster):
-    """RSS in MiB: of the agents on a plain node and on the gateway, and the larger of the
-    controllers."""
+    """RSS in MiB at rest: of the agents on a plain node and on the gateway, and the larger of the
+    controllers. What a burst took is given back a second after it."""
+    processes = [*cluster.agents.values(), *cluster.controllers.values()]
+
+    def rests():
+        before = sum(p.rss() for p in processes)
+        time.sleep(1.5)
+        return sum(p.rss() for p in processes) >= before
+
+    until(rests, "memory does not shrink any more", 30)
     controllers = max(c.rss() for c in cluster.controllers.values())
     return {
         "agent": cluster.agents["n1"].rss() / 2**20,
