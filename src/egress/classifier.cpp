@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "egress/classifier.hpp"
 
+#include <algorithm>
+
 namespace egw::egress {
 
 namespace {
@@ -14,15 +16,17 @@ bool captures(const PolicyRule& policy, const Address& destination) {
 
 Classifier::Decision Classifier::decide(const Address& pod, const Address& destination) const {
   if (!data || data->input.cluster.contains(destination)) return {};
-  const auto id = data->input.pods.find(pod);
-  if (id == data->input.pods.end()) return {};
-  const PodClass& pod_class = data->input.classes.at(id->second);
+  const auto& pods = data->input.pods;
+  const auto at = std::ranges::lower_bound(pods, pod, {}, [](const auto& p) { return p.first; });
+  if (at == pods.end() || at->first != pod) return {};
+  const PodClass& pod_class = data->input.classes.at(at->second);
+  const auto& keys = data->keys.at(static_cast<std::size_t>(at - pods.begin()));
   for (std::size_t i = 0; i < pod_class.policies.size(); ++i) {
     const PolicyRule& policy = pod_class.policies[i];
     if (!captures(policy, destination)) continue;
     Decision d;
     d.kind = Decision::Kind::Drop;
-    d.policy = data->keys.at(pod)->at(i);
+    d.policy = keys->at(i);
     const bool served = destination.family == Family::V4 ? policy.has_v4 : policy.has_v6;
     const auto place = data->input.eips.find(policy.eip_id);
     if (policy.eip_id == 0 || !served || place == data->input.eips.end()) return d;

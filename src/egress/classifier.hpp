@@ -14,8 +14,9 @@ namespace egw::egress {
 struct Classifier::Data {
   RulesetInput input;
   NodeOptions options;
-  // By pod address, in the order of its class: pods of other policies may share a class by content.
-  std::map<Address, std::shared_ptr<const std::vector<api::PolicyKey>>> keys;
+  // Of each of the input's pods, in the order of its class: pods of other policies may share a
+  // class by content.
+  std::vector<std::shared_ptr<const std::vector<api::PolicyKey>>> keys;
   std::map<std::uint32_t, std::string> gateway_names; // by index
 };
 

@@ -69,7 +69,7 @@ class Planner {
   const NodeOptions& o_;
   const Underlay underlay_;
   const Places places_;
-  PodTable pods_; // nftables(), which comes last, takes it apart
+  PodTable pods_;                // nftables(), which comes last, takes it apart
   std::vector<Family> families_; // with a tunnel address of ours
   NodePlan plan_;
 
@@ -247,10 +247,11 @@ class Planner {
       const auto outer = peer_underlay(world_, node, in.underlay);
       if (name != world_.node && outer && outer != underlay_.local) in.peers.push_back(*outer);
     }
+    in.sources.reserve(pods_.remote.size());
     for (const auto& [ip, name] : pods_.remote) {
       const auto node = world_.nodes.find(name);
       if (node == world_.nodes.end()) continue;
-      if (const Peer peer(node->second); peer.mac) in.sources.emplace(ip, *peer.mac);
+      if (const Peer peer(node->second); peer.mac) in.sources.emplace_back(ip, *peer.mac);
     }
     for (const auto& [id, place] : places_.all()) {
       const bool here = place.node == world_.node;
@@ -270,8 +271,9 @@ class Planner {
     auto data = std::make_shared<Classifier::Data>();
     data->keys = std::move(pods_.keys);
     for (const auto& [name, index] : plan_.marks.index) data->gateway_names.emplace(index, name);
-    in.peers.clear(); // the ruleset alone asks for these two
-    in.sources.clear();
+    // The ruleset alone asks for these two; an assignment of {} would keep the memory.
+    std::vector<Address>().swap(in.peers);
+    std::vector<std::pair<Address, Mac>>().swap(in.sources);
     data->input = std::move(in);
     data->options = o_;
     plan_.classifier.data = std::move(data);

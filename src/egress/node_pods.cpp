@@ -199,9 +199,11 @@ class Builder {
     for (auto& [policies, group] : groups_) {
       table_.classes[ids.at(group.digest)].policies = group.rules;
     }
+    table_.pods.reserve(groups_of_.size());
+    table_.keys.reserve(groups_of_.size());
     for (const auto& [ip, group] : groups_of_) {
-      table_.pods.emplace(ip, ids.at(group->digest));
-      table_.keys.emplace(ip, group->keys);
+      table_.pods.emplace_back(ip, ids.at(group->digest));
+      table_.keys.push_back(group->keys);
     }
   }
 
@@ -217,7 +219,8 @@ class Builder {
 
 RemotePods remote_pods(const api::EgressEndpointSlice& slice) {
   RemotePods found;
-  if (const std::string* uid = slice.meta.labels.find(api::kLabelPolicyUid)) found.policy_uid = *uid;
+  if (const std::string* uid = slice.meta.labels.find(api::kLabelPolicyUid))
+    found.policy_uid = *uid;
   std::size_t count = 0;
   for (const api::Endpoint& e : slice.endpoints) count += e.ipv4.size() + e.ipv6.size();
   found.pods.reserve(count);

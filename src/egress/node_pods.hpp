@@ -5,6 +5,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "egress/node_places.hpp"
@@ -17,8 +18,8 @@ namespace egw::egress {
 
 struct PodTable {
   std::map<std::uint32_t, PodClass> classes;
-  std::map<Address, std::uint32_t> pods;
-  std::map<Address, std::shared_ptr<const std::vector<api::PolicyKey>>> keys;
+  std::vector<std::pair<Address, std::uint32_t>> pods;                  // in order of addresses
+  std::vector<std::shared_ptr<const std::vector<api::PolicyKey>>> keys; // of each pod
   std::map<Address, std::string>
       remote;                  // pods of other nodes -> node; their policies have an EIP here
   std::set<std::int32_t> eips; // ids that the classes refer to

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/interval_set.hpp"
@@ -45,8 +46,10 @@ struct RulesetInput {
   std::vector<Address> peers;            // underlay addresses of the other nodes
   std::map<std::int32_t, EipPlace> eips; // by id: all that the classes refer to, and all held here
   std::map<std::uint32_t, PodClass> classes; // by class id
-  std::map<Address, std::uint32_t> pods;     // address -> class id
-  std::map<Address, Mac> sources; // remote pods that may come by the tunnel -> MAC of their node
+  // In order of addresses, each once; flat, because there are thousands.
+  std::vector<std::pair<Address, std::uint32_t>> pods; // address -> class id
+  // Remote pods that may come by the tunnel -> MAC of their node.
+  std::vector<std::pair<Address, Mac>> sources;
 };
 
 [[nodiscard]] std::map<net::NftFamily, net::Table> ruleset(const RulesetInput& input,

@@ -517,8 +517,9 @@ TEST_CASE("slices are watched for the gateways that this node may serve, and for
   b.send({SliceGone{{"eg", false}, {"default", "app-1"}}});
   CHECK_FALSE(b.kernel.routes.contains(back));
   b.pass(1s);
-  b.send({SliceChanged{{"eg", false}, slice_of(scene.world.slices.begin()->first,
-                                            scene.world.slices.begin()->second)}});
+  b.send({SliceChanged{
+      {"eg", false},
+      slice_of(scene.world.slices.begin()->first, scene.world.slices.begin()->second)}});
   CHECK(b.kernel.routes.contains(back));
   b.pass(1s);
   auto elsewhere = scene.moved_to("node2");
