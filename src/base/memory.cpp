@@ -22,6 +22,7 @@ int unmap_constant_segments(dl_phdr_info* program, std::size_t /*size*/, void* /
     const auto end = (program->dlpi_addr + segment.p_vaddr + segment.p_filesz) / page * page;
     // Best effort: it saves memory and changes nothing else.
     if (begin < end) {
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): the loader tells addresses as numbers
       static_cast<void>(madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED));
     }
   }

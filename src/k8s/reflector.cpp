@@ -51,6 +51,7 @@ struct Outcome {
 } // namespace
 
 struct Reflector::Impl {
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): `pool` is written before it is read
   Impl(const Config& config, WatchOptions o, ReflectorSink& s)
       : options(std::move(o)),
         sink(s),
