@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
+#include <ranges>
 #include <string>
 
 namespace egw::egress {
@@ -44,6 +46,14 @@ bool same_class(const net::Table& before, const net::ElementData& a, const net::
   return x != nullptr && y != nullptr && *x == *y;
 }
 
+// Its address begins a key of the pairs that may come by the tunnel.
+bool is_remote(const net::Table& table, const net::Bytes& pod) {
+  const auto& sources = set_of(table, "sources").elements;
+  const auto at = sources.lower_bound({pod, {}});
+  return at != sources.end() &&
+         std::ranges::equal(pod, at->first.first | std::views::take(pod.size()));
+}
+
 void pods(NftFamily family, const net::Table& before, const net::Table& after, Affected& out) {
   const auto& old_pods = set_of(before, "pods").elements;
   const auto& new_pods = set_of(after, "pods").elements;
@@ -52,7 +62,9 @@ void pods(NftFamily family, const net::Table& before, const net::Table& after, A
   for (const auto& [key, id] : old_pods) {
     const auto now = new_pods.find(key);
     if (all || now == new_pods.end() || !same_class(before, id, after, now->second)) {
-      out.pods.insert(address_of(family, key.first));
+      const Address pod = address_of(family, key.first);
+      out.pods.insert(pod);
+      if (!is_remote(before, key.first)) out.released.insert(pod);
     }
   }
   for (const auto& [key, id] : new_pods) {
@@ -86,6 +98,18 @@ Affected affected(const net::State& before, const net::State& after) {
     eips(table_of(before, family), table_of(after, family), out);
   }
   return out;
+}
+
+void hold_back(const std::set<Address>& released, net::Batch& batch) {
+  std::map<NftFamily, std::set<net::Bytes>> keys;
+  for (const Address& a : released) {
+    const auto end = a.bytes.begin() + static_cast<std::ptrdiff_t>(a.size());
+    keys[a.family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6].emplace(a.bytes.begin(), end);
+  }
+  for (auto& [family, set] : keys) {
+    batch.nft.emplace_back(
+        net::AddTimedElements{family, kReleasedSet, std::move(set), kReleasedTime});
+  }
 }
 
 } // namespace egw::egress

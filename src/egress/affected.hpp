@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <set>
 
+#include "base/clock.hpp"
 #include "base/ip.hpp"
+#include "net/diff.hpp"
 #include "net/state.hpp"
 
 namespace egw::egress {
@@ -15,12 +17,26 @@ namespace egw::egress {
 struct Affected {
   std::set<Address> pods;
   std::set<std::int32_t> eip_ids;
+  // Of these pods, the own ones that had a class: connections of theirs lose their entries. What
+  // remote pods send comes by the tunnel alone, and dies there unless a class takes it.
+  std::set<Address> released;
   [[nodiscard]] bool empty() const { return pods.empty() && eip_ids.empty(); }
   void merge(Affected other) {
     pods.merge(other.pods);
     eip_ids.merge(other.eip_ids);
+    released.merge(other.released);
   }
 };
 [[nodiscard]] Affected affected(const net::State& before, const net::State& after);
+
+// A FIN or RST of a connection whose entry was deleted is INVALID: no NAT rule sees it, and it
+// would leave with the pod's address. So such packets of a released pod are dropped, for as long as
+// conntrack would have kept an idle connection (nf_conntrack_tcp_timeout_established, Linux'
+// default): a pool may close one after hours, and that FIN is the first packet since.
+inline constexpr Duration kReleasedTime = std::chrono::hours(5 * 24);
+inline constexpr const char* kReleasedSet = "released";
+
+// In the transaction that takes the pods out of their classes, so that nothing slips between.
+void hold_back(const std::set<Address>& released, net::Batch& batch);
 
 } // namespace egw::egress

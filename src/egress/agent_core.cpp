@@ -200,7 +200,9 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
     kernel_retry_ = {};
     return;
   }
-  in_apply_.merge(affected(*kernel_, plan_->state));
+  Affected touched = affected(*kernel_, plan_->state);
+  hold_back(touched.released, batch);
+  in_apply_.merge(std::move(touched));
   applying_ = true;
   out.emplace_back(Apply{std::move(batch)});
 }

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "base/digest.hpp"
+#include "egress/affected.hpp"
 #include "egress/statements.hpp"
 
 namespace egw::egress {
@@ -24,6 +25,7 @@ using nft::arp_request_for;
 using nft::clamp_mss;
 using nft::classify;
 using nft::clear_priority;
+using nft::ct_invalid;
 using nft::ct_mark_is;
 using nft::ct_mark_is_not;
 using nft::ct_new;
@@ -160,6 +162,7 @@ class Builder {
     table_.sets["eips"] = std::move(eips);
     table_.sets["eipaddrs"] = std::move(addresses);
     table_.sets["alive"] = {.key = KeyType::NfProto, .timeout = true};
+    table_.sets[kReleasedSet] = {.key = address_key(), .timeout = true};
 
     Set pods{.key = address_key(), .data = DataType::Mark};
     for (const auto& [address, id] : in_.pods) {
@@ -270,7 +273,11 @@ class Builder {
   void classification() {
     hook("prerouting", {"filter", Hook::Prerouting, -95},
          {rule({ct_reply(), go("reply")}), rule({iifname(device_), go("tunnel")}),
-          rule({classify(nft_, "pods", "classes")})});
+          rule({classify(nft_, "pods", "classes")}),
+          // Untouched by any policy, but perhaps the end of a connection that one had: no NAT is
+          // done for it.
+          rule({ct_invalid(), saddr_in(nft_, kReleasedSet), daddr_not_in(nft_, "cluster"),
+                drop()})});
     chain("tunnel", {rule({saddr_mac_not_in(nft_, "sources"), drop()}),
                      rule({classify(nft_, "pods", "classes")}), rule({drop()})});
     chain("reply", {rule({ct_mark_is_not(o_.ct_mask, 0),

@@ -143,6 +143,10 @@ Piece ct_new() {
   constexpr std::uint32_t kStateNew = 8; // NF_CT_STATE_BIT(IP_CT_NEW)
   return {CtLoad{.key = CtKey::State}, masked(kStateNew), is_not(zeros(4))};
 }
+Piece ct_invalid() {
+  constexpr std::uint32_t kStateInvalid = 1; // NF_CT_STATE_INVALID_BIT
+  return {CtLoad{.key = CtKey::State}, masked(kStateInvalid), is_not(zeros(4))};
+}
 Piece ct_mark_is(std::uint32_t mask, std::uint32_t value) {
   return {CtLoad{.key = CtKey::Mark}, masked(mask), is(host32(value))};
 }

@@ -37,6 +37,7 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece ct_original();
 [[nodiscard]] Piece ct_reply();
 [[nodiscard]] Piece ct_new();
+[[nodiscard]] Piece ct_invalid();
 [[nodiscard]] Piece ct_mark_is(std::uint32_t mask, std::uint32_t value);
 [[nodiscard]] Piece ct_mark_is_not(std::uint32_t mask, std::uint32_t value);
 [[nodiscard]] Piece mark_is(std::uint32_t mask, std::uint32_t value);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "base/clock.hpp"
 #include "net/state.hpp"
 
 // diff: a pure function from two states to the operations that turn one into the other, in an order
@@ -120,6 +122,15 @@ struct DeleteElements {
   std::map<ElementKey, ElementData> elements;
   bool operator==(const DeleteElements&) const = default;
 };
+// Into a set with timeouts, of which a state tells no elements: never made by diff. An element that
+// is there already gets the whole time again.
+struct AddTimedElements {
+  NftFamily family;
+  std::string set;
+  std::set<Bytes> keys;
+  Duration timeout;
+  bool operator==(const AddTimedElements&) const = default;
+};
 struct AddChain {
   NftFamily family;
   std::string name;
@@ -139,7 +150,7 @@ struct ReplaceRules {
 };
 
 using NftOp = std::variant<AddTable, DeleteTable, AddSet, DeleteSet, AddElements, DeleteElements,
-                           AddChain, DeleteChain, ReplaceRules>;
+                           AddTimedElements, AddChain, DeleteChain, ReplaceRules>;
 
 struct Batch {
   std::vector<LinkOp> before; // steps 1 and 2

@@ -126,6 +126,11 @@ std::string to_string(const NftOp& op) {
             return fmt::format("delete {} element{} from {}", o.elements.size(),
                                o.elements.size() == 1 ? "" : "s", set_name(o.family, o.set));
           },
+          [](const AddTimedElements& o) {
+            return fmt::format("add {} element{} to {} for {} s", o.keys.size(),
+                               o.keys.size() == 1 ? "" : "s", set_name(o.family, o.set),
+                               std::chrono::duration_cast<std::chrono::seconds>(o.timeout).count());
+          },
           [](const AddChain& o) {
             return fmt::format("add {} chain {}", to_string(o.family), o.name);
           },

@@ -37,8 +37,7 @@ struct Lease::Impl {
   Ownership own;
   NetlinkSocket socket{NETLINK_NETFILTER};
 
-  // A refresh or, with 0, a withdrawal, in each of our tables that has the set. Adding first makes
-  // the deletion succeed whether the element is there or not.
+  // A refresh or, with 0, a withdrawal, in each of our tables that has the set.
   Result<void> set_time(std::uint64_t ms) {
     std::set<NftFamily> families(kFamilies.begin(), kFamilies.end());
     for (;;) {
@@ -47,9 +46,7 @@ struct Lease::Impl {
       for (const NftFamily family : families) {
         batch.begin_step();
         step.push_back(family);
-        batch.lease_element(family, own.table, kLeaseSet, std::max<std::uint64_t>(ms, 1));
-        batch.lease_element(family, own.table, kLeaseSet, 0);
-        if (ms != 0) batch.lease_element(family, own.table, kLeaseSet, ms);
+        batch.timed_elements(family, own.table, kLeaseSet, {Bytes{nfproto(family)}}, ms);
       }
       const auto refusals = batch.send();
       if (refusals.empty()) return {};

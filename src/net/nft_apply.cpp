@@ -38,6 +38,12 @@ void write_step(NftBatch& batch, const std::string& table, const NftOp& op, bool
                      batch.change_elements(o.family, table, o.set, o.shape, o.elements, true);
                    batch.change_elements(o.family, table, o.set, o.shape, o.elements, false);
                  },
+                 [&](const AddTimedElements& o) {
+                   using std::chrono::milliseconds;
+                   const auto ms = std::chrono::duration_cast<milliseconds>(o.timeout).count();
+                   batch.timed_elements(o.family, table, o.set, o.keys,
+                                        static_cast<std::uint64_t>(ms));
+                 },
                  [&](const AddChain& o) { batch.add_chain(o.family, table, o.name, o.base); },
                  [&](const DeleteChain& o) {
                    if (!gone) batch.delete_chain(o.family, table, o.name);

@@ -160,19 +160,23 @@ void NftBatch::delete_rule(NftFamily family, const std::string& table, const std
   });
 }
 
-void NftBatch::lease_element(NftFamily family, const std::string& table, const std::string& set,
-                             std::uint64_t timeout_ms) {
-  const auto s = owned<NftSet>(nftnl_set_alloc());
-  nftnl_set_set_str(s.get(), NFTNL_SET_TABLE, table.c_str());
-  nftnl_set_set_str(s.get(), NFTNL_SET_NAME, set.c_str());
-  auto e = owned<NftElement>(nftnl_set_elem_alloc());
-  const std::uint8_t key = nfproto(family);
-  if (nftnl_set_elem_set(e.get(), NFTNL_SET_ELEM_KEY, &key, sizeof key) < 0) throw std::bad_alloc();
-  if (timeout_ms != 0) nftnl_set_elem_set_u64(e.get(), NFTNL_SET_ELEM_TIMEOUT, timeout_ms);
-  nftnl_set_elem_add(s.get(), e.release());
-  message(timeout_ms != 0 ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM, family,
-          static_cast<std::uint16_t>(timeout_ms != 0 ? NLM_F_CREATE : 0),
-          [&](nlmsghdr* h) { nftnl_set_elems_nlmsg_build_payload(h, s.get()); });
+void NftBatch::timed_elements(NftFamily family, const std::string& table, const std::string& set,
+                              const std::set<Bytes>& keys, std::uint64_t timeout_ms) {
+  // Adding first makes the deletion succeed whether they are there or not; without it, kernels
+  // before 6.5 keep the time of an element that is added again.
+  timed_elements_once(family, table, set, keys, std::max<std::uint64_t>(timeout_ms, 1));
+  timed_elements_once(family, table, set, keys, 0);
+  if (timeout_ms != 0) timed_elements_once(family, table, set, keys, timeout_ms);
+}
+
+void NftBatch::timed_elements_once(NftFamily family, const std::string& table,
+                                   const std::string& set, const std::set<Bytes>& keys,
+                                   std::uint64_t timeout_ms) {
+  for (const NftSet& part : encode_timed_elements(table, set, keys, timeout_ms)) {
+    message(timeout_ms != 0 ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM, family,
+            static_cast<std::uint16_t>(timeout_ms != 0 ? NLM_F_CREATE : 0),
+            [&](nlmsghdr* h) { nftnl_set_elems_nlmsg_build_payload(h, part.get()); });
+  }
 }
 
 std::vector<Refusal> NftBatch::send() {

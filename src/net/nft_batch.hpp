@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,15 +40,18 @@ class NftBatch {
                    const Rule& rule);
   void delete_rule(NftFamily family, const std::string& table, const std::string& chain,
                    std::uint64_t handle);
-  // One element with a timeout in a set of NfProto keys; timeout 0 deletes it.
-  void lease_element(NftFamily family, const std::string& table, const std::string& set,
-                     std::uint64_t timeout_ms);
+  // Elements of a set with timeouts, from now on for that long; timeout 0 deletes them. Whether
+  // they are there or not makes no difference.
+  void timed_elements(NftFamily family, const std::string& table, const std::string& set,
+                      const std::set<Bytes>& keys, std::uint64_t timeout_ms);
 
   [[nodiscard]] std::vector<Refusal> send();
   [[nodiscard]] std::size_t bytes() const { return used_; }
 
  private:
   using Fill = std::function<void(nlmsghdr*)>;
+  void timed_elements_once(NftFamily family, const std::string& table, const std::string& set,
+                           const std::set<Bytes>& keys, std::uint64_t timeout_ms);
   void message(int type, NftFamily family, std::uint16_t flags, const Fill& fill);
   void put_rule(NftFamily family, const std::string& table, const std::string& chain,
                 const Rule& rule, std::uint16_t flags);

@@ -87,6 +87,26 @@ NftElement encode_element(const RawElement& raw) {
   return e;
 }
 
+// As many messages as it takes.
+class ElementMessages {
+ public:
+  ElementMessages(const std::string& table, const std::string& name) : table_(table), name_(name) {}
+  void add(NftElement element) {
+    if (count_++ % kElementsPerMessage == 0) {
+      out_.push_back(owned<NftSet>(nftnl_set_alloc()));
+      nftnl_set_set_str(out_.back().get(), NFTNL_SET_TABLE, table_.c_str());
+      nftnl_set_set_str(out_.back().get(), NFTNL_SET_NAME, name_.c_str());
+    }
+    nftnl_set_elem_add(out_.back().get(), element.release());
+  }
+  std::vector<NftSet> take() { return std::move(out_); }
+
+ private:
+  const std::string &table_, &name_;
+  std::vector<NftSet> out_;
+  std::size_t count_ = 0;
+};
+
 } // namespace
 
 std::size_t key_length(KeyType type) {
@@ -204,17 +224,20 @@ std::optional<Set> decode_set(const nftnl_set& set) {
 std::vector<NftSet> encode_elements(const std::string& table, const std::string& name,
                                     const Set& shape,
                                     const std::map<ElementKey, ElementData>& elements) {
-  const std::vector<RawElement> raw = to_raw(shape, elements);
-  std::vector<NftSet> out;
-  for (std::size_t i = 0; i < raw.size(); ++i) {
-    if (i % kElementsPerMessage == 0) {
-      out.push_back(owned<NftSet>(nftnl_set_alloc()));
-      nftnl_set_set_str(out.back().get(), NFTNL_SET_TABLE, table.c_str());
-      nftnl_set_set_str(out.back().get(), NFTNL_SET_NAME, name.c_str());
-    }
-    nftnl_set_elem_add(out.back().get(), encode_element(raw[i]).release());
+  ElementMessages out(table, name);
+  for (const RawElement& raw : to_raw(shape, elements)) out.add(encode_element(raw));
+  return out.take();
+}
+
+std::vector<NftSet> encode_timed_elements(const std::string& table, const std::string& name,
+                                          const std::set<Bytes>& keys, std::uint64_t timeout_ms) {
+  ElementMessages out(table, name);
+  for (const Bytes& key : keys) {
+    NftElement e = encode_element({key, false, {}});
+    if (timeout_ms != 0) nftnl_set_elem_set_u64(e.get(), NFTNL_SET_ELEM_TIMEOUT, timeout_ms);
+    out.add(std::move(e));
   }
-  return out;
+  return out.take();
 }
 
 void decode_elements(nftnl_set& set, std::vector<RawElement>& out) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,11 @@ struct RawElement {
 [[nodiscard]] std::vector<NftSet> encode_elements(
     const std::string& table, const std::string& name, const Set& shape,
     const std::map<ElementKey, ElementData>& elements);
+// The same for elements with a timeout; 0: none, as their deletion wants it.
+[[nodiscard]] std::vector<NftSet> encode_timed_elements(const std::string& table,
+                                                        const std::string& name,
+                                                        const std::set<Bytes>& keys,
+                                                        std::uint64_t timeout_ms);
 void decode_elements(nftnl_set& set, std::vector<RawElement>& out);
 
 [[nodiscard]] std::size_t key_length(KeyType type); // bytes

@@ -103,8 +103,8 @@ struct Set { // or map, when data is not None
   KeyType key = KeyType::Ipv4;
   DataType data = DataType::None;
   bool interval = false;
-  bool timeout =
-      false; // elements come and go by themselves (the lease): never read, compared or pruned
+  // Elements go by themselves (the lease, released pods): never read, compared or pruned.
+  bool timeout = false;
   std::map<ElementKey, ElementData> elements{};
   bool operator==(const Set&) const = default;
 };

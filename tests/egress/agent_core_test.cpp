@@ -434,6 +434,12 @@ TEST_CASE("connections of pods that are newly selected, and of policies that go,
   b.pass(1s);
   b.send({PolicyGone{scene.policies[0].key()}});
   CHECK(b.connections == std::vector{other});
+  // What is late of them is held back from the moment on that no class has them any more.
+  const auto& ops = b.last<Apply>().batch.nft;
+  const auto* held = std::get_if<net::AddTimedElements>(&ops.at(ops.size() - 2));
+  REQUIRE(held != nullptr);
+  const net::Bytes five{10, 244, 1, 5}, six{10, 244, 1, 6};
+  CHECK(*held == net::AddTimedElements{net::NftFamily::Ip, "released", {five, six}, 5 * 24h});
 }
 
 TEST_CASE("connections of an EIP that moves are told apart by its id") {

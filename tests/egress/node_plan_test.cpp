@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "egress/affected.hpp"
 #include "egress/packet.hpp"
 #include "egress/ruleset.hpp"
 #include "egress/statements.hpp"
@@ -113,6 +114,39 @@ TEST_CASE("what leaves by another interface than the tunnel, although it should,
   y.ct_reply = true; // but replies reach the pod
   y.oif = "veth1";
   CHECK(run(ip4(without), "forward", y) == Verdict::Accept);
+}
+
+TEST_CASE("what conntrack calls invalid never leaves with a captured or released pod's address") {
+  const NodePlan p = plan(one_pod("node2"));
+  Packet captured = packet("10.244.1.5", "8.8.8.8");
+  captured.invalid = true;
+  CHECK(run(ip4(p), "prerouting", captured) == Verdict::Drop);
+  Packet other = packet("10.244.1.6", "8.8.8.8");
+  other.invalid = true;
+  CHECK(run(ip4(p), "prerouting", other) == Verdict::Accept);
+  other.released = true;
+  CHECK(run(ip4(p), "prerouting", other) == Verdict::Drop);
+  other.destination = ip("10.96.0.10"); // inside the cluster nothing is translated anyway
+  CHECK(run(ip4(p), "prerouting", other) == Verdict::Accept);
+  other.destination = ip("8.8.8.8");
+  other.invalid = false;
+  CHECK(run(ip4(p), "prerouting", other) == Verdict::Accept);
+}
+
+TEST_CASE("released: own pods that lose or change their class, not new ones and not remote ones") {
+  const auto released = [](const AgentWorld& before, const AgentWorld& after) {
+    return affected(plan(before).state, plan(after).state).released;
+  };
+  const std::set<Address> pod_a{ip("10.244.1.5"), ip("fd44:0:0:1::5")};
+  CHECK(released(one_pod("node2"), world(3)) == pod_a);
+  CHECK(released(world(3), one_pod("node2")).empty());
+  CHECK(released(one_pod("node2"), one_pod("node2")).empty());
+  AgentWorld narrower = one_pod("node2");
+  auto p = policy("default", "app", "eg", 1);
+  p.spec.dest_subnet = {"198.51.100.0/24"};
+  add(narrower, p);
+  CHECK(released(one_pod("node2"), narrower) == pod_a);
+  CHECK(released(gateway_for_remote(), world(3)).empty());
 }
 
 TEST_CASE("addresses inside the cluster and pods of no policy are never touched") {

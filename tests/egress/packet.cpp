@@ -136,6 +136,7 @@ class Walk {
     return true;
   }
   bool eval(const CtLoad& x, Out&) {
+    if (p_.invalid && x.key != CtKey::State) return false;
     switch (x.key) {
       case CtKey::Mark:
         put(x.dreg, host32(p_.ct_mark));
@@ -144,7 +145,7 @@ class Walk {
         put(x.dreg, {static_cast<std::uint8_t>(p_.ct_reply)});
         break;
       case CtKey::State:
-        put(x.dreg, host32(p_.ct_new ? 8 : 2));
+        put(x.dreg, host32(p_.invalid ? 1 : p_.ct_new ? 8 : 2));
         break;
       default:
         throw std::runtime_error("unexpected ct key");
@@ -171,7 +172,7 @@ class Walk {
   bool eval(const Lookup& x, Out& verdict) {
     const auto set = t_.sets.find(x.set);
     if (set == t_.sets.end()) throw std::runtime_error("no set " + x.set);
-    if (set->second.timeout) return p_.lease != x.invert;
+    if (set->second.timeout) return (x.set == "alive" ? p_.lease : p_.released) != x.invert;
     for (const auto& [key, data] : set->second.elements) {
       const Bytes value = get(x.sreg, key.first.size());
       const bool hit =

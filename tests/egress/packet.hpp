@@ -13,6 +13,8 @@ struct Packet {
   Mac source_mac;
   std::uint32_t mark = 0, ct_mark = 0, priority = 0;
   bool ct_new = true, ct_reply = false, lease = true;
+  bool invalid = false;  // for conntrack: no entry, no mark, no direction
+  bool released = false; // the source stands in the set of that name
   std::uint8_t protocol = 17;
   std::uint16_t destination_port = 53;
   std::optional<Address> snat; // after postrouting

@@ -67,6 +67,8 @@ def ruleset(node):
             )
         elif kind in ("set", "map"):
             body = strip(body)
+            if body["name"] == "released":  # they go by themselves, long after
+                body["elem"] = []
             body["elem"] = sorted((body.get("elem") or []), key=text)
             place[f"set {body['name']}"] = body
         elif kind != "table":

@@ -126,6 +126,7 @@ class Model {
     must(t.sets.contains(o.set), o);
     for (const auto& [key, data] : o.elements) must(t.sets[o.set].elements.erase(key) == 1, o);
   }
+  void take(const AddTimedElements& o) { must(false, o); } // never a difference of two states
   void take(const AddChain& o) {
     must(table(o).chains.try_emplace(o.name, Chain{o.base, {}}).second, o);
   }
