@@ -177,6 +177,8 @@ class Builder {
     table_.sets["sources"] = std::move(sources);
   }
 
+  bool has_sources() const { return !table_.sets.at("sources").elements.empty(); }
+
   Piece to_eip(const PolicyRule& policy) const {
     const bool served = family_ == Family::V4 ? policy.has_v4 : policy.has_v6;
     return policy.eip_id != 0 && served ? go(eip_chain(policy.eip_id)) : drop();
@@ -185,16 +187,27 @@ class Builder {
   void classes() {
     Set map{.key = KeyType::Mark, .data = DataType::Verdict};
     for (const auto& [id, pod_class] : in_.classes) {
-      // Addresses inside the cluster are never captured, whatever a policy says. A class is jumped
-      // to: what no policy takes comes back, and goes on untouched, or is dropped when it came by
-      // the tunnel.
-      std::vector<net::Rule> rules{rule({clear_priority()}),
-                                   rule({daddr_in(nft_, "cluster"), give_back()})};
-      for (const PolicyRule& policy : pod_class.policies) add_policy(rules, policy);
+      // A class is jumped to: what no policy takes comes back, and goes on untouched, or is dropped
+      // when it came by the tunnel.
+      std::vector<net::Rule> rules{rule({clear_priority()})};
+      bool inside_is_out = false;
+      for (const PolicyRule& policy : pod_class.policies) {
+        // Addresses inside the cluster are never captured, whatever a policy says; where it names
+        // none of them the look-up is saved.
+        if (!inside_is_out && may_capture_inside(policy)) {
+          rules.push_back(rule({daddr_in(nft_, "cluster"), give_back()}));
+          inside_is_out = true;
+        }
+        add_policy(rules, policy);
+      }
       chain(pod_class.name, std::move(rules));
       map.elements[{host32(id), {}}] = net::Verdict{net::VerdictKind::Jump, pod_class.name};
     }
     table_.sets["classes"] = std::move(map);
+  }
+
+  bool may_capture_inside(const PolicyRule& policy) const {
+    return policy.everything_outside || policy.destinations.first_overlap(in_.cluster).has_value();
   }
 
   void add_policy(std::vector<net::Rule>& rules, const PolicyRule& policy) {
@@ -226,16 +239,21 @@ class Builder {
         const std::string gateway = gateway_chain(place.gateway);
         rules = {rule({ct_mark_is(mask, mark), go(gateway)}),
                  rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), go(gateway)})};
-        // What came by the tunnel never goes back into it: two nodes that disagree would play
-        // ping-pong.
-        chain(gateway, {rule({iifname(device_), drop()}),
-                        rule({set_mark(o_.mark_mask, mark_of(place.gateway, o_.mark_mask).value()),
-                              accept()})});
+        chain(gateway, to_gateway(place.gateway));
       }
       // A connection older than the policy, of another EIP, or invalid; or nobody holds the EIP.
       rules.push_back(rule({drop()}));
       chain(eip_chain(id), std::move(rules));
     }
+  }
+
+  std::vector<net::Rule> to_gateway(std::uint32_t index) const {
+    std::vector<net::Rule> rules;
+    // What came by the tunnel never goes back into it: two nodes that disagree would play
+    // ping-pong. Without remote pods nothing that came by it gets as far as here.
+    if (has_sources()) rules.push_back(rule({iifname(device_), drop()}));
+    rules.push_back(rule({set_mark(o_.mark_mask, mark_of(index, o_.mark_mask).value()), accept()}));
+    return rules;
   }
 
   // Outer packets of the tunnel. Before conntrack: saves its cost, and leaves no entries behind.
@@ -246,14 +264,17 @@ class Builder {
     }
     table_.sets["nodes"] = std::move(nodes);
     hook("raw_pre", {"filter", Hook::Prerouting, -310},
-         {rule({udp_dport(o_.port), saddr_in(nft_, "nodes"), notrack(), accept()}),
-          rule({udp_dport(o_.port), daddr_is_local(), drop()})});
+         {rule({udp_dport(o_.port), go("outer_in")})});
+    chain("outer_in",
+          {rule({saddr_in(nft_, "nodes"), notrack(), accept()}), rule({daddr_is_local(), drop()})});
     hook("raw_out", {"filter", Hook::Output, -310},
          {rule({udp_dport(o_.port), daddr_in(nft_, "nodes"), notrack()})});
   }
 
   // Unsolicited packets to an EIP. After conntrack, before service DNAT.
   void incoming() {
+    // Each base chain costs every packet.
+    if (table_.sets.at("eipaddrs").elements.empty()) return;
     std::vector<net::Rule> rules{rule({daddr_in(nft_, "eipaddrs"), go("eip_in")})};
     std::vector<net::Rule> in{rule({lease_over("alive"), drop()}), rule({ct_reply(), accept()}),
                               rule({echo_request(nft_), accept()})};
@@ -289,16 +310,17 @@ class Builder {
     const std::uint32_t reply = mark_of(kReplyIndex, o_.mark_mask).value();
     const std::uint32_t tunnelled = tunnelled_bit(o_);
     std::vector<net::Rule> rules{rule({oifname(device_), go("to_tunnel")}),
-                                 rule({mark_is(o_.mark_mask, reply), set_mark(o_.mark_mask, 0)}),
-                                 // Meant for a gateway, but not leaving by the tunnel: a route,
-                                 // rule or the device is missing.
-                                 rule({mark_is_not(o_.mark_mask, 0), drop()}),
+                                 rule({mark_is_not(o_.mark_mask, 0), go("marked")}),
                                  rule({ct_mark_is(tunnelled, tunnelled), ct_original(), drop()})};
     if (in_.underlay == family_) {
       // A pod's own VXLAN, which the CNI's masquerade would make look like a peer's.
       rules.push_back(rule({udp_dport(o_.port), daddr_in(nft_, "nodes"), drop()}));
     }
     hook("forward", {"filter", Hook::Forward, -160}, std::move(rules));
+    // Meant for a gateway, but not leaving by the tunnel: a route, rule or the device is missing.
+    // A reply to a pod of this node is all right.
+    chain("marked", {rule({mark_is(o_.mark_mask, reply), set_mark(o_.mark_mask, 0), accept()}),
+                     rule({drop()})});
     chain("to_tunnel", {rule({tcp_syn(), clamp_mss()}), rule({set_mark(o_.mark_mask, 0)})});
   }
 

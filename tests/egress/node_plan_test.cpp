@@ -116,6 +116,39 @@ TEST_CASE("what leaves by another interface than the tunnel, although it should,
   CHECK(run(ip4(without), "forward", y) == Verdict::Accept);
 }
 
+TEST_CASE("rules that cost every packet stand only where they can match") {
+  const NodePlan pods_node = plan(one_pod("node2")), holder = plan(gateway_for_remote());
+  CHECK_FALSE(ip4(pods_node).chains.contains("pre_eip"));
+  CHECK(ip4(holder).chains.contains("pre_eip"));
+  const auto rules_of_class = [](const AgentWorld& w) {
+    const NodePlan p = plan(w);
+    for (const auto& [name, chain] : ip4(p).chains) {
+      if (name.starts_with("c_")) return chain.rules.size();
+    }
+    return std::size_t{0};
+  };
+  const auto with_destinations = [](std::vector<std::string> destinations) {
+    AgentWorld w = one_pod("node2");
+    auto p = policy("default", "app", "eg", 1);
+    p.spec.dest_subnet = std::move(destinations);
+    add(w, p);
+    return w;
+  };
+  CHECK(rules_of_class(with_destinations({"198.51.100.0/24"})) == 2);
+  const AgentWorld inside = with_destinations({"198.51.100.0/24", "10.96.0.0/24"});
+  CHECK(rules_of_class(inside) == 3); // and then the cluster's part is left alone
+  Packet x = packet("10.244.1.5", "10.96.0.10");
+  CHECK(run(ip4(plan(inside)), "prerouting", x) == Verdict::Accept);
+  CHECK(x.mark == 0);
+  // Where remote pods are served, what came by the tunnel never goes back into it.
+  AgentWorld both = gateway_for_remote();
+  add(both, pod("default", "a", {{"app", "other"}}, {"10.244.1.5"}));
+  add(both, policy("default", "other", "eg2", 2));
+  place(both, "eg2", "node2", entry(2));
+  CHECK(ip4(plan(both)).chains.at("gw_2").rules.size() == 2);
+  CHECK(ip4(pods_node).chains.at("gw_2").rules.size() == 1);
+}
+
 TEST_CASE("what conntrack calls invalid never leaves with a captured or released pod's address") {
   const NodePlan p = plan(one_pod("node2"));
   Packet captured = packet("10.244.1.5", "8.8.8.8");
