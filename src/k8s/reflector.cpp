@@ -95,8 +95,7 @@ struct Reflector::Impl {
   std::string reported;        // message of the failure that the sink knows of
   bool silent_failure = false; // a failure after which an empty 200 proves nothing
   std::string what;
-  alignas(
-      std::max_align_t) std::array<char, 65536> pool; // objects are parsed into it, one by one
+  alignas(std::max_align_t) std::array<char, 65536> pool; // objects are parsed into it, one by one
 
   std::mutex mutex;
   std::condition_variable wake;
