@@ -14,6 +14,7 @@
 #include "base/memory.hpp"
 #include "base/queue.hpp"
 #include "base/signals.hpp"
+#include "cmd/agent_connections.hpp"
 #include "cmd/agent_guard.hpp"
 #include "cmd/agent_kernel.hpp"
 #include "cmd/agent_lock.hpp"
@@ -64,6 +65,7 @@ class Agent {
         guard_({.agent_grace = settings.agent_grace, .restart_grace = settings.restart_grace},
                [this](Duration left) { return lease_.refresh(left); }),
         watches_(config, settings.core.node, [this](agent::Event e) { queue_.push(std::move(e)); }),
+        connections_(settings.core.plan, [this](agent::Event e) { queue_.push(std::move(e)); }),
         readable_(kernel_.event_fd(), [this] { queue_.push(KernelReadable{}); }) {}
 
   int run() {
@@ -133,6 +135,12 @@ class Agent {
   void perform(A& action, std::vector<agent::Event>& events) {
     events.push_back(kernel_.perform(action));
   }
+  void perform(agent::ListConnections& action, std::vector<agent::Event>&) {
+    connections_.perform(std::move(action));
+  }
+  void perform(agent::Forget& action, std::vector<agent::Event>&) {
+    connections_.perform(std::move(action));
+  }
   void perform(agent::Announce& action, std::vector<agent::Event>&) { kernel_.announce(action); }
   void perform(agent::WatchSlices& action, std::vector<agent::Event>&) {
     watches_.slices_of(action.gateways);
@@ -196,7 +204,10 @@ class Agent {
     HealthQuestions q;
     q.metrics = [this] {
       return ask(
-          5s, [this] { return metrics_text(core_, stats_, guard_, client_.metrics(), watches_); });
+          5s, [this] {
+            stats_.forgotten = connections_.forgotten();
+            return metrics_text(core_, stats_, guard_, client_.metrics(), watches_);
+          });
     };
     q.unhealthy = [this]() -> std::optional<std::string> {
       if (guard_.stuck(now().steady)) return "the core thread is stuck";
@@ -224,6 +235,7 @@ class Agent {
   k8s::Writer writer_;
   AgentGuard guard_;
   AgentWatches watches_;
+  AgentConnections connections_;
   ReadableThread readable_;
 };
 

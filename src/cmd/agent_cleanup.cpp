@@ -19,11 +19,12 @@ int complain(const std::string& what) {
 }
 
 // Connections that bear our mark were bound by our rules: without them they lead nowhere.
-Result<std::size_t> forget_connections(net::Kernel& kernel, std::uint32_t ct_mask) {
-  auto all = kernel.connections_marked(0, 0);
+Result<std::size_t> forget_connections(std::uint32_t ct_mask) {
+  net::Conntrack conntrack;
+  auto all = conntrack.all();
   if (!all) return all.error();
   std::erase_if(*all, [&](const net::Connection& c) { return (c.mark & ct_mask) == 0; });
-  const auto done = kernel.forget(*all);
+  const auto done = conntrack.forget(*all);
   if (!done) return done.error();
   return all->size();
 }
@@ -41,7 +42,7 @@ int run_cleanup(const AgentSettings& settings) {
   for (const net::NftOp& op : batch.nft) fmt::print("{}\n", net::to_string(op));
   int status = 0;
   for (const Error& error : kernel.apply(batch)) status = complain(error.message);
-  const auto forgotten = forget_connections(kernel, settings.core.plan.ct_mask);
+  const auto forgotten = forget_connections(settings.core.plan.ct_mask);
   if (!forgotten) return complain(forgotten.error().message);
   if (status == 0 && !net::diff(kernel.observe().state, {}).empty()) {
     return complain(

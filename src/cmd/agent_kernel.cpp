@@ -3,13 +3,10 @@
 
 #include <poll.h>
 
-#include <algorithm>
 #include <array>
-#include <bit>
-#include <set>
 
 #include "base/log.hpp"
-#include "egress/ruleset.hpp"
+#include "cmd/guarded.hpp"
 #include "net/diff.hpp"
 
 namespace egw::cmd {
@@ -19,16 +16,6 @@ namespace egw::cmd {
 using namespace egress::agent;
 
 namespace {
-
-// What `f` returns, or the error of the system call that must not have failed.
-template <class R, class F>
-R guarded(F f) {
-  try {
-    return f();
-  } catch (const std::system_error& error) {
-    return R{Error{error.what(), error.code().value()}};
-  }
-}
 
 void trace(const net::Batch& batch) {
   if (!log::enabled(log::Level::Debug)) return;
@@ -51,56 +38,12 @@ Event AgentKernel::perform(const Apply& action) {
   trace(action.batch);
   const Time start = now().steady;
   auto errors = guarded<std::vector<Error>>([&] { return kernel_.apply(action.batch); });
-  stats_.applies.observe(now().steady - start);
+  const Duration took = now().steady - start;
+  stats_.applies.observe(took);
+  log::debug("applied in {:.1f} ms", milliseconds(took));
   stats_.refusals += errors.size();
   for (const Error& e : errors) log::error("{}", e.message);
   return Applied{std::move(errors)};
-}
-
-Result<std::vector<net::Connection>> AgentKernel::list(const ListConnections& wanted) {
-  const std::uint32_t id_mask = options_.ct_mask & ~std::bit_floor(options_.ct_mask);
-  // Each dump walks the kernel's whole table: past a few of them one complete dump is cheaper.
-  constexpr std::size_t kFew = 3;
-  if (wanted.eip_ids.size() > kFew) {
-    auto all = kernel_.connections_marked(0, 0);
-    if (!all) return all;
-    const std::set<Address> sources(wanted.sources.begin(), wanted.sources.end());
-    std::set<std::uint32_t> marks;
-    for (const auto id : wanted.eip_ids) marks.insert(egress::ct_mark_here(id, options_));
-    std::erase_if(*all, [&](const net::Connection& c) {
-      return !sources.contains(c.original.source) && !marks.contains(c.mark & id_mask);
-    });
-    return all;
-  }
-  auto found = wanted.sources.empty()
-                   ? Result<std::vector<net::Connection>>(std::vector<net::Connection>{})
-                   : kernel_.connections_from(wanted.sources);
-  for (const auto id : wanted.eip_ids) {
-    if (!found) return found;
-    const auto more = kernel_.connections_marked(egress::ct_mark_here(id, options_), id_mask);
-    if (!more) return more;
-    for (const net::Connection& c : *more) {
-      if (std::ranges::find(*found, c) == found->end()) found->push_back(c);
-    }
-  }
-  return found;
-}
-
-Event AgentKernel::perform(const ListConnections& action) {
-  auto found = guarded<Result<std::vector<net::Connection>>>([&] { return list(action); });
-  if (!found) log::warn("{}", found.error().message);
-  return Connections{std::move(found)};
-}
-
-Event AgentKernel::perform(const Forget& action) {
-  auto done = guarded<Result<void>>([&] { return kernel_.forget(action.connections); });
-  if (done) {
-    stats_.forgotten += action.connections.size();
-    log::debug("{} connections forgotten", action.connections.size());
-  } else {
-    log::warn("{}", done.error().message);
-  }
-  return Forgotten{std::move(done)};
 }
 
 void AgentKernel::announce(const Announce& action) {

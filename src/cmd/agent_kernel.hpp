@@ -15,22 +15,17 @@ namespace egw::cmd {
 class AgentKernel {
  public:
   AgentKernel(const egress::NodeOptions& options, AgentStats& stats)
-      : options_(options), stats_(stats), kernel_(options.ownership) {}
+      : stats_(stats), kernel_(options.ownership) {}
 
   // Failures of the system become values here: they are tried again like refusals.
   [[nodiscard]] egress::agent::Event perform(const egress::agent::Observe&);
   [[nodiscard]] egress::agent::Event perform(const egress::agent::Apply& action);
-  [[nodiscard]] egress::agent::Event perform(const egress::agent::ListConnections& action);
-  [[nodiscard]] egress::agent::Event perform(const egress::agent::Forget& action);
   void announce(const egress::agent::Announce& action);
 
   [[nodiscard]] int event_fd() const { return kernel_.event_fd(); }
   [[nodiscard]] bool drain_events() { return kernel_.drain_events(); }
 
  private:
-  Result<std::vector<net::Connection>> list(const egress::agent::ListConnections& wanted);
-
-  const egress::NodeOptions options_;
   AgentStats& stats_;
   net::Kernel kernel_;
 };

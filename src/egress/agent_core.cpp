@@ -246,7 +246,8 @@ void AgentCore::announce(Time now, std::vector<Action>& out) {
 // -----------------------------------------------------------------------------------------
 
 void AgentCore::connections(Time now, std::vector<Action>& out) {
-  if (connections_) {
+  // Judged by what the kernel does now: a plan that it refused may call wrong what is right.
+  if (connections_ && kernel_ && !applying_) {
     auto found = stale(*std::exchange(connections_, std::nullopt), plan_->classifier);
     if (!found.empty()) {
       out.emplace_back(Forget{std::move(found)});

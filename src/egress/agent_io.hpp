@@ -96,7 +96,8 @@ using Event =
                  PolicyGone, SlicesListed, SliceChanged, SliceGone, Observed, Applied, Connections,
                  Forgotten, PatchDone, KernelChanged, Stop>;
 
-// --- actions: carried out in order; each of the first four is answered by its event
+// --- actions: carried out in order, but for the second pair, which may take its time; each of the
+// first four is answered by its event
 // ------------------
 
 struct Observe {};

@@ -280,6 +280,15 @@ void ControllerCore::account(const std::string& name) {
 // --- policies
 // --------------------------------------------------------------------------------------
 
+// What a gateway's status is, or will be with the write under way; nullptr: there is no such gateway.
+const api::EgressGatewayStatus* ControllerCore::status_under_way(const std::string& name) const {
+  const api::EgressGateway* gateway = lookup(world_.gateways, name);
+  if (gateway == nullptr) return nullptr;
+  const auto* pending = lookup(writes_, ObjectKey{Kind::Gateway, "", name});
+  if (pending == nullptr || !pending->in_flight) return &gateway->status;
+  return &std::get<api::EgressGateway>(pending->sent.object).status;
+}
+
 void ControllerCore::reconcile_policy(const api::PolicyKey& key) {
   const api::EgressPolicy* policy = lookup(world_.policies, key);
   const Verdict* verdict = lookup(verdicts_, key);
@@ -301,10 +310,10 @@ void ControllerCore::reconcile_policy(const api::PolicyKey& key) {
     allocation = of_gateway == nullptr ? nullptr : lookup(*of_gateway, key);
     if (allocation == nullptr) return; // the gateway's plan marks it
     if (allocation->id != 0) {
-      // Told only when the gateway's status holds it: that is where agents look it up.
-      const auto* gateway = lookup(world_.gateways, verdict->gateway);
-      const auto placed =
-          gateway != nullptr ? find_entry(gateway->status, allocation->id) : Placed{};
+      // Told when the gateway's status holds it, or will when the write under way is done: agents
+      // serve an EIP only where both say the same, and both arrive sooner.
+      const auto* status = status_under_way(verdict->gateway);
+      const auto placed = status != nullptr ? find_entry(*status, allocation->id) : Placed{};
       if (placed.entry == nullptr || placed.entry->ipv4 != allocation->ipv4 ||
           placed.entry->ipv6 != allocation->ipv6) {
         return;

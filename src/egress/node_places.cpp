@@ -26,7 +26,7 @@ void Places::add(const std::string& gateway, const std::string& node, const api:
     return;
   }
   const Place place{gateway, node, parse(gateway, entry.ipv4, Family::V4, refused),
-                    parse(gateway, entry.ipv6, Family::V6, refused)};
+                    parse(gateway, entry.ipv6, Family::V6, refused), entry.ipv4, entry.ipv6};
   if (const auto [there, fresh] = places_.emplace(entry.id, place); !fresh) {
     doubled_.insert(entry.id);
     warnings_.push_back(
@@ -70,7 +70,12 @@ std::optional<Address> Places::parse(const std::string& gateway, const std::stri
 const Places::Place* Places::find(const CompiledPolicy& policy) const {
   const auto place = places_.find(policy.eip_id);
   if (place == places_.end() || place->second.gateway != policy.gateway) return nullptr;
-  return &place->second;
+  const auto same = [](const std::string& wanted, const std::string& told) {
+    return wanted.empty() || wanted == told;
+  };
+  const bool agreed = same(policy.eip_ipv4, place->second.told_ipv4) &&
+                      same(policy.eip_ipv6, place->second.told_ipv6);
+  return agreed ? &place->second : nullptr;
 }
 
 Marks assign_marks(const std::set<std::string>& gateway_nodes, const Marks& previous,

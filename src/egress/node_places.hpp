@@ -20,9 +20,11 @@ class Places {
   struct Place {
     std::string gateway;
     std::string node; // empty: nobody holds it
-    std::optional<Address> ipv4, ipv6;
+    std::optional<Address> ipv4, ipv6; // as far as served
+    std::string told_ipv4, told_ipv6;
   };
-  // The entry that serves a policy; nullptr: none, so its packets are dropped.
+  // The entry that serves a policy; nullptr: none, so its packets are dropped. The policy's status
+  // and the gateway's are written side by side: both must name the same addresses.
   [[nodiscard]] const Place* find(const CompiledPolicy& policy) const;
   [[nodiscard]] const std::map<std::int32_t, Place>& all() const { return places_; }
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }

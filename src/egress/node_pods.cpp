@@ -79,8 +79,8 @@ PolicyRule rule_of(const CompiledPolicy& policy, const Places& places) {
           .destinations = policy.destinations,
           .excluded = policy.everything_outside ? policy.excluded : IntervalSet{},
           .eip_id = places.find(policy) != nullptr ? policy.eip_id : 0,
-          .has_v4 = policy.has_v4,
-          .has_v6 = policy.has_v6};
+          .has_v4 = !policy.eip_ipv4.empty(),
+          .has_v6 = !policy.eip_ipv6.empty()};
 }
 
 // All that a class chain is made of.

@@ -56,8 +56,8 @@ CompiledPolicy compile(const api::EgressPolicy& policy) {
   const api::Condition* enforced = api::find_condition(policy.status.conditions, kEnforced);
   c.enforced = enforced != nullptr && enforced->status == "True";
   c.eip_id = policy.status.eip_id;
-  c.has_v4 = !policy.status.eip_ipv4.empty();
-  c.has_v6 = !policy.status.eip_ipv6.empty();
+  c.eip_ipv4 = policy.status.eip_ipv4;
+  c.eip_ipv6 = policy.status.eip_ipv6;
   c.priority = policy.spec.priority.value_or(default_priority(policy.kind));
   c.created = policy.meta.created;
   return c;

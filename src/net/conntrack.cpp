@@ -8,6 +8,9 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
+
+#include "net/kernel.hpp"
 
 namespace egw::net {
 namespace {
@@ -91,6 +94,26 @@ Result<void> collect(NetlinkSocket& socket, Buffer request, std::vector<Connecti
   return {};
 }
 
+// Dumps that leave out as much as the kernel can.
+std::vector<Buffer> narrow_dumps(const std::set<Address>& sources,
+                                 const std::set<std::uint32_t>& marks, std::uint32_t mask) {
+  std::vector<Buffer> requests;
+  for (const Family family : {Family::V4, Family::V6}) {
+    const auto of_family = [&](const Address& a) { return a.family == family; };
+    const auto count = std::ranges::count_if(sources, of_family);
+    if (count == 0) continue;
+    // The kernel's filter by IPv6 source is not used: up to 6.18 at least it leaves out just what
+    // equals the address.
+    const bool one = count == 1 && family == Family::V4;
+    requests.push_back(one ? encode_connection_dump_from(*std::ranges::find_if(sources, of_family))
+                           : encode_connection_dump(family));
+  }
+  for (const std::uint32_t mark : marks) {
+    requests.push_back(encode_connection_dump_marked(mark, mask));
+  }
+  return requests;
+}
+
 } // namespace
 
 std::optional<Connection> decode_connection(const nlmsghdr& message) {
@@ -147,42 +170,63 @@ Buffer encode_connection_delete(const Connection& c) {
   return m.bytes();
 }
 
-Result<std::vector<Connection>> read_connections_from(NetlinkSocket& socket,
-                                                      const std::vector<Address>& sources) {
+Buffer encode_connection_count() {
+  Message m(message_type(IPCTNL_MSG_CT_GET_STATS), 0);
+  put_header(m, AF_UNSPEC);
+  return m.bytes();
+}
+
+std::optional<std::uint32_t> decode_connection_count(const nlmsghdr& message) {
+  if (message.nlmsg_type != message_type(IPCTNL_MSG_CT_GET_STATS)) return {};
+  if (!header_of<nfgenmsg>(message)) return {};
+  return attributes_of(message, sizeof(nfgenmsg)).be32(CTA_STATS_GLOBAL_ENTRIES);
+}
+
+Conntrack::Conntrack() : socket_(std::make_unique<NetlinkSocket>(NETLINK_NETFILTER)) {}
+Conntrack::~Conntrack() = default;
+
+Result<std::vector<Connection>> Conntrack::all() {
   std::vector<Connection> out;
-  for (const Family family : {Family::V4, Family::V6}) {
-    std::set<Address> wanted;
-    for (const Address& a : sources)
-      if (a.family == family) wanted.insert(a);
-    if (wanted.empty()) continue;
-    // The kernel walks its whole table for each dump: with several sources, one dump is cheaper.
-    // Its filter by IPv6 source is not used: up to 6.18 at least it leaves out just what equals the
-    // address.
-    const bool one = wanted.size() == 1 && family == Family::V4;
-    Buffer request =
-        one ? encode_connection_dump_from(*wanted.begin()) : encode_connection_dump(family);
-    const auto read = collect(socket, std::move(request), out, [&](const Connection& c) {
-      return wanted.contains(c.original.source);
+  const auto read =
+      collect(*socket_, encode_connection_dump({}), out, [](const Connection&) { return true; });
+  if (!read) return read.error();
+  return out;
+}
+
+Result<std::vector<Connection>> Conntrack::find(const std::vector<Address>& sources,
+                                                const std::vector<std::uint32_t>& marks,
+                                                std::uint32_t mask) {
+  const std::set<Address> from(sources.begin(), sources.end());
+  const std::set<std::uint32_t> marked(marks.begin(), marks.end());
+  std::vector<Buffer> requests = narrow_dumps(from, marked, mask);
+  if (requests.size() > 1 && few(requests.size())) requests = {encode_connection_dump({})};
+  std::vector<Connection> out;
+  std::set<std::pair<std::uint32_t, Tuple>> seen; // an entry may answer to several of the dumps
+  for (Buffer& request : requests) {
+    const auto read = collect(*socket_, std::move(request), out, [&](const Connection& c) {
+      const bool wanted = from.contains(c.original.source) || marked.contains(c.mark & mask);
+      return wanted && seen.emplace(c.protocol, c.original).second;
     });
     if (!read) return read.error();
   }
   return out;
 }
 
-Result<std::vector<Connection>> read_connections_marked(NetlinkSocket& socket, std::uint32_t mark,
-                                                        std::uint32_t mask) {
-  std::vector<Connection> out;
-  const auto read = collect(socket, encode_connection_dump_marked(mark, mask), out,
-                            [&](const Connection& c) { return (c.mark & mask) == mark; });
-  if (!read) return read.error();
-  return out;
+// Whether one dump of everything costs less than that many of parts: each walks the kernel's whole
+// hash table, which takes as long as telling some thousands of entries.
+bool Conntrack::few(std::size_t walks) {
+  constexpr std::size_t kEntriesOfAWalk = 5000;
+  const auto answer = socket_->get(encode_connection_count());
+  if (!answer) return false;
+  const auto count = decode_connection_count(*reinterpret_cast<const nlmsghdr*>(answer->data()));
+  return count && *count <= kEntriesOfAWalk * (walks - 1);
 }
 
-Result<void> delete_connections(NetlinkSocket& socket, const std::vector<Connection>& connections) {
+Result<void> Conntrack::forget(const std::vector<Connection>& connections) {
   std::vector<Buffer> messages;
   messages.reserve(connections.size());
   for (const Connection& c : connections) messages.push_back(encode_connection_delete(c));
-  for (const Refusal& r : socket.transact(std::move(messages))) {
+  for (const Refusal& r : socket_->transact(std::move(messages))) {
     if (r.code == ENOENT) continue;
     const Tuple& t = connections[r.index].original;
     return Error{"delete the connection tracking entry of " + t.source.to_string() + " to " +

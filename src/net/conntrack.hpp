@@ -25,13 +25,8 @@ namespace egw::net {
 [[nodiscard]] Buffer encode_connection_dump_from(const Address& source);
 [[nodiscard]] Buffer encode_connection_delete(const Connection& connection);
 
-[[nodiscard]] Result<std::vector<Connection>> read_connections_from(
-    NetlinkSocket& socket, const std::vector<Address>& sources);
-[[nodiscard]] Result<std::vector<Connection>> read_connections_marked(NetlinkSocket& socket,
-                                                                      std::uint32_t mark,
-                                                                      std::uint32_t mask);
-// Gone already is success.
-[[nodiscard]] Result<void> delete_connections(NetlinkSocket& socket,
-                                              const std::vector<Connection>& connections);
+// Asks for the number of entries in this network namespace.
+[[nodiscard]] Buffer encode_connection_count();
+[[nodiscard]] std::optional<std::uint32_t> decode_connection_count(const nlmsghdr& message);
 
 } // namespace egw::net

@@ -11,7 +11,6 @@
 #include <system_error>
 
 #include "base/fd.hpp"
-#include "net/conntrack.hpp"
 #include "net/events.hpp"
 #include "net/neighbour.hpp"
 #include "net/nft_batch.hpp"
@@ -138,18 +137,6 @@ Result<void> Kernel::announce(const std::string& link, const std::vector<Address
   const auto sent = send_frames(info->host.index, announcement_frames(addresses, info->host.mac));
   if (!sent) return Error{"announce on " + link + ": " + sent.error().message, sent.error().code};
   return {};
-}
-
-Result<std::vector<Connection>> Kernel::connections_from(const std::vector<Address>& sources) {
-  return read_connections_from(impl_->netfilter, sources);
-}
-
-Result<std::vector<Connection>> Kernel::connections_marked(std::uint32_t mark, std::uint32_t mask) {
-  return read_connections_marked(impl_->netfilter, mark, mask);
-}
-
-Result<void> Kernel::forget(const std::vector<Connection>& connections) {
-  return delete_connections(impl_->netfilter, connections);
 }
 
 int Kernel::event_fd() const {

@@ -132,6 +132,17 @@ def own_addresses(cluster):
     }
 
 
+def own_connections(cluster):
+    """Every connection that some kernel still translates to an EIP."""
+    own = re.compile(r"dst=(10\.6\.[1-8]\.|fd06::1:)")
+    return [
+        f"{name}: {line}"
+        for name, node in cluster.nodes.items()
+        for line in kernel.conntrack(node)
+        if own.search(line)
+    ]
+
+
 @pytest.fixture
 def scene(cluster):
     made = Scene(cluster)
@@ -144,6 +155,13 @@ def scene(cluster):
             cluster.remove_pod(pod)
     until(cluster.all_ready, "every node Ready after the test", 30)
     until(lambda: not own_addresses(cluster), "no egress address left after the test", 30)
+
+    def forgotten():
+        left = own_connections(cluster)
+        assert not left, left
+        return True
+
+    until(forgotten, "no connection is translated to an egress address after the test", 10)
     cluster.kubelet.check()
 
 

@@ -304,7 +304,7 @@ TEST_CASE("without an EIP, a place, or the family, a selected pod's packets are 
   CHECK(plan(twice).warnings.size() == 1);
 
   AgentWorld v4_only = one_pod("node2");
-  for (auto& [key, policy] : v4_only.policies) policy.has_v6 = false;
+  for (auto& [key, policy] : v4_only.policies) policy.eip_ipv6.clear();
   const NodePlan p = plan(v4_only);
   Packet x = packet("fd44:0:0:1::5", "2001:db8::1");
   CHECK(run(ip6(p), "prerouting", x) == Verdict::Drop);
@@ -353,10 +353,18 @@ TEST_CASE("an EIP stands on the interface whose subnet holds it, else on the tun
   CHECK(p.state.addresses.contains({"eth0", cidr("2001:db8:5::1/128")}));
 }
 
+TEST_CASE("an EIP of which policy and gateway say different things serves nobody") {
+  AgentWorld w = one_pod("node1");
+  for (auto& [key, policy] : w.policies) policy.eip_ipv4 = "10.6.1.99";
+  Packet x = packet("10.244.1.5", "8.8.8.8");
+  CHECK(run(ip4(plan(w)), "prerouting", x) == Verdict::Drop);
+}
+
 TEST_CASE("an EIP that is some node's own address is not served") {
   for (const char* address : {"10.6.0.1", "10.6.0.2", "10.7.0.1"}) {
     AgentWorld w = one_pod("node1");
     w.gateways["eg"].status.node_list[0].eips[0].ipv4 = address;
+    for (auto& [key, policy] : w.policies) policy.eip_ipv4 = address;
     const NodePlan p = plan(w);
     CHECK(p.warnings.size() == 1);
     CHECK(p.problems.empty());

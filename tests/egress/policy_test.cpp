@@ -117,13 +117,13 @@ TEST_CASE("a policy counts from its first acceptance on, with the EIP that its s
   auto p = compile(source);
   CHECK(p.enforced);
   CHECK(p.eip_id == 7);
-  CHECK(p.has_v4);
-  CHECK(p.has_v6);
+  CHECK_FALSE(p.eip_ipv4.empty());
+  CHECK_FALSE(p.eip_ipv6.empty());
   source.status.eip_ipv6.clear();
   source.status.conditions[0].status = "False";
   p = compile(source);
   CHECK_FALSE(p.enforced);
-  CHECK_FALSE(p.has_v6);
+  CHECK(p.eip_ipv6.empty());
   source.status.conditions.clear();
   CHECK_FALSE(compile(source).enforced);
 }

@@ -91,6 +91,7 @@ class Maker {
     p.meta.created = WallTime(std::chrono::seconds(upto(3)));
     if (maybe(10)) p.status.conditions.clear();
     if (maybe(20)) p.status.eip_ipv6.clear();
+    if (maybe(10)) p.status.eip_ipv4 = "10.6.1.250"; // not what the gateway says
     return p;
   }
 
@@ -140,6 +141,12 @@ Oracle oracle(const AgentWorld& w, const std::vector<api::EgressPolicy>& policie
   for (const auto& node : gateway->second.status.node_list) {
     for (const auto& e : node.eips) {
       if (e.id != status.eip_id) continue;
+      const auto other = [](const std::string& wanted, const std::string& told) {
+        return !wanted.empty() && wanted != told;
+      };
+      if (other(status.eip_ipv4, e.ipv4) || other(status.eip_ipv6, e.ipv6)) {
+        return {Kind::Drop, 0, ""};
+      }
       return {node.name == w.node ? Kind::Here : Kind::Tunnel, e.id, node.name};
     }
   }

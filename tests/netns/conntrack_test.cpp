@@ -28,8 +28,8 @@ TEST_CASE("connections are read by source and by mark, and exactly those are for
         "socket.SOCK_DGRAM); "
         "s.bind(('192.0.2.$s', 4000)); s.sendto(b'x', ('192.0.2.2', 5000))\"; done; ping -6 -c 1 "
         "2001:db8::2");
-    Kernel kernel{Ownership{}};
-    const auto from11 = kernel.connections_from({ip("192.0.2.11")});
+    Conntrack conntrack;
+    const auto from11 = conntrack.find({ip("192.0.2.11")});
     REQUIRE(from11.ok());
     CHECK(from11->size() == 2);
     const auto udp = std::find_if(from11->begin(), from11->end(),
@@ -40,21 +40,34 @@ TEST_CASE("connections are read by source and by mark, and exactly those are for
     CHECK(udp->mark == 0x00050001);
     CHECK(udp->id != 0);
     CHECK(
-        kernel.connections_from({ip("192.0.2.11"), ip("192.0.2.12"), ip("2001:db8::1")})->size() ==
+        conntrack.find({ip("192.0.2.11"), ip("192.0.2.12"), ip("2001:db8::1")})->size() ==
         5);
-    CHECK(kernel.connections_from({ip("192.0.2.99")})->empty());
-    CHECK(kernel.connections_from({})->empty());
+    CHECK(conntrack.find({ip("192.0.2.99")})->empty());
+    CHECK(conntrack.find({})->empty());
+    const std::vector<Address> two{ip("192.0.2.11"), ip("2001:db8::1")};
+    CHECK(conntrack.find(two, {0x00060000}, 0x7fff0000)->size() == 5);
+    CHECK(conntrack.find(two, {0x00050000}, 0x7fff0000)->size() == 3); // each once
+    CHECK(conntrack.all()->size() == 5);
 
-    const auto marked = kernel.connections_marked(0x00050000, 0x7fff0000);
+    const auto marked = conntrack.find({}, {0x00050000}, 0x7fff0000);
     REQUIRE(marked.ok());
     CHECK(marked->size() == 3); // two of IPv4, one of IPv6
-    CHECK(kernel.forget(*marked).ok());
-    CHECK(kernel.connections_marked(0x00050000, 0x7fff0000)->empty());
-    CHECK(kernel.forget(*marked).ok()); // gone already
+    CHECK(conntrack.forget(*marked).ok());
+    CHECK(conntrack.find({}, {0x00050000}, 0x7fff0000)->empty());
+    CHECK(conntrack.forget(*marked).ok()); // gone already
     const std::string left = run("conntrack -L 2>/dev/null");
     CHECK(contains(left, "src=192.0.2.12 dst=192.0.2.2 sport=4000"));
     CHECK_FALSE(contains(left, "src=192.0.2.11 "));
-    CHECK(kernel.connections_from({ip("192.0.2.12")})->size() == 2);
+    CHECK(conntrack.find({ip("192.0.2.12")})->size() == 2);
+
+    // Among so many that parts are asked for instead of all.
+    run("python3 -c \"import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
+        "s.bind(('192.0.2.11', 4001)); "
+        "[s.sendto(b'x', ('192.0.2.2', p)) for p in range(10000, 22000)]\"");
+    CHECK(conntrack.all()->size() > 12000);
+    CHECK(conntrack.find({ip("192.0.2.12"), ip("2001:db8::1")}, {0x00060000}, 0x7fff0000)->size() ==
+          2);
+    CHECK(conntrack.find({ip("192.0.2.12")}, {0x00050000}, 0x7fff0000)->size() == 12002);
   }
 }
 

@@ -38,11 +38,11 @@ bool raw_came(const Netns& server) {
 
 void forget_stale(Node& node, const char* pod, std::size_t count) {
   const Netns::Inside inside(node.ns);
-  const auto all = node.kernel->connections_from({ip(pod)});
+  const auto all = net::Conntrack().find({ip(pod)});
   REQUIRE(all);
   const auto old = stale(*all, node.plan.classifier);
   CHECK(old.size() == count);
-  CHECK(node.kernel->forget(old));
+  CHECK(net::Conntrack().forget(old));
 }
 
 } // namespace
@@ -87,7 +87,7 @@ TEST_CASE("the end of a connection whose policy has gone shows the server no pod
   Tcp other(c.server, c.pod, {"10.244.1.6", ++port}, {"203.0.113.9", 80});
   {
     const Netns::Inside inside(c.one.ns);
-    CHECK(c.one.kernel->forget(*c.one.kernel->connections_from({ip("10.244.1.6")})));
+    CHECK(net::Conntrack().forget(*net::Conntrack().find({ip("10.244.1.6")})));
   }
   end(other, End::Fin);
   CHECK(round_trip(c, {"10.244.1.6", "203.0.113.9", "", ""}, 5000) == "10.6.0.1");

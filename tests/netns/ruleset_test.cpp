@@ -74,16 +74,16 @@ TEST_CASE("a policy that goes under a live flow shows the server no pod address"
 
     // Its connection is found, judged stale and forgotten; then the CNI has it.
     const Netns::Inside inside(c.one.ns);
-    const auto all = c.one.kernel->connections_from({ip(t.pod)});
+    const auto all = net::Conntrack().find({ip(t.pod)});
     REQUIRE(all);
     const auto old = stale(*all, c.one.plan.classifier);
     CHECK(old.size() == 1);
-    CHECK(c.one.kernel->forget(old));
+    CHECK(net::Conntrack().forget(old));
     pod.send({t.server, 53}, "3");
     CHECK(server.receive(kLong) == t.node);
     c.one.reconcile(c.seen_by_one);
-    CHECK(c.one.kernel->forget(
-        stale(*c.one.kernel->connections_from({ip(t.pod)}), c.one.plan.classifier)));
+    CHECK(net::Conntrack().forget(
+        stale(*net::Conntrack().find({ip(t.pod)}), c.one.plan.classifier)));
   }
 }
 

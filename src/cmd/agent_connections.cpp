@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/agent_connections.hpp"
+
+#include <bit>
+#include <utility>
+
+#include "base/log.hpp"
+#include "cmd/guarded.hpp"
+#include "egress/ruleset.hpp"
+
+namespace egw::cmd {
+
+namespace agent = egress::agent;
+
+AgentConnections::AgentConnections(const egress::NodeOptions& options, Answer answer)
+    : options_(options), answer_(std::move(answer)), thread_([this] { run(); }) {}
+
+AgentConnections::~AgentConnections() {
+  queue_.close();
+}
+
+void AgentConnections::run() {
+  while (!queue_.closed()) {
+    for (const Work& work : queue_.take()) {
+      answer_(std::visit([this](const auto& action) { return carry_out(action); }, work));
+    }
+  }
+}
+
+agent::Event AgentConnections::carry_out(const agent::ListConnections& action) {
+  const Time start = now().steady;
+  std::vector<std::uint32_t> marks;
+  for (const auto id : action.eip_ids) marks.push_back(egress::ct_mark_here(id, options_));
+  const std::uint32_t id_mask = options_.ct_mask & ~std::bit_floor(options_.ct_mask);
+  auto found = guarded<Result<std::vector<net::Connection>>>(
+      [&] { return conntrack_.find(action.sources, marks, id_mask); });
+  if (found) {
+    log::debug("{} connections looked up in {:.1f} ms", found->size(),
+               milliseconds(now().steady - start));
+  } else {
+    log::warn("{}", found.error().message);
+  }
+  return agent::Connections{std::move(found)};
+}
+
+agent::Event AgentConnections::carry_out(const agent::Forget& action) {
+  auto done = guarded<Result<void>>([&] { return conntrack_.forget(action.connections); });
+  if (done) {
+    forgotten_ += action.connections.size();
+    log::debug("{} connections forgotten", action.connections.size());
+  } else {
+    log::warn("{}", done.error().message);
+  }
+  return agent::Forgotten{std::move(done)};
+}
+
+} // namespace egw::cmd
