@@ -203,11 +203,10 @@ class Agent {
     using namespace std::chrono_literals;
     HealthQuestions q;
     q.metrics = [this] {
-      return ask(
-          5s, [this] {
-            stats_.forgotten = connections_.forgotten();
-            return metrics_text(core_, stats_, guard_, client_.metrics(), watches_);
-          });
+      return ask(5s, [this] {
+        stats_.forgotten = connections_.forgotten();
+        return metrics_text(core_, stats_, guard_, client_.metrics(), watches_);
+      });
     };
     q.unhealthy = [this]() -> std::optional<std::string> {
       if (guard_.stuck(now().steady)) return "the core thread is stuck";

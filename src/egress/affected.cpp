@@ -68,25 +68,27 @@ void pods(NftFamily family, const net::Table& before, const net::Table& after, A
     }
   }
   for (const auto& [key, id] : new_pods) {
-    if (!old_pods.contains(key)) out.pods.insert(address_of(family, key.first));
+    // A remote pod that comes has no connections here but those inside the cluster: those it had
+    // when it was here before were forgotten as it went.
+    if (!old_pods.contains(key) && !is_remote(after, key.first)) {
+      out.pods.insert(address_of(family, key.first));
+    }
   }
 }
 
+// An EIP that comes, or that nobody held before, has no connections yet: they were forgotten when
+// it went, and pods that come with it are looked at by address.
 void eips(const net::Table& before, const net::Table& after, Affected& out) {
-  const auto compare = [&](const net::Table& a, const net::Table& b) {
-    const std::string prefix = "eip_";
-    for (auto c = a.chains.lower_bound(prefix); c != a.chains.end(); ++c) {
-      if (!c->first.starts_with(prefix)) break;
-      std::int32_t id = 0;
-      const char* const end = c->first.data() + c->first.size();
-      if (std::from_chars(c->first.data() + prefix.size(), end, id).ptr != end)
-        continue; // "eip_in"
-      const auto other = b.chains.find(c->first);
-      if (other == b.chains.end() || other->second != c->second) out.eip_ids.insert(id);
-    }
-  };
-  compare(before, after);
-  compare(after, before);
+  const std::string prefix = "eip_";
+  for (auto c = before.chains.lower_bound(prefix); c != before.chains.end(); ++c) {
+    if (!c->first.starts_with(prefix)) break;
+    std::int32_t id = 0;
+    const char* const end = c->first.data() + c->first.size();
+    if (std::from_chars(c->first.data() + prefix.size(), end, id).ptr != end) continue; // "eip_in"
+    const bool held = c->second.rules.size() > 1; // more than the drop at the end
+    const auto now = after.chains.find(c->first);
+    if (held && (now == after.chains.end() || now->second != c->second)) out.eip_ids.insert(id);
+  }
 }
 
 } // namespace

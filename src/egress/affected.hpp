@@ -11,9 +11,10 @@
 
 namespace egw::egress {
 
-// Whose connections a change of the ruleset may decide otherwise: pods that come, go or change
-// their class, and EIPs that come, go or move. Read from the states alone, so that it also tells
-// after a restart, when the former plan is no longer known.
+// Whose connections a change of the ruleset may decide otherwise: pods that go or change their
+// class, own pods that come, and EIPs that go or move. Each look-up costs the whole machine some
+// milliseconds, so nothing is named that can't have any. Read from the states alone, so that it
+// also tells after a restart, when the former plan is no longer known.
 struct Affected {
   std::set<Address> pods;
   std::set<std::int32_t> eip_ids;

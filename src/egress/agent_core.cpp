@@ -85,6 +85,8 @@ void AgentCore::handle(Applied& event, const Now& now) {
   kernel_retry_ = {};
   believe_plan();
   settled_ = !dirty_.has_value();
+  if (to_list_.empty()) list_latest_ = now.steady + options_.list_latest;
+  list_at_ = std::min(now.steady + options_.list_rest, list_latest_);
   to_list_.merge(std::move(in_apply_));
   in_apply_ = {};
 }
@@ -245,6 +247,13 @@ void AgentCore::announce(Time now, std::vector<Action>& out) {
 // --- connections
 // -----------------------------------------------------------------------------------------
 
+// When connections are to be looked up; nothing while that is under way, or the kernel not as
+// planned.
+std::optional<Time> AgentCore::list_due() const {
+  if (listing_ || to_list_.empty() || !settled_) return std::nullopt;
+  return list_retry_.failed() ? std::max(list_at_, list_retry_.at) : list_at_;
+}
+
 void AgentCore::connections(Time now, std::vector<Action>& out) {
   // Judged by what the kernel does now: a plan that it refused may call wrong what is right.
   if (connections_ && kernel_ && !applying_) {
@@ -257,8 +266,8 @@ void AgentCore::connections(Time now, std::vector<Action>& out) {
     listed_ = {};
     list_retry_ = {};
   }
-  if (listing_ || to_list_.empty() || !settled_) return;
-  if (list_retry_.failed() && list_retry_.at > now) return;
+  const auto due = list_due();
+  if (!due || *due > now) return;
   listing_ = true;
   listed_ = std::exchange(to_list_, {});
   out.emplace_back(ListConnections{{listed_.pods.begin(), listed_.pods.end()},
@@ -296,16 +305,23 @@ api::Condition AgentCore::datapath_ready() const {
   return c;
 }
 
+// Whether there is something to say, and nothing under way.
+bool AgentCore::may_report() const {
+  return !patching_ && store_.own_node() && planned_ && (settled_ || !refusals_.empty());
+}
+
 void AgentCore::report(const Now& now, std::vector<Action>& out) {
+  if (!may_report() || (patch_retry_.failed() && patch_retry_.at > now.steady)) return;
   const auto& own = store_.own_node();
-  if (patching_ || !own || !planned_ || (!settled_ && refusals_.empty())) return;
-  if (patch_retry_.failed() && patch_retry_.at > now.steady) return;
   const api::Condition wanted = datapath_ready();
   const api::Condition* is = api::find_condition(own->status.conditions, kDatapathReady);
   const bool same = is != nullptr && is->status == wanted.status && is->reason == wanted.reason &&
                     is->message == wanted.message && own->status.parent == plan_->parent &&
                     own->status.agent.version == options_.version;
-  if (same) return;
+  if (same) {
+    patch_retry_ = {}; // what seemed to fail has arrived
+    return;
+  }
   api::EgressNode node = *own;
   node.status.parent = plan_->parent;
   node.status.agent = {};
@@ -331,8 +347,8 @@ std::optional<Time> AgentCore::deadline() const {
   std::optional<Time> due = kernel_due();
   const auto earlier = [&](Time t) { due = due ? std::min(*due, t) : t; };
   for (const auto& [address, a] : announcements_) earlier(a.next);
-  if (list_retry_.failed() && !listing_ && !to_list_.empty()) earlier(list_retry_.at);
-  if (patch_retry_.failed() && !patching_) earlier(patch_retry_.at);
+  if (const auto at = list_due()) earlier(*at);
+  if (patch_retry_.failed() && may_report()) earlier(patch_retry_.at);
   return due;
 }
 

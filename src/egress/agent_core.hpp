@@ -31,6 +31,10 @@ struct AgentOptions {
   Duration retry_min = std::chrono::milliseconds(100), retry_max = std::chrono::seconds(5);
   // Others change the kernel in bursts as well: at most one look in this time.
   Duration look_gap = std::chrono::milliseconds(20);
+  // Connections are looked up when the kernel was left alone for this long, yet no later than the
+  // second after the change: a look-up takes a CPU away for some ms, and one serves several
+  // changes.
+  Duration list_rest = std::chrono::milliseconds(10), list_latest = std::chrono::milliseconds(40);
   // After a takeover, besides the first announcement (RFC 5227 section 2.3; busy peers miss one).
   std::vector<Duration> announce_again = {std::chrono::milliseconds(300), std::chrono::seconds(1),
                                           std::chrono::seconds(3)};
@@ -83,9 +87,11 @@ class AgentCore {
   void confirm(std::vector<agent::Action>& out);
   void announce(Time now, std::vector<agent::Action>& out);
   void connections(Time now, std::vector<agent::Action>& out);
+  [[nodiscard]] bool may_report() const;
   void report(const Now& now, std::vector<agent::Action>& out);
   void tell(std::vector<agent::Action>& out);
   [[nodiscard]] std::optional<Time> kernel_due() const;
+  [[nodiscard]] std::optional<Time> list_due() const;
   [[nodiscard]] bool kernel_in_flight() const { return observing_ || applying_; }
   [[nodiscard]] std::vector<std::string> problems() const;
   [[nodiscard]] api::Condition datapath_ready() const;
@@ -110,7 +116,8 @@ class AgentCore {
 
   std::map<Address, Announcement> announcements_;
   Affected in_apply_, to_list_;
-  bool listing_ = false; // until what is stale among them is forgotten
+  Time list_latest_{}, list_at_{}; // when to look for those of to_list_
+  bool listing_ = false;           // until what is stale among them is forgotten
   Affected listed_;
   std::optional<std::vector<net::Connection>> connections_;
   Retry list_retry_;

@@ -280,7 +280,8 @@ void ControllerCore::account(const std::string& name) {
 // --- policies
 // --------------------------------------------------------------------------------------
 
-// What a gateway's status is, or will be with the write under way; nullptr: there is no such gateway.
+// What a gateway's status is, or will be with the write under way; nullptr: there is no such
+// gateway.
 const api::EgressGatewayStatus* ControllerCore::status_under_way(const std::string& name) const {
   const api::EgressGateway* gateway = lookup(world_.gateways, name);
   if (gateway == nullptr) return nullptr;

@@ -25,8 +25,12 @@ void Places::add(const std::string& gateway, const std::string& node, const api:
                     gateway, entry.id, api::kMaxEipId));
     return;
   }
-  const Place place{gateway, node, parse(gateway, entry.ipv4, Family::V4, refused),
-                    parse(gateway, entry.ipv6, Family::V6, refused), entry.ipv4, entry.ipv6};
+  const Place place{gateway,
+                    node,
+                    parse(gateway, entry.ipv4, Family::V4, refused),
+                    parse(gateway, entry.ipv6, Family::V6, refused),
+                    entry.ipv4,
+                    entry.ipv6};
   if (const auto [there, fresh] = places_.emplace(entry.id, place); !fresh) {
     doubled_.insert(entry.id);
     warnings_.push_back(

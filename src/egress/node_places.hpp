@@ -19,7 +19,7 @@ class Places {
 
   struct Place {
     std::string gateway;
-    std::string node; // empty: nobody holds it
+    std::string node;                  // empty: nobody holds it
     std::optional<Address> ipv4, ipv6; // as far as served
     std::string told_ipv4, told_ipv6;
   };

@@ -41,7 +41,7 @@ struct CompiledPolicy {
   IntervalSet destinations;       // else these; never with excludedSubnet's
   IntervalSet excluded;           // carved out of either
   bool enforced = false;
-  std::int32_t eip_id = 0;         // 0: none, closed
+  std::int32_t eip_id = 0;        // 0: none, closed
   std::string eip_ipv4, eip_ipv6; // empty: the policy got none of that family
 
   // Position among the policies of one pod: the first whose destinations hold the packet decides.

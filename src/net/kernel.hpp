@@ -52,8 +52,8 @@ class Kernel {
 };
 
 // Connection tracking entries of this network namespace. Has a socket of its own, so that another
-// thread may use it than the one that uses Kernel: a look walks the hash table of the whole machine,
-// which takes 5 to 20 ms however few connections there are.
+// thread may use it than the one that uses Kernel: a look walks the hash table of the whole
+// machine, which takes 5 to 20 ms however few connections there are.
 class Conntrack {
  public:
   Conntrack();

@@ -255,6 +255,7 @@ TEST_CASE("a change by somebody else is repaired, our own state is not looked at
   CHECK(b.count<Observe>() == 2);
   CHECK(b.count<Apply>() == 2);
   CHECK(b.kernel == wanted);
+  b.pass(50ms);
   CHECK_FALSE(b.core.deadline());
 }
 
@@ -299,6 +300,7 @@ TEST_CASE("a refusal becomes a condition, what stood stays, and it is tried agai
   CHECK(b.kernel == b.core.plan().state);
   CHECK(b.last<PatchEgressNode>().node.status.conditions.at(0).status == "True");
   CHECK(b.last<Tell>().problems.empty());
+  b.pass(50ms);
   CHECK_FALSE(b.core.deadline());
 }
 
@@ -422,17 +424,20 @@ TEST_CASE("connections of pods that are newly selected, and of policies that go,
   const auto other = connection("10.244.1.99", 0);
   b.connections = {before_policy, other};
   b.start(scene.world, scene.policies);
+  b.pass(50ms);
   CHECK(b.connections == std::vector{other});
-  CHECK(b.last<ListConnections>() == ListConnections{{ip("10.244.1.5"), ip("fd44:0:0:1::5")}, {1}});
+  CHECK(b.last<ListConnections>() == ListConnections{{ip("10.244.1.5"), ip("fd44:0:0:1::5")}, {}});
 
   const auto tunnelled = connection("10.244.1.5", 0x80010000);
   b.connections = {tunnelled, other};
   b.pass(1s);
   b.send({Changed<api::Pod>{pod("default", "b", {{"app", "app"}}, {"10.244.1.6"})}});
+  b.pass(50ms);
   CHECK(b.connections == std::vector{tunnelled, other}); // what is right is never touched
   CHECK(b.last<ListConnections>() == ListConnections{{ip("10.244.1.6")}, {}});
   b.pass(1s);
   b.send({PolicyGone{scene.policies[0].key()}});
+  b.pass(50ms);
   CHECK(b.connections == std::vector{other});
   // What is late of them is held back from the moment on that no class has them any more.
   const auto& ops = b.last<Apply>().batch.nft;
@@ -450,10 +455,52 @@ TEST_CASE("connections of an EIP that moves are told apart by its id") {
   b.connections = {tunnelled};
   b.pass(1s);
   b.send({Changed<api::EgressGateway>{scene.moved_to("node3")}});
+  b.pass(50ms);
   CHECK(b.connections == std::vector{tunnelled}); // through the tunnel as before
   b.pass(1s);
   b.send({Changed<api::EgressGateway>{scene.moved_to("node1")}});
+  b.pass(50ms);
   CHECK(b.connections.empty()); // bound to itself: it can't be translated here
+}
+
+TEST_CASE(
+    "one look-up of connections serves changes that come one after the other, yet not for ever") {
+  const Scene scene("node2");
+  Bench b;
+  b.start(scene.world, scene.policies);
+  b.pass(1s);
+  const int before = b.count<ListConnections>();
+  for (int n = 1; n <= 3; ++n) {
+    b.send({Changed<api::Pod>{pod("default", "p" + std::to_string(n), {{"app", "app"}},
+                                  {"10.244.1.1" + std::to_string(n)})}});
+    b.pass(6ms);
+  }
+  CHECK(b.count<ListConnections>() == before);
+  b.pass(10ms);
+  CHECK(b.count<ListConnections>() == before + 1);
+  CHECK(b.last<ListConnections>().sources.size() == 3);
+  for (int n = 1; n <= 9; ++n) {
+    b.send({Changed<api::Pod>{pod("default", "q" + std::to_string(n), {{"app", "app"}},
+                                  {"10.244.1.2" + std::to_string(n)})}});
+    b.pass(6ms);
+  }
+  CHECK(b.count<ListConnections>() == before + 2);
+}
+
+TEST_CASE("connections are not judged by a plan that the kernel refused") {
+  const Scene scene("node2");
+  Bench b;
+  b.start(scene.world, scene.policies);
+  b.pass(1s);
+  const auto tunnelled = connection("10.244.1.5", 0x80010000);
+  b.connections = {tunnelled};
+  b.refuse = {Error{"add rule: no memory", ENOMEM}};
+  b.send({PolicyGone{scene.policies[0].key()}});
+  b.send({Connections{std::vector{tunnelled}}}); // an answer that was under way
+  CHECK(b.connections == std::vector{tunnelled});
+  CHECK(b.count<Forget>() == 0);
+  b.pass(1s);
+  CHECK(b.connections.empty());
 }
 
 TEST_CASE(
@@ -462,6 +509,7 @@ TEST_CASE(
   Bench b;
   b.patch_error = Error{"patch EgressNode node1: 503", 503};
   b.start(scene.world, scene.policies);
+  b.pass(50ms);
   CHECK(b.count<PatchEgressNode>() == 1);
   b.patch_error.reset();
   b.tick();
@@ -476,6 +524,21 @@ TEST_CASE(
   b.send({Changed<api::EgressNode>{egress_node(1)}}); // somebody took it away
   CHECK(b.count<PatchEgressNode>() == 3);
   CHECK(b.count<Apply>() == 1); // our own report is no news
+}
+
+TEST_CASE("a report whose answer was lost, or whose object went, keeps nobody awake") {
+  const Scene scene("node2");
+  Bench b;
+  b.patch_error = Error{"patch EgressNode node1: connection reset"};
+  b.start(scene.world, scene.policies);
+  b.pass(50ms);
+  REQUIRE(b.core.deadline());
+  SUBCASE("it has arrived") { b.send({Changed<api::EgressNode>{b.last<PatchEgressNode>().node}}); }
+  SUBCASE("the object is gone") { b.send({Gone<api::EgressNode>{{"", "node1"}}}); }
+  b.pass(10s);
+  b.pass(50ms);
+  CHECK((!b.core.deadline() || *b.core.deadline() > b.now.steady));
+  b.pass(10s);
 }
 
 TEST_CASE("the watch's older word about our own node does not count") {

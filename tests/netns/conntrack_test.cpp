@@ -39,9 +39,7 @@ TEST_CASE("connections are read by source and by mark, and exactly those are for
     CHECK(udp->reply == Tuple{ip("192.0.2.2"), ip("192.0.2.11"), 5000, 4000});
     CHECK(udp->mark == 0x00050001);
     CHECK(udp->id != 0);
-    CHECK(
-        conntrack.find({ip("192.0.2.11"), ip("192.0.2.12"), ip("2001:db8::1")})->size() ==
-        5);
+    CHECK(conntrack.find({ip("192.0.2.11"), ip("192.0.2.12"), ip("2001:db8::1")})->size() == 5);
     CHECK(conntrack.find({ip("192.0.2.99")})->empty());
     CHECK(conntrack.find({})->empty());
     const std::vector<Address> two{ip("192.0.2.11"), ip("2001:db8::1")};

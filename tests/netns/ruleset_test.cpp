@@ -82,8 +82,8 @@ TEST_CASE("a policy that goes under a live flow shows the server no pod address"
     pod.send({t.server, 53}, "3");
     CHECK(server.receive(kLong) == t.node);
     c.one.reconcile(c.seen_by_one);
-    CHECK(net::Conntrack().forget(
-        stale(*net::Conntrack().find({ip(t.pod)}), c.one.plan.classifier)));
+    CHECK(
+        net::Conntrack().forget(stale(*net::Conntrack().find({ip(t.pod)}), c.one.plan.classifier)));
   }
 }
 
