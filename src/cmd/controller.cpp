@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <deque>
 #include <future>
 #include <memory>
 #include <type_traits>
@@ -29,6 +30,9 @@
 namespace egw::cmd {
 
 namespace {
+
+// An Event of Kubernetes, for people, waits until the statuses that packets wait for are written.
+constexpr Duration kEventDelay = std::chrono::milliseconds(200);
 
 struct Written { // the answer to a write
   k8s::Write request;
@@ -96,8 +100,11 @@ class Controller {
   }
 
   [[nodiscard]] std::optional<Time> next_deadline() const {
-    const auto a = core_.deadline(), b = recorder_.next_flush();
-    return a && b ? std::min(*a, *b) : (a ? a : b);
+    std::optional<Time> first = core_.deadline();
+    const auto earlier = [&](Time at) { first = first ? std::min(*first, at) : at; };
+    if (const auto flush = recorder_.next_flush()) earlier(*flush);
+    if (!new_events_.empty()) earlier(new_events_.front().first);
+    return first;
   }
 
   void turn() {
@@ -121,6 +128,10 @@ class Controller {
     if (core_.active() && !was_active) log::info("leading, term {}", core_.term());
     for (egress::Action& action : actions) perform(std::move(action), start);
     for (k8s::Write& count : recorder_.flush(start)) push(std::move(count));
+    for (; !new_events_.empty() && new_events_.front().first <= start.steady;
+         new_events_.pop_front()) {
+      push(std::move(new_events_.front().second));
+    }
     stats_.steps.observe(now().steady - start.steady);
   }
 
@@ -147,7 +158,7 @@ class Controller {
                 notice->message);
       auto event = recorder_.record(notice->regarding, notice->warning ? "Warning" : "Normal",
                                     notice->reason, notice->message, when);
-      if (event) push(*std::move(event));
+      if (event) new_events_.emplace_back(when.steady + kEventDelay, *std::move(event));
     } else if (const auto* resign = std::get_if<egress::Resign>(&action)) {
       log::error("resigns: {}", resign->why);
       elector_.reset();
@@ -228,6 +239,7 @@ class Controller {
   ControllerSettings settings_;
   egress::ControllerCore core_;
   k8s::EventRecorder recorder_;
+  std::deque<std::pair<Time, k8s::Write>> new_events_; // and when to write them
   ControllerStats stats_;
   std::map<std::uint64_t, InFlight> in_flight_;
   std::uint64_t last_tag_ = 0;

@@ -11,6 +11,11 @@ from lab import kernel, objects
 from lab.wait import until
 
 
+# Seconds. The Events that tell of a change and the look-up of its connections follow it by up to
+# 0.2 s, and the garbage collector's work has no end that could be awaited.
+REST = 0.3
+
+
 def percentiles(seconds):
     order = sorted(seconds)
     pick = lambda q: 1000 * order[min(len(order) - 1, int(q * len(order)))]
@@ -72,7 +77,7 @@ def policy_to_packet(cluster, pod, gateway, eips, count):
 
             def look():
                 sending.set()
-                return pod.first_seen(target, source, interval=0.0005)
+                return pod.first_seen(target, source, interval=0.001)
 
             answer = pool.submit(look)
             sending.wait()
@@ -90,6 +95,7 @@ def policy_to_packet(cluster, pod, gateway, eips, count):
             )
             # All have to be done with the last one before the next: an idle cluster is measured.
             until(lambda: idle(cluster, pod, eip), "the cluster is at rest")
+            time.sleep(REST)
     watch.watch.stop()
     return {
         "policy_to_packet": percentiles(created),

@@ -533,8 +533,12 @@ TEST_CASE("a report whose answer was lost, or whose object went, keeps nobody aw
   b.start(scene.world, scene.policies);
   b.pass(50ms);
   REQUIRE(b.core.deadline());
-  SUBCASE("it has arrived") { b.send({Changed<api::EgressNode>{b.last<PatchEgressNode>().node}}); }
-  SUBCASE("the object is gone") { b.send({Gone<api::EgressNode>{{"", "node1"}}}); }
+  SUBCASE("it has arrived") {
+    b.send({Changed<api::EgressNode>{b.last<PatchEgressNode>().node}});
+  }
+  SUBCASE("the object is gone") {
+    b.send({Gone<api::EgressNode>{{"", "node1"}}});
+  }
   b.pass(10s);
   b.pass(50ms);
   CHECK((!b.core.deadline() || *b.core.deadline() > b.now.steady));
