@@ -162,19 +162,26 @@ class ApiServer:
         certificate, key = self._authority.client(name, groups)
         return write_kubeconfig(path, self.url, self._authority, certificate, key)
 
-    def service_account_token(self, namespace, name, seconds=86400):
-        """From the TokenRequest API; the account must be there."""
+    def service_account_token(self, namespace, name, seconds=86400, pod=None):
+        """From the TokenRequest API; the account must be there. pod: a Pod of that account with
+        which the token ends (up to 10 s later: the API server remembers whom it let in)."""
+        bound = {} if pod is None else {"boundObjectRef": {
+            "apiVersion": "v1", "kind": "Pod", "name": pod["metadata"]["name"],
+            "uid": pod["metadata"]["uid"]}}
         answer = self.api.request(
             "POST", path_of("serviceaccounts", namespace, name, "token"),
             {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-             "spec": {"expirationSeconds": seconds}})
+             "spec": {"expirationSeconds": seconds, **bound}})
         return answer["status"]["token"]
 
     def service_account_kubeconfig(self, namespace, name, seconds=86400):
         """The path of a kubeconfig with a token as a pod of that account has it."""
-        return write_kubeconfig(self._kubeconfig_path(f"{namespace}:{name}"), self.url,
-                                self._authority, namespace=namespace,
-                                token=self.service_account_token(namespace, name, seconds))
+        token = self.service_account_token(namespace, name, seconds)
+        return self.token_kubeconfig(f"{namespace}:{name}", token, namespace)
+
+    def token_kubeconfig(self, name, token, namespace="default"):
+        return write_kubeconfig(self._kubeconfig_path(name), self.url, self._authority,
+                                namespace=namespace, token=token)
 
     @property
     def ca_file(self):

@@ -2,22 +2,17 @@
 """The controller as a process of its own, with the rights of its role, against a real API server.
 EGW_BIN names the binary; else build/egw."""
 
-import os
-import re
 import statistics
 import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 import pytest
 
-from childprocess import ChildProcess, wait_until
+from childprocess import wait_until
+from controller_process import TOP, Controller
 from kubeapi import ApiError
+from kubelet import LEASES
 
-TOP = Path(__file__).resolve().parents[2]
 GROUP = "egressgateway.spidernet.io/v1beta1"
-QUICK = ("--lease-duration=3s", "--renew-deadline=2s", "--retry-period=250ms")
 
 
 def tunnel_of(node):
@@ -30,42 +25,6 @@ def condition(obj, kind):
         if c["type"] == kind:
             return c["status"] if c["status"] == "True" else f"{c['status']} {c['reason']}"
     return None
-
-
-class Controller:
-    restarted = False  # the API server: it refuses everything until it has read the roles again
-
-    def __init__(self, server, directory, name):
-        binary = os.environ.get("EGW_BIN") or TOP / "build" / "egw"
-        account = server.service_account_kubeconfig("egw-system", "egw-controller")
-        self.process = ChildProcess(name, [
-            binary, "controller", f"--kubeconfig={account}", "--namespace=egw-system",
-            f"--identity={name}", "--metrics-address=127.0.0.1:0", "--log-level=debug", *QUICK],
-            directory / f"{name}.log")
-        found = wait_until(
-            lambda: re.search(r"metrics and health on port (\d+)", self.log()) or
-            self.process.check(), 10, f"{name} listens")
-        self.url = f"http://127.0.0.1:{found[1]}"
-
-    def log(self):
-        return self.process.log.read_text()
-
-    def get(self, path):
-        try:
-            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-    def metric(self, name):
-        """The sum of all samples of a family."""
-        text = self.get("/metrics")[1]
-        return sum(float(value) for value in re.findall(
-            rf"^{name}(?:{{.*}})? ([-+.\deInf]+)$", text, re.M))
-
-    def leads(self):
-        self.process.check()
-        return self.metric("egw_controller_leader") == 1
 
 
 class Cluster:
@@ -160,7 +119,8 @@ def start(server, tmp_path):
     started = []
 
     def one(name):
-        started.append(Controller(server, tmp_path, name))
+        account = server.service_account_kubeconfig("egw-system", "egw-controller")
+        started.append(Controller(name, tmp_path, f"--kubeconfig={account}"))
         return started[-1]
     yield one
     for controller in started:
@@ -215,17 +175,38 @@ def test_a_policy_gets_an_eip_and_slices(cluster):
 
 
 def test_an_idle_controller_writes_nothing(cluster):
+    api, metric = cluster.api, cluster.controller.metric
     cluster.policy("app")
     cluster.policy_when("app", lambda p: condition(p, "Ready") == "True")
-    time.sleep(1.5)  # what only people read is written a second later
-    before = cluster.controller.metric("egw_writes_total")
-    versions = {k: [o["metadata"]["resourceVersion"] for o in cluster.api.list(f"{GROUP}/{k}")]
-                for k in ("egressgateways", "egresspolicies", "egressnodes", "egressclusterinfos")}
-    time.sleep(3)  # the kubelets' heartbeats go on meanwhile
-    assert cluster.controller.metric("egw_writes_total") == before
-    assert versions == {k: [o["metadata"]["resourceVersion"]
-                            for o in cluster.api.list(f"{GROUP}/{k}")]
-                        for k in versions}
+    # What only people read is written last, up to a second later: the users of an EIP.
+    cluster.gateway_when(lambda g: any(e.get("policies") for n in g["status"]["nodeList"]
+                                       for e in n.get("eips", [])))
+
+    def versions():
+        return {o["metadata"]["uid"]: o["metadata"]["resourceVersion"]
+                for kind in ("egressgateways", "egresspolicies", "egressnodes",
+                             "egressclusterinfos") for o in api.list(f"{GROUP}/{kind}")}
+
+    def renewed():
+        return [api.get(LEASES, n, "kube-node-lease")["spec"]["renewTime"] for n in cluster.nodes]
+
+    def heartbeat():
+        last = renewed()
+        for node in cluster.nodes:
+            cluster.kubelet.set_ready(node, True)
+        wait_until(lambda: all(a != b for a, b in zip(last, renewed())), 5, "a heartbeat of each")
+
+    heartbeat()  # and meanwhile the answers to all writes are in, and counted
+    before, writes = versions(), metric("egw_writes_total")
+    for _ in range(3):
+        heartbeat()
+    cluster.kubelet.create_pod("default", "other", "c-node1", {"app": "other"}, ["10.244.1.9"])
+    # Events are handled in order: when this one has been answered, so has all that came before.
+    marker = cluster.policy("marker", gateway="missing")
+    cluster.policy_when("marker", lambda p: condition(p, "Accepted") == "False GatewayNotFound")
+    wait_until(lambda: metric("egw_writes_total") > writes, 5, "the write of the marker is counted")
+    assert metric("egw_writes_total") == writes + 1
+    assert before == {k: v for k, v in versions().items() if k != marker["metadata"]["uid"]}
     assert cluster.controller.metric("egw_fruitless_writes_total") == 0
     assert cluster.controller.get("/healthz") == (200, "ok\n")
     assert cluster.controller.get("/readyz") == (200, "ok\n")
