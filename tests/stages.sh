@@ -59,13 +59,17 @@ stage_binary() {
 }
 
 stage_asan() {
-  setup build-asan -Db_sanitize=address,undefined -Db_lundef=false
+  setup build-asan -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1
   doctest build-asan unit threads
 }
 
-stage_tsan() {
-  setup build-tsan -Db_sanitize=thread -Db_lundef=false
-  doctest build-tsan threads
+stage_tsan() { # builds those programs alone that have such tests
+  local folders
+  mapfile -t folders < <(grep -rlE '(test_suite|TEST_SUITE(_BEGIN)?)\("threads"\)' tests \
+    --include='*_test.cpp' | cut -d / -f 2 | sort -u)
+  setup build-tsan -Db_sanitize=thread -Db_lundef=false -Doptimization=1
+  ninja -C build-tsan "${folders[@]/#/tests/test-}"
+  meson test -C build-tsan --suite threads --no-rebuild --verbose --num-processes 2 "${folders[@]}"
 }
 
 stage_kubernetes() {

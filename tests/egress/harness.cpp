@@ -240,4 +240,25 @@ std::vector<std::string> Harness::violations() const {
   return out;
 }
 
+Harness cluster() {
+  Harness h;
+  for (const char* name : {"node1", "node2", "node3"}) h.node(name);
+  h.gateway("eg1", {"10.6.2.10-10.6.2.19"}, {"fd00::10-fd00::19"});
+  h.restart(7);
+  h.settle();
+  h.agents();
+  h.settle();
+  return h;
+}
+
+std::vector<Event> one(Event event) {
+  std::vector<Event> events;
+  events.push_back(std::move(event));
+  return events;
+}
+
+bool noticed(const Harness& h, const std::string& reason) {
+  return std::ranges::any_of(h.notices, [&](const Notice& n) { return n.reason == reason; });
+}
+
 } // namespace egw::egress::test

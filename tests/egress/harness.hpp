@@ -66,4 +66,9 @@ class Harness {
   std::vector<Event> lists_; // of a restart, not delivered yet
 };
 
+// Three nodes whose agents are ready, a gateway with both families, led by term 7.
+[[nodiscard]] Harness cluster();
+[[nodiscard]] std::vector<Event> one(Event event);
+[[nodiscard]] bool noticed(const Harness& h, const std::string& reason);
+
 } // namespace egw::egress::test

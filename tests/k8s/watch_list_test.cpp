@@ -3,45 +3,14 @@
 
 #include <doctest/doctest.h>
 
-#include "k8s/support.hpp"
+#include "k8s/watch_fixture.hpp"
 
 // Lists that are none, and lists that do not last.
 
 using namespace egw;
 using namespace egw::test;
 
-namespace {
-
-constexpr const char* kList = "/api/v1/nodes?!watch";
-
-std::string from(int version) {
-  return fmt::format("/api/v1/nodes?watch=true&allowWatchBookmarks=true&resourceVersion={}",
-                     version);
-}
-
-struct Fixture {
-  ScriptedServer server;
-  NodeCache cache;
-  k8s::WatchOptions options = quick_watch(api::resource<api::Node>());
-  std::unique_ptr<k8s::Watch<api::Node>> watch;
-
-  void list(int version, const std::vector<std::string>& items) {
-    server.expect("GET", kList, Reply::body(200, list_json(version, items)));
-  }
-  void start() {
-    watch = std::make_unique<k8s::Watch<api::Node>>(config_for(server), options, cache.sink());
-  }
-  // All that was scripted came, and nothing else.
-  void finish() {
-    CHECK(server.await_script(std::chrono::milliseconds(kPatience)));
-    watch->stop();
-    for (const auto& error : server.errors()) FAIL_CHECK(error);
-  }
-};
-
-} // namespace
-
-TEST_CASE_FIXTURE(Fixture, "an answer that is no list empties no store") {
+TEST_CASE_FIXTURE(WatchFixture, "an answer that is no list empties no store") {
   list(10, {node_json("a", 3)});
   server.expect("GET", from(10), Reply::gone("too old"));
   server.expect("GET", kList,
@@ -56,7 +25,8 @@ TEST_CASE_FIXTURE(Fixture, "an answer that is no list empties no store") {
   CHECK(cache.changes() == 2); // a was never away
 }
 
-TEST_CASE_FIXTURE(Fixture, "lists that expire as soon as they are complete come ever more slowly") {
+TEST_CASE_FIXTURE(WatchFixture,
+                  "lists that expire as soon as they are complete come ever more slowly") {
   options.streaming = true;
   options.backoff = {20ms, 10s};
   server.allow("GET", "/api/v1/nodes?sendInitialEvents=true",

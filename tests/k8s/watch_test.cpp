@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#include "k8s/support.hpp"
+#include "k8s/watch_fixture.hpp"
 
 using namespace egw;
 using namespace egw::test;
@@ -11,36 +11,10 @@ using namespace egw::test;
 namespace {
 
 constexpr const char* kNodes = "/api/v1/nodes";
-constexpr const char* kList = "/api/v1/nodes?!watch";
-
-std::string from(int version) {
-  return fmt::format("/api/v1/nodes?watch=true&allowWatchBookmarks=true&resourceVersion={}",
-                     version);
-}
-
-struct Fixture {
-  ScriptedServer server;
-  NodeCache cache;
-  k8s::WatchOptions options = quick_watch(api::resource<api::Node>());
-  std::unique_ptr<k8s::Watch<api::Node>> watch;
-
-  void list(int version, const std::vector<std::string>& items) {
-    server.expect("GET", kList, Reply::body(200, list_json(version, items)));
-  }
-  void start() {
-    watch = std::make_unique<k8s::Watch<api::Node>>(config_for(server), options, cache.sink());
-  }
-  // All that was scripted came, and nothing else.
-  void finish() {
-    CHECK(server.await_script(std::chrono::milliseconds(kPatience)));
-    watch->stop();
-    for (const auto& error : server.errors()) FAIL_CHECK(error);
-  }
-};
 
 } // namespace
 
-TEST_CASE_FIXTURE(Fixture, "a watch lists, then follows from the list's version") {
+TEST_CASE_FIXTURE(WatchFixture, "a watch lists, then follows from the list's version") {
   list(10, {node_json("a", 3), node_json("b", 7)});
   server.expect("GET", from(10),
                 Reply::stream()
@@ -58,7 +32,7 @@ TEST_CASE_FIXTURE(Fixture, "a watch lists, then follows from the list's version"
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture, "a stream that ends in order is taken up at its last bookmark") {
+TEST_CASE_FIXTURE(WatchFixture, "a stream that ends in order is taken up at its last bookmark") {
   list(10, {node_json("a", 3)});
   server.expect("GET", from(10), Reply::stream().event("BOOKMARK", bookmark_json(40)));
   server.expect("GET", from(40), Reply::stream().event("ADDED", node_json("b", 41)));
@@ -69,7 +43,7 @@ TEST_CASE_FIXTURE(Fixture, "a stream that ends in order is taken up at its last 
   CHECK(watch->metrics().lists == 1);
 }
 
-TEST_CASE_FIXTURE(Fixture, "410 as status: what vanished during the gap vanishes here") {
+TEST_CASE_FIXTURE(WatchFixture, "410 as status: what vanished during the gap vanishes here") {
   list(10, {node_json("a", 3), node_json("b", 4)});
   server.expect("GET", from(10), Reply::gone("too old resource version"));
   list(50, {node_json("b", 4), node_json("c", 45)});
@@ -82,7 +56,7 @@ TEST_CASE_FIXTURE(Fixture, "410 as status: what vanished during the gap vanishes
   CHECK(cache.errors().empty()); // mended by itself: nothing to tell
 }
 
-TEST_CASE_FIXTURE(Fixture, "410 as ERROR event in a 200 stream") {
+TEST_CASE_FIXTURE(WatchFixture, "410 as ERROR event in a 200 stream") {
   list(10, {node_json("a", 3)});
   server.expect(
       "GET", from(10),
@@ -95,7 +69,8 @@ TEST_CASE_FIXTURE(Fixture, "410 as ERROR event in a 200 stream") {
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture, "another ERROR event: taken up where it broke off, then listed anew") {
+TEST_CASE_FIXTURE(WatchFixture,
+                  "another ERROR event: taken up where it broke off, then listed anew") {
   list(10, {node_json("a", 3)});
   server.expect("GET", from(10), Reply::stream().error_event(500, "InternalError", "etcd is gone"),
                 2);
@@ -108,7 +83,7 @@ TEST_CASE_FIXTURE(Fixture, "another ERROR event: taken up where it broke off, th
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture, "429: waits as long as it was told, and does not list again") {
+TEST_CASE_FIXTURE(WatchFixture, "429: waits as long as it was told, and does not list again") {
   list(10, {node_json("a", 3)});
   server.expect("GET", from(10), Reply::too_many(1));
   server.expect("GET", from(10), Reply::stream().event("ADDED", node_json("b", 11)).hold());
@@ -119,7 +94,8 @@ TEST_CASE_FIXTURE(Fixture, "429: waits as long as it was told, and does not list
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture, "cut in mid-line: the rest comes again, nothing is lost or doubled") {
+TEST_CASE_FIXTURE(WatchFixture,
+                  "cut in mid-line: the rest comes again, nothing is lost or doubled") {
   list(10, {node_json("a", 3)});
   const auto half = node_json("c", 12).substr(0, 40);
   server.expect("GET", from(10),
@@ -134,7 +110,7 @@ TEST_CASE_FIXTURE(Fixture, "cut in mid-line: the rest comes again, nothing is lo
   CHECK(cache.changes() == 3);
 }
 
-TEST_CASE_FIXTURE(Fixture, "reset by the peer") {
+TEST_CASE_FIXTURE(WatchFixture, "reset by the peer") {
   list(10, {});
   server.expect("GET", from(10), Reply::stream().event("ADDED", node_json("b", 11)).reset());
   server.expect("GET", from(11), Reply::stream().event("DELETED", node_json("b", 12)).hold());
@@ -143,7 +119,7 @@ TEST_CASE_FIXTURE(Fixture, "reset by the peer") {
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture, "streams that end at once: each waits longer than the one before") {
+TEST_CASE_FIXTURE(WatchFixture, "streams that end at once: each waits longer than the one before") {
   options.backoff = {20ms, 1000ms};
   list(10, {node_json("a", 3)});
   server.allow("GET", from(10), Reply::stream());
@@ -157,7 +133,7 @@ TEST_CASE_FIXTURE(Fixture, "streams that end at once: each waits longer than the
   watch->stop();
 }
 
-TEST_CASE_FIXTURE(Fixture, "a stream that stalls is given up after the idle timeout") {
+TEST_CASE_FIXTURE(WatchFixture, "a stream that stalls is given up after the idle timeout") {
   options.idle_timeout = 50ms;
   list(10, {node_json("a", 3)});
   server.expect("GET", from(10), Reply::stream().event("ADDED", node_json("b", 11)).hold());
@@ -169,7 +145,8 @@ TEST_CASE_FIXTURE(Fixture, "a stream that stalls is given up after the idle time
   watch->stop();
 }
 
-TEST_CASE_FIXTURE(Fixture, "garbage in the stream: said, and taken up where it was right last") {
+TEST_CASE_FIXTURE(WatchFixture,
+                  "garbage in the stream: said, and taken up where it was right last") {
   list(10, {node_json("a", 3)});
   server.expect("GET", from(10), Reply::stream().event("ADDED", node_json("b", 11)).line("<html>"));
   server.expect("GET", from(11), Reply::stream().line(R"({"type":"NEWS","object":{}})"));
@@ -183,7 +160,7 @@ TEST_CASE_FIXTURE(Fixture, "garbage in the stream: said, and taken up where it w
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture, "garbage instead of a list") {
+TEST_CASE_FIXTURE(WatchFixture, "garbage instead of a list") {
   server.expect("GET", kList, Reply::body(200, "<html>welcome</html>"));
   server.expect("GET", kList, Reply::body(200, R"({"kind":"NodeList","items":[{"metadata":)"));
   server.expect("GET", kList, Reply::body(200, list_json(9, {R"({"metadata":nonsense})"})));
@@ -196,7 +173,7 @@ TEST_CASE_FIXTURE(Fixture, "garbage instead of a list") {
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture, "a list that is cut off is not taken") {
+TEST_CASE_FIXTURE(WatchFixture, "a list that is cut off is not taken") {
   server.expect("GET", kList,
                 Reply::body(200, list_json(9, {node_json("x", 1), node_json("y", 2)})).cut());
   list(10, {node_json("a", 3)});
@@ -207,7 +184,7 @@ TEST_CASE_FIXTURE(Fixture, "a list that is cut off is not taken") {
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture, "pages of one snapshot, with all that was selected") {
+TEST_CASE_FIXTURE(WatchFixture, "pages of one snapshot, with all that was selected") {
   options.label_selector = "a in (b,c)";
   options.field_selector = "spec.nodeName=n1";
   options.page_size = 2;
@@ -223,7 +200,7 @@ TEST_CASE_FIXTURE(Fixture, "pages of one snapshot, with all that was selected") 
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture, "pages that expired begin anew") {
+TEST_CASE_FIXTURE(WatchFixture, "pages that expired begin anew") {
   server.expect("GET", "/api/v1/nodes?!continue&!watch",
                 Reply::body(200, list_json(10, {node_json("a", 3)}, "t1")));
   server.expect("GET", "/api/v1/nodes?continue=t1", Reply::gone("the continue token is too old"));
@@ -236,7 +213,7 @@ TEST_CASE_FIXTURE(Fixture, "pages that expired begin anew") {
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture, "streaming list: taken when it is complete") {
+TEST_CASE_FIXTURE(WatchFixture, "streaming list: taken when it is complete") {
   options.streaming = true;
   const auto initial =
       "/api/v1/nodes?watch=true&sendInitialEvents=true"
@@ -259,7 +236,7 @@ TEST_CASE_FIXTURE(Fixture, "streaming list: taken when it is complete") {
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture, "streaming list refused: pages") {
+TEST_CASE_FIXTURE(WatchFixture, "streaming list refused: pages") {
   options.streaming = true;
   server.expect("GET", "/api/v1/nodes?sendInitialEvents=true",
                 Reply::status(422, "Invalid", "sendInitialEvents: Forbidden: feature gate"));
@@ -273,7 +250,7 @@ TEST_CASE_FIXTURE(Fixture, "streaming list refused: pages") {
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture,
+TEST_CASE_FIXTURE(WatchFixture,
                   "streaming list that never completes, as servers do that do not know it: pages") {
   options.streaming = true;
   options.idle_timeout = 50ms;
@@ -286,7 +263,8 @@ TEST_CASE_FIXTURE(Fixture,
   watch->stop();
 }
 
-TEST_CASE_FIXTURE(Fixture, "nothing older than what was seen is taken, neither event nor list") {
+TEST_CASE_FIXTURE(WatchFixture,
+                  "nothing older than what was seen is taken, neither event nor list") {
   list(10, {node_json("a", 9)});
   server.expect("GET", from(10),
                 Reply::stream()
@@ -305,7 +283,7 @@ TEST_CASE_FIXTURE(Fixture, "nothing older than what was seen is taken, neither e
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture, "deleted and made again under the same name") {
+TEST_CASE_FIXTURE(WatchFixture, "deleted and made again under the same name") {
   list(10, {node_json("a", 9, "first")});
   server.expect("GET", from(10),
                 Reply::stream()
@@ -319,7 +297,8 @@ TEST_CASE_FIXTURE(Fixture, "deleted and made again under the same name") {
 }
 
 TEST_CASE_FIXTURE(
-    Fixture, "an object that cannot be decoded is named; the others, and its last state, stay") {
+    WatchFixture,
+    "an object that cannot be decoded is named; the others, and its last state, stay") {
   list(10, {node_json("a", 3), node_json("b", 4, "u", "nonsense")});
   server.expect("GET", from(10),
                 Reply::stream()
@@ -340,7 +319,7 @@ TEST_CASE_FIXTURE(
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture,
+TEST_CASE_FIXTURE(WatchFixture,
                   "no rights: the server's words are passed on, and it works once they are given") {
   const auto denied = "nodes is forbidden: User \"x\" cannot list resource \"nodes\"";
   server.expect("GET", kList, Reply::status(403, "Forbidden", denied), 2);
@@ -354,7 +333,7 @@ TEST_CASE_FIXTURE(Fixture,
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture, "a server that refuses connections, and one of another authority") {
+TEST_CASE_FIXTURE(WatchFixture, "a server that refuses connections, and one of another authority") {
   server.refuse();
   start();
   CHECK(cache.await_error("Could not establish connection"));
@@ -368,7 +347,7 @@ TEST_CASE_FIXTURE(Fixture, "a server that refuses connections, and one of anothe
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture, "the kind went away and came again") {
+TEST_CASE_FIXTURE(WatchFixture, "the kind went away and came again") {
   list(10, {node_json("a", 3)});
   server.expect("GET", from(10), Reply::body(404, "404 page not found\n", "text/plain"));
   server.expect("GET", kList, Reply::body(404, "404 page not found\n", "text/plain"));
@@ -380,7 +359,7 @@ TEST_CASE_FIXTURE(Fixture, "the kind went away and came again") {
   finish();
 }
 
-TEST_CASE_FIXTURE(Fixture, "only metadata is asked for where that is enough") {
+TEST_CASE_FIXTURE(WatchFixture, "only metadata is asked for where that is enough") {
   options.metadata_only = true;
   list(10, {});
   server.expect("GET", from(10), Reply::stream().hold());

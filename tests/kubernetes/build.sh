@@ -83,11 +83,16 @@ packages=$(go list -deps . 2>"$log" | wc -l) ||
 say "compiling up to $packages packages with $(go version | cut -d' ' -f3);" \
   "some 6 minutes the first time on two cores"
 
-# -v names each package as it is compiled: the only progress that Go shows.
+# -v names each package as it is compiled: the only progress that Go shows. (No awk: mawk reads a
+# pipe in blocks, and would say nothing for minutes.)
+progress() {
+  local n=0 line
+  while IFS= read -r line; do
+    if [[ $line =~ ^[a-z0-9][^\ :]*$ ]] && ((++n % 200 == 0)); then say "$n of $packages"; fi
+  done
+}
 if ! nice go build -v -trimpath -buildvcs=false -ldflags "$flags" -o "$part" . 2>&1 |
-    tee "$log" | awk -v all="$packages" '
-      /^[a-z0-9][^ :]*$/ { if (++n % 200 == 0) printf "kubernetes: %d of %d\n", n, all; fflush() }
-    ' >&2; then
+    tee "$log" | progress; then
   grep -vE '^[a-z0-9][^ :]*$' "$log" | tail -n 15 >&2
   die "the build failed"
 fi

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "egress/node_plan.hpp"
+
+#include <doctest/doctest.h>
+
+#include "egress/node_plans.hpp"
+#include "egress/ruleset.hpp"
+#include "egress/statements.hpp"
+
+// Where addresses and the tunnel stand, and whose a pod is.
+
+using namespace egw;
+using namespace egw::egress;
+using namespace egw::egress::testing;
+
+TEST_CASE("an EIP stands on the interface whose subnet holds it, else on the tunnel's parent") {
+  AgentWorld w = one_pod("node1");
+  auto& e = w.gateways["eg"].status.node_list[0].eips[0];
+  e.ipv4 = "10.7.0.77"; // eth1's subnet
+  e.ipv6 = "2001:db8:5::1";
+  const NodePlan p = plan(w);
+  CHECK(p.state.addresses.contains({"eth1", cidr("10.7.0.77/32")}));
+  CHECK(p.state.addresses.contains({"eth0", cidr("2001:db8:5::1/128")}));
+}
+
+TEST_CASE("an EIP of which policy and gateway say different things serves nobody") {
+  AgentWorld w = one_pod("node1");
+  for (auto& [key, policy] : w.policies) policy.eip_ipv4 = "10.6.1.99";
+  Packet x = packet("10.244.1.5", "8.8.8.8");
+  CHECK(run(ip4(plan(w)), "prerouting", x) == Verdict::Drop);
+}
+
+TEST_CASE("an EIP that is some node's own address is not served") {
+  for (const char* address : {"10.6.0.1", "10.6.0.2", "10.7.0.1"}) {
+    AgentWorld w = one_pod("node1");
+    w.gateways["eg"].status.node_list[0].eips[0].ipv4 = address;
+    for (auto& [key, policy] : w.policies) policy.eip_ipv4 = address;
+    const NodePlan p = plan(w);
+    CHECK(p.warnings.size() == 1);
+    CHECK(p.problems.empty());
+    CHECK(ip4(p).sets.at("eipaddrs").elements.empty());
+    CHECK(p.state.addresses.size() == 3); // the tunnel's two and the EIP's IPv6
+    Packet x = packet("10.244.1.5", "8.8.8.8");
+    CHECK(run(ip4(p), "prerouting", x) == Verdict::Accept);
+    x.oif = "eth0";
+    CHECK(run(ip4(p), "postrouting", x) == Verdict::Drop);
+  }
+}
+
+TEST_CASE("the tunnel's parent") {
+  AgentWorld w = one_pod("node2");
+  net::Host h = host(1);
+  SUBCASE("is the default route's interface, with the address that the API server knows") {
+    h.addresses["eth0"] = {{ip("10.6.9.9"), 16}, {ip("10.6.0.1"), 16}};
+    const auto p = plan(w, h);
+    CHECK(p.parent == api::TunnelParent{"eth0", "10.6.0.1", ""});
+  }
+  SUBCASE("is another where the default route's has no such address") {
+    h.addresses["eth0"] = {{ip("192.168.0.2"), 24}};
+    h.addresses["eth1"] = {{ip("10.6.0.1"), 16}};
+    CHECK(plan(w, h).parent == api::TunnelParent{"eth1", "10.6.0.1", ""});
+  }
+  SUBCASE("is told to be missing when no interface has an address of the node") {
+    h.addresses["eth0"] = {{ip("192.168.0.2"), 24}};
+    const auto p = plan(w, h);
+    REQUIRE(p.problems.size() == 1);
+    CHECK(p.problems[0].find("10.6.0.1") != std::string::npos);
+    CHECK_FALSE(p.state.tunnel);
+    Packet x = packet("10.244.1.5", "8.8.8.8"); // closed, not open
+    CHECK(run(ip4(p), "prerouting", x) == Verdict::Accept);
+    x.oif = "eth0";
+    CHECK(run(ip4(p), "forward", x) == Verdict::Drop);
+  }
+  SUBCASE("is taken as found where the API server knows nothing") {
+    w.cluster.status.node_ip.clear();
+    h.addresses["eth0"] = {{ip("10.6.1.200"), 32}, {ip("10.6.0.1"), 16}};
+    CHECK(plan(w, h).parent.ipv4 == "10.6.0.1");
+  }
+  SUBCASE("has IPv6 alone on an IPv6 underlay") {
+    h.addresses["eth0"] = {{ip("fe80::1"), 64}, {ip("fd06::1"), 64}};
+    h.default_link.erase(Family::V4);
+    const auto p = plan(w, h);
+    CHECK(p.parent == api::TunnelParent{"eth0", "", "fd06::1"});
+    CHECK(p.state.tunnel->local == ip("fd06::1"));
+    CHECK(p.state.fdb.at(mac("66:00:00:00:00:02")) == ip("fd06::2"));
+    CHECK(ip6(p).chains.contains("raw_pre"));
+    CHECK_FALSE(ip4(p).chains.contains("raw_pre"));
+  }
+}
+
+TEST_CASE("a node that has no EgressNode yet closes and says what it waits for") {
+  AgentWorld w = one_pod("node2");
+  w.nodes.erase("node1");
+  const auto p = plan(w);
+  CHECK(p.problems.size() == 1);
+  CHECK_FALSE(p.state.tunnel);
+  CHECK(p.state.addresses.empty());
+  Packet x = packet("10.244.1.5", "8.8.8.8");
+  CHECK(run(ip4(p), "prerouting", x) == Verdict::Accept);
+  x.oif = "eth0";
+  CHECK(run(ip4(p), "forward", x) == Verdict::Drop);
+}
+
+TEST_CASE("a peer that is not ready is a warning: its users can do nothing about it") {
+  AgentWorld w = one_pod("node2");
+  w.nodes["node2"].status.parent = {};
+  auto p = plan(w);
+  CHECK(p.problems.empty());
+  CHECK(p.warnings.size() == 1);
+  CHECK(p.state.fdb.empty());
+  // An address that the API server does not know of the node is not believed.
+  w.nodes["node2"].status.parent = {"eth0", "10.6.0.3", ""};
+  p = plan(w);
+  CHECK(p.warnings.size() == 1);
+  CHECK(p.state.fdb.empty());
+}
+
+TEST_CASE("a local pod is judged by itself, whatever the slices say") {
+  AgentWorld w = gateway_for_remote();
+  add(w, pod("default", "moved", {}, {"10.244.2.5"}));
+  const NodePlan p = plan(w);
+  CHECK(p.classifier.decide(ip("10.244.2.5"), ip("8.8.8.8")).kind ==
+        Classifier::Decision::Kind::Untouched);
+  CHECK_FALSE(p.state.routes.contains({7700, cidr("10.244.2.5/32"), 1}));
+  CHECK(p.state.routes.contains({7700, cidr("fd44:0:0:2::5/128"), 1}));
+}
+
+TEST_CASE("an address that is used again belongs to the younger pod") {
+  AgentWorld w = one_pod("node2");
+  auto young = pod("default", "0-sorts-first", {}, {"10.244.1.5"});
+  young.meta.created = WallTime(std::chrono::seconds(5));
+  add(w, young);
+  CHECK(plan(w).classifier.decide(ip("10.244.1.5"), ip("8.8.8.8")).kind ==
+        Classifier::Decision::Kind::Untouched);
+}
+
+TEST_CASE("policies that decide alike share a class, and each pod's own policy is told") {
+  AgentWorld w = world(2);
+  for (const char* name : {"a", "b"}) {
+    auto source = policy("default", name, "eg", 1);
+    add(w, source);
+    add(w, pod("default", name, {{"app", name}},
+               {std::string("10.244.1.") + (*name == 'a' ? "1" : "2")}));
+  }
+  place(w, "eg", "node2", entry(1));
+  const auto p = plan(w);
+  CHECK(ip4(p).sets.at("classes").elements.size() == 1);
+  CHECK(p.classifier.decide(ip("10.244.1.1"), ip("8.8.8.8")).policy.name == "a");
+  CHECK(p.classifier.decide(ip("10.244.1.2"), ip("8.8.8.8")).policy.name == "b");
+}
+
+TEST_CASE("connections that are decided otherwise now are stale, others are not") {
+  const auto p = plan(one_pod("node2"));
+  const auto make = [](const char* source, const char* destination, std::uint32_t mark) {
+    net::Connection c;
+    c.original = {ip(source), ip("10.96.0.9"), 4000, 80}; // by a Service
+    c.reply = {ip(destination), ip(source), 80, 4000};
+    c.mark = mark;
+    return c;
+  };
+  const auto right = make("10.244.1.5", "8.8.8.8", 0x80010007); // foreign bits are not looked at
+  const auto before_policy = make("10.244.1.5", "8.8.8.8", 0);
+  const auto here = make("10.244.1.5", "8.8.8.8", 0x10000);
+  const auto inside = make("10.244.1.5", "10.244.2.2", 0);
+  const auto none = make("10.244.1.7", "8.8.8.8", 0);
+  const auto left_over = make("10.244.1.7", "8.8.8.8", 0x80010000);
+  CHECK(stale({right, before_policy, here, inside, none, left_over}, p.classifier) ==
+        std::vector{before_policy, here, left_over});
+}
