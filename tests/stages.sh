@@ -68,7 +68,7 @@ stage_tsan() { # builds those programs alone that have such tests
   mapfile -t folders < <(grep -rlE '(test_suite|TEST_SUITE(_BEGIN)?)\("threads"\)' tests \
     --include='*_test.cpp' | cut -d / -f 2 | sort -u)
   setup build-tsan -Db_sanitize=thread -Db_lundef=false -Doptimization=1
-  ninja -C build-tsan "${folders[@]/#/tests/test-}"
+  meson compile -C build-tsan "${folders[@]/#/test-}"
   meson test -C build-tsan --suite threads --no-rebuild --verbose --num-processes 2 "${folders[@]}"
 }
 
