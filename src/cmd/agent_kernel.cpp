@@ -30,7 +30,9 @@ Event AgentKernel::perform(const Observe&) {
   const Time start = now().steady;
   auto seen = guarded<Result<net::Observation>>(
       [&]() -> Result<net::Observation> { return kernel_.observe(); });
-  stats_.looks.observe(now().steady - start);
+  const Duration took = now().steady - start;
+  stats_.looks.observe(took);
+  log::debug("looked at the kernel in {:.1f} ms", milliseconds(took));
   return Observed{std::move(seen)};
 }
 

@@ -43,6 +43,7 @@ struct Kernel::Impl {
   NetlinkSocket route_events{NETLINK_ROUTE, numbers(kRouteGroups)};
   NetlinkSocket nft_events{NETLINK_NETFILTER, numbers(kNftGroups)};
   Fd epoll{check_errno(epoll_create1(EPOLL_CLOEXEC), "epoll_create1")};
+  Fd packets; // from the first announcement on
   Known known;
   bool due = false; // a look is, since something was told before
 
@@ -134,7 +135,9 @@ Result<void> Kernel::announce(const std::string& link, const std::vector<Address
     return Error{
         "announce on " + link + ": it is not an Ethernet link and has no neighbours to tell",
         EAFNOSUPPORT};
-  const auto sent = send_frames(info->host.index, announcement_frames(addresses, info->host.mac));
+  if (!impl_->packets) impl_->packets = open_packet_socket();
+  const auto sent =
+      send_frames(impl_->packets, info->host.index, announcement_frames(addresses, info->host.mac));
   if (!sent) return Error{"announce on " + link + ": " + sent.error().message, sent.error().code};
   return {};
 }

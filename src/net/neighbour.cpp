@@ -130,17 +130,21 @@ std::vector<Buffer> announcement_frames(const std::vector<Address>& addresses, c
   return frames;
 }
 
-Result<void> send_frames(std::uint32_t index, const std::vector<Buffer>& frames) {
-  // Protocol 0: it sends and receives nothing.
-  const Fd fd(check_errno(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), "open a packet socket"));
+Fd open_packet_socket() {
+  // Protocol 0: it receives nothing.
+  return Fd(check_errno(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), "open a packet socket"));
+}
+
+Result<void> send_frames(const Fd& packet_socket, std::uint32_t index,
+                         const std::vector<Buffer>& frames) {
   for (const Buffer& frame : frames) {
     sockaddr_ll to{};
     to.sll_family = AF_PACKET;
     to.sll_ifindex = static_cast<int>(index);
     to.sll_halen = 6;
     std::copy_n(frame.begin(), 6, to.sll_addr);
-    if (sendto(fd.get(), frame.data(), frame.size(), 0, reinterpret_cast<const sockaddr*>(&to),
-               sizeof to) < 0)
+    if (sendto(packet_socket.get(), frame.data(), frame.size(), 0,
+               reinterpret_cast<const sockaddr*>(&to), sizeof to) < 0)
       return Error{"send an announcement: " + std::generic_category().message(errno), errno};
   }
   return {};

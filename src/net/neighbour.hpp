@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/fd.hpp"
 #include "net/attributes.hpp"
 #include "net/expr.hpp"
 #include "net/state.hpp"
@@ -21,8 +22,13 @@ namespace egw::net {
 [[nodiscard]] std::vector<Buffer> announcement_frames(const std::vector<Address>& addresses,
                                                       const Mac& mac);
 
+// For send_frames. To be kept: closing it waits for every CPU of the machine, 10 ms and more
+// (synchronize_net in packet_release). Throws std::system_error without CAP_NET_RAW.
+[[nodiscard]] Fd open_packet_socket();
+
 // Sends frames out of a link, in order. Fails with the errno of send, ENETDOWN where the link is
 // down.
-[[nodiscard]] Result<void> send_frames(std::uint32_t index, const std::vector<Buffer>& frames);
+[[nodiscard]] Result<void> send_frames(const Fd& packet_socket, std::uint32_t index,
+                                       const std::vector<Buffer>& frames);
 
 } // namespace egw::net
