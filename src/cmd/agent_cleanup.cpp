@@ -21,9 +21,8 @@ int complain(const std::string& what) {
 // Connections that bear our mark were bound by our rules: without them they lead nowhere.
 Result<std::size_t> forget_connections(std::uint32_t ct_mask) {
   net::Conntrack conntrack;
-  auto all = conntrack.all();
+  const auto all = conntrack.marked(ct_mask);
   if (!all) return all.error();
-  std::erase_if(*all, [&](const net::Connection& c) { return (c.mark & ct_mask) == 0; });
   const auto done = conntrack.forget(*all);
   if (!done) return done.error();
   return all->size();

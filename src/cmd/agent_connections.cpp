@@ -12,8 +12,8 @@ namespace egw::cmd {
 
 namespace agent = egress::agent;
 
-AgentConnections::AgentConnections(const egress::NodeOptions& options, Answer answer)
-    : options_(options), answer_(std::move(answer)), thread_([this] { run(); }) {}
+AgentConnections::AgentConnections(egress::NodeOptions options, Answer answer)
+    : options_(std::move(options)), answer_(std::move(answer)), thread_([this] { run(); }) {}
 
 AgentConnections::~AgentConnections() {
   queue_.close();
@@ -27,13 +27,20 @@ void AgentConnections::run() {
   }
 }
 
+Result<std::vector<net::Connection>> AgentConnections::find(const agent::ListConnections& wanted) {
+  if (wanted.all_marked) {
+    return conntrack_.marked(options_.ct_mask, wanted.sources);
+  }
+  std::vector<std::uint32_t> marks;
+  marks.reserve(wanted.eip_ids.size());
+  for (const auto id : wanted.eip_ids) marks.push_back(egress::ct_mark_here(id, options_));
+  const std::uint32_t id_mask = options_.ct_mask & ~std::bit_floor(options_.ct_mask);
+  return conntrack_.find(wanted.sources, marks, id_mask);
+}
+
 agent::Event AgentConnections::carry_out(const agent::ListConnections& action) {
   const Time start = now().steady;
-  std::vector<std::uint32_t> marks;
-  for (const auto id : action.eip_ids) marks.push_back(egress::ct_mark_here(id, options_));
-  const std::uint32_t id_mask = options_.ct_mask & ~std::bit_floor(options_.ct_mask);
-  auto found = guarded<Result<std::vector<net::Connection>>>(
-      [&] { return conntrack_.find(action.sources, marks, id_mask); });
+  auto found = guarded<Result<std::vector<net::Connection>>>([&] { return find(action); });
   if (found) {
     log::debug("{} connections looked up in {:.1f} ms", found->size(),
                milliseconds(now().steady - start));

@@ -20,7 +20,7 @@ namespace egw::cmd {
 class AgentConnections {
  public:
   using Answer = std::function<void(egress::agent::Event)>;
-  AgentConnections(const egress::NodeOptions& options, Answer answer);
+  AgentConnections(egress::NodeOptions options, Answer answer);
   ~AgentConnections();
   AgentConnections(const AgentConnections&) = delete;
   AgentConnections& operator=(const AgentConnections&) = delete;
@@ -33,6 +33,8 @@ class AgentConnections {
  private:
   using Work = std::variant<egress::agent::ListConnections, egress::agent::Forget>;
   void run();
+  [[nodiscard]] Result<std::vector<net::Connection>> find(
+      const egress::agent::ListConnections& wanted);
   [[nodiscard]] egress::agent::Event carry_out(const egress::agent::ListConnections& action);
   [[nodiscard]] egress::agent::Event carry_out(const egress::agent::Forget& action);
 

@@ -21,11 +21,14 @@ struct Affected {
   // Of these pods, the own ones that had a class: connections of theirs lose their entries. What
   // remote pods send comes by the tunnel alone, and dies there unless a class takes it.
   std::set<Address> released;
-  [[nodiscard]] bool empty() const { return pods.empty() && eip_ids.empty(); }
+  // Besides, whatever bears a mark of ours: an earlier run may not have come to look.
+  bool all_marked = false;
+  [[nodiscard]] bool empty() const { return pods.empty() && eip_ids.empty() && !all_marked; }
   void merge(Affected other) {
     pods.merge(other.pods);
     eip_ids.merge(other.eip_ids);
     released.merge(other.released);
+    all_marked = all_marked || other.all_marked;
   }
 };
 [[nodiscard]] Affected affected(const net::State& before, const net::State& after);

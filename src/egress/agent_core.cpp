@@ -83,12 +83,9 @@ void AgentCore::handle(Applied& event, const Now& now) {
     announcements_[key.prefix.address] = {key.link, now.steady, 0};
   }
   kernel_retry_ = {};
-  believe_plan();
+  believe_plan(now.steady);
   settled_ = !dirty_.has_value();
-  if (to_list_.empty()) list_latest_ = now.steady + options_.list_latest;
-  list_at_ = std::min(now.steady + options_.list_rest, list_latest_);
-  to_list_.merge(std::move(in_apply_));
-  in_apply_ = {};
+  look_up_later(std::exchange(in_apply_, {}), now.steady);
 }
 
 void AgentCore::handle(Connections& event, const Now& now) {
@@ -196,7 +193,7 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
   planned_ = true;
   net::Batch batch = net::diff(*kernel_, plan_->state);
   if (batch.empty()) {
-    believe_plan();
+    believe_plan(now.steady);
     settled_ = true;
     refusals_.clear();
     kernel_retry_ = {};
@@ -210,9 +207,14 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
 }
 
 // From here on one state is kept, not two that are equal.
-void AgentCore::believe_plan() {
+void AgentCore::believe_plan(Time now) {
   kernel_ = std::shared_ptr<const net::State>(plan_, &plan_->state);
   marks_ = plan_->marks;
+  // An earlier run may have ended between a change and the look-up that belongs to it.
+  if (std::exchange(audited_, true)) return;
+  Affected everything = affected({}, plan_->state);
+  everything.all_marked = true;
+  look_up_later(std::move(everything), now);
 }
 
 // Other EIPs in the kernel than the placement gives to us: a write that was refused left them
@@ -247,6 +249,13 @@ void AgentCore::announce(Time now, std::vector<Action>& out) {
 // --- connections
 // -----------------------------------------------------------------------------------------
 
+void AgentCore::look_up_later(Affected affected, Time now) {
+  if (affected.empty()) return;
+  if (to_list_.empty()) list_latest_ = now + options_.list_latest;
+  list_at_ = std::min(now + options_.list_rest, list_latest_);
+  to_list_.merge(std::move(affected));
+}
+
 // When connections are to be looked up; nothing while that is under way, or the kernel not as
 // planned.
 std::optional<Time> AgentCore::list_due() const {
@@ -271,7 +280,8 @@ void AgentCore::connections(Time now, std::vector<Action>& out) {
   listing_ = true;
   listed_ = std::exchange(to_list_, {});
   out.emplace_back(ListConnections{{listed_.pods.begin(), listed_.pods.end()},
-                                   {listed_.eip_ids.begin(), listed_.eip_ids.end()}});
+                                   {listed_.eip_ids.begin(), listed_.eip_ids.end()},
+                                   listed_.all_marked});
 }
 
 // --- what people and the controller see

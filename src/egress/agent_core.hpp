@@ -83,7 +83,8 @@ class AgentCore {
   void watch_slices(std::vector<agent::Action>& out);
   void look_and_write(const Now& now, std::vector<agent::Action>& out);
   void make_plan(const Now& now, std::vector<agent::Action>& out);
-  void believe_plan();
+  void believe_plan(Time now);
+  void look_up_later(Affected affected, Time now);
   void confirm(std::vector<agent::Action>& out);
   void announce(Time now, std::vector<agent::Action>& out);
   void connections(Time now, std::vector<agent::Action>& out);
@@ -107,7 +108,7 @@ class AgentCore {
   std::shared_ptr<const NodePlan> plan_ = std::make_shared<const NodePlan>();
   std::optional<Marks> marks_; // of the last plan that the kernel took
   bool look_ = true;           // a look is due
-  bool observing_ = false, applying_ = false, settled_ = false, planned_ = false;
+  bool observing_ = false, applying_ = false, settled_ = false, planned_ = false, audited_ = false;
   std::optional<Time> dirty_; // a plan is due at this time
   Time turn_began_{}, quiet_until_{}, next_look_{};
   std::vector<Error> refusals_;

@@ -104,10 +104,12 @@ struct Observe {};
 struct Apply {
   net::Batch batch;
 };
-// Connections of these pods, and those whose connection mark bears one of these EIPs' ids.
+// Connections of these pods, those whose connection mark bears one of these EIPs' ids, and, when
+// `all_marked`, all whose mark has any of our bits.
 struct ListConnections {
   std::vector<Address> sources;
   std::vector<std::int32_t> eip_ids;
+  bool all_marked = false;
   bool operator==(const ListConnections&) const = default;
 };
 struct Forget {

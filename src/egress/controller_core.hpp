@@ -129,7 +129,7 @@ class ControllerCore {
   void judge_policy(const api::PolicyKey& key);
   void reconcile_gateway(const std::string& name);
   void reconcile_cluster_info();
-  [[nodiscard]] const api::EgressGatewayStatus* status_under_way(const std::string& gateway) const;
+  [[nodiscard]] const api::EgressGatewayStatus* status_under_way(const std::string& name) const;
   void reconcile_policy(const api::PolicyKey& key);
   void reconcile_node(const std::string& name);
   void reconcile_slices(const api::PolicyKey& key);

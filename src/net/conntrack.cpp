@@ -185,10 +185,13 @@ std::optional<std::uint32_t> decode_connection_count(const nlmsghdr& message) {
 Conntrack::Conntrack() : socket_(std::make_unique<NetlinkSocket>(NETLINK_NETFILTER)) {}
 Conntrack::~Conntrack() = default;
 
-Result<std::vector<Connection>> Conntrack::all() {
+Result<std::vector<Connection>> Conntrack::marked(std::uint32_t mask,
+                                                  const std::vector<Address>& sources) {
+  const std::set<Address> from(sources.begin(), sources.end());
   std::vector<Connection> out;
-  const auto read =
-      collect(*socket_, encode_connection_dump({}), out, [](const Connection&) { return true; });
+  const auto read = collect(*socket_, encode_connection_dump({}), out, [&](const Connection& c) {
+    return (c.mark & mask) != 0 || from.contains(c.original.source);
+  });
   if (!read) return read.error();
   return out;
 }

@@ -63,7 +63,9 @@ class Conntrack {
   Conntrack(Conntrack&&) = delete;
   Conntrack& operator=(Conntrack&&) = delete;
 
-  [[nodiscard]] Result<std::vector<Connection>> all();
+  // Those whose mark has any bit of `mask`, or whose original source is one of `sources`.
+  [[nodiscard]] Result<std::vector<Connection>> marked(std::uint32_t mask,
+                                                       const std::vector<Address>& sources = {});
   // Those whose original source is one of `sources`, or whose mark & mask is one of `marks`; both
   // families, each once.
   [[nodiscard]] Result<std::vector<Connection>> find(const std::vector<Address>& sources,

@@ -130,10 +130,10 @@ struct Bench {
     std::vector<net::Connection> found;
     for (const auto& c : connections) {
       const auto id = static_cast<std::int32_t>((c.mark >> 16) & 0x7fff);
-      if (std::ranges::count(a.sources, c.original.source) + std::ranges::count(a.eip_ids, id) >
-          0) {
-        found.push_back(c);
-      }
+      const bool wanted = std::ranges::count(a.sources, c.original.source) > 0 ||
+                          std::ranges::count(a.eip_ids, id) > 0 ||
+                          (a.all_marked && (c.mark & options.plan.ct_mask) != 0);
+      if (wanted) found.push_back(c);
     }
     events.emplace_back(Connections{std::move(found)});
   }
@@ -426,7 +426,8 @@ TEST_CASE("connections of pods that are newly selected, and of policies that go,
   b.start(scene.world, scene.policies);
   b.pass(50ms);
   CHECK(b.connections == std::vector{other});
-  CHECK(b.last<ListConnections>() == ListConnections{{ip("10.244.1.5"), ip("fd44:0:0:1::5")}, {}});
+  CHECK(b.last<ListConnections>() ==
+        ListConnections{{ip("10.244.1.5"), ip("fd44:0:0:1::5")}, {}, true});
 
   const auto tunnelled = connection("10.244.1.5", 0x80010000);
   b.connections = {tunnelled, other};
@@ -461,6 +462,21 @@ TEST_CASE("connections of an EIP that moves are told apart by its id") {
   b.send({Changed<api::EgressGateway>{scene.moved_to("node1")}});
   b.pass(50ms);
   CHECK(b.connections.empty()); // bound to itself: it can't be translated here
+}
+
+TEST_CASE("what an earlier run had no time to forget is forgotten after a restart") {
+  const Scene scene("node2");
+  Bench first;
+  first.start(scene.world, scene.policies);
+  Bench b(first.kernel); // nothing is to be changed
+  const auto right = connection("10.244.1.5", 0x80010000);
+  const auto foreign = connection("10.244.1.99", 0x1);
+  b.connections = {right, connection("10.244.1.7", 0x00090000), foreign};
+  b.start(scene.world, scene.policies);
+  b.pass(50ms);
+  CHECK(b.count<Apply>() == 0);
+  CHECK(b.last<ListConnections>().all_marked);
+  CHECK(b.connections == std::vector{right, foreign});
 }
 
 TEST_CASE(

@@ -84,6 +84,9 @@ class Cluster(Lab):
             port=6443,
             netns=self.wires.control.name,
             controller_manager=True,
+            # As in real clusters: while the API server is away no node may seem lost, else whether
+            # its EIPs move afterwards is a race. power_off() says by itself that a node is lost.
+            node_monitor_grace=40,
         )
         self.closers.append(self.server.kill)
         self.server.start()
