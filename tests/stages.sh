@@ -9,7 +9,7 @@ stages=(
   "lint 540 clang-format, clang-tidy with clang's warnings, include directions, house rules"
   "unit 240 doctest suites, GCC"
   "binary 180 the shipped binary: static, hardened, small (with LTO too)"
-  "asan 300 the same doctest suites under ASan and UBSan; repeats are not counted again"
+  "asan 600 the same doctest suites under ASan and UBSan; repeats are not counted again"
   "tsan 240 the suite 'threads' under TSan; repeats are not counted again"
   "kubernetes 480 the suite 'k8s_api', tests/{kubernetes,manifests,cmd} against a real API server"
   "netns 120 the suite 'netns': the kernel, in network namespaces"

@@ -158,7 +158,8 @@ def test_a_policy_gets_an_eip_and_slices(cluster):
     cluster.kubelet.finish_pod("default", "web-1")
     wait_until(lambda: not api.list(f"{GROUP}/egressendpointslices", "default"), 5,
                "no slice for a pod that has ended")
-    assert any(e["reason"] == "Allocated" for e in api.list("events", "default"))
+    wait_until(lambda: any(e["reason"] == "Allocated" for e in api.list("events", "default")), 5,
+               "an Event that tells of the EIP")
 
     info = api.get(f"{GROUP}/egressclusterinfos", "default")
     assert info["status"]["nodeIP"]["c-node1"]["ipv4"] == ["10.6.1.1"]

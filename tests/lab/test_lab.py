@@ -138,6 +138,8 @@ def test_nothing_is_left_behind(end):
         stderr=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        # A job in the background of a script is started with SIGINT ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     prefix, directory = child.stdout.readline().split()
     assert len(netns.named(prefix)) >= 6
