@@ -31,6 +31,7 @@ using nft::ct_mark_is_not;
 using nft::ct_new;
 using nft::ct_original;
 using nft::ct_reply;
+using nft::daddr_found;
 using nft::daddr_in;
 using nft::daddr_is_local;
 using nft::daddr_not_in;
@@ -301,8 +302,13 @@ class Builder {
                 drop()})});
     chain("tunnel", {rule({saddr_mac_not_in(nft_, "sources"), drop()}),
                      rule({classify(nft_, "pods", "classes")}), rule({drop()})});
-    chain("reply", {rule({ct_mark_is_not(o_.ct_mask, 0),
-                          set_mark(o_.mark_mask, mark_of(kReplyIndex, o_.mark_mask).value())})});
+    // A pod that is in no class (any more) gets no replies: a gateway that let them go by the CNI's
+    // own way would open, on the pod's node, a connection from outside that nobody translates, and
+    // the pod's answers would show its address.
+    const std::uint32_t mark = mark_of(kReplyIndex, o_.mark_mask).value();
+    chain("reply", {rule({ct_mark_is(o_.ct_mask, 0), accept()}),
+                    rule({daddr_found(nft_, "pods"), set_mark(o_.mark_mask, mark), accept()}),
+                    rule({drop()})});
   }
 
   // Before mangle and filter, so that no other program sees our packet mark.

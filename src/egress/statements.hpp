@@ -21,7 +21,9 @@ using Piece = std::vector<net::Expr>;
 // matches
 [[nodiscard]] Piece iifname(const std::string& name);
 [[nodiscard]] Piece oifname(const std::string& name);
-[[nodiscard]] Piece saddr_in(net::NftFamily family, const std::string& set);     // ip saddr @set
+[[nodiscard]] Piece saddr_in(net::NftFamily family, const std::string& set); // ip saddr @set
+// A map asked as if it were a set.
+[[nodiscard]] Piece daddr_found(net::NftFamily family, const std::string& map);
 [[nodiscard]] Piece daddr_in(net::NftFamily family, const std::string& set);     // ip daddr @set
 [[nodiscard]] Piece daddr_not_in(net::NftFamily family, const std::string& set); // ip daddr != @set
 [[nodiscard]] Piece saddr_mac_not_in(net::NftFamily family,

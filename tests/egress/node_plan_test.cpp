@@ -205,6 +205,10 @@ TEST_CASE(
   reply.destination = ip("10.244.2.5"); // conntrack has translated it back
   CHECK(run(ip4(p), "prerouting", reply) == Verdict::Accept);
   CHECK(reply.mark == 1);
+  // Of a connection whose pod has no policy any more: by the CNI's way it would open, on the pod's
+  // node, a connection that nobody translates.
+  reply.destination = ip("10.244.2.99");
+  CHECK(run(ip4(p), "prerouting", reply) == Verdict::Drop);
   CHECK(p.state.routes.at({7700, cidr("10.244.2.5/32"), 1}).via == ip("172.31.0.2"));
   CHECK(p.state.routes.at({7700, cidr("fd44:0:0:2::5/128"), 1}).via == ip("fd11::2"));
   CHECK(p.state.fdb.contains(mac("66:00:00:00:00:02")));

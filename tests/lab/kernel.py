@@ -137,7 +137,9 @@ def marked(value, index, name):
     """`mark set mark & mask | index` without the number."""
     if isinstance(value, dict):
         if isinstance(parts := value.get("|"), list) and parts[-1] == index:
-            return {"|": [*parts[:-1], name]}
+            # nft shows the bits that are set among those that are kept as well.
+            ((kept, mask),) = [part["&"] for part in parts[:-1]]
+            return {"|": [{"&": [kept, mask & ~index]}, name]}
         return {k: marked(v, index, name) for k, v in value.items()}
     return [marked(v, index, name) for v in value] if isinstance(value, list) else value
 
