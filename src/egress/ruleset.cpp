@@ -27,7 +27,6 @@ using nft::classify;
 using nft::clear_priority;
 using nft::ct_invalid;
 using nft::ct_mark_is;
-using nft::ct_mark_is_not;
 using nft::ct_new;
 using nft::ct_original;
 using nft::ct_reply;

@@ -154,9 +154,6 @@ Piece ct_invalid() {
 Piece ct_mark_is(std::uint32_t mask, std::uint32_t value) {
   return {CtLoad{.key = CtKey::Mark}, masked(mask), is(host32(value))};
 }
-Piece ct_mark_is_not(std::uint32_t mask, std::uint32_t value) {
-  return {CtLoad{.key = CtKey::Mark}, masked(mask), is_not(host32(value))};
-}
 Piece mark_is(std::uint32_t mask, std::uint32_t value) {
   return {MetaLoad{.key = MetaKey::Mark}, masked(mask), is(host32(value))};
 }

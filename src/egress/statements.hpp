@@ -41,7 +41,6 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece ct_new();
 [[nodiscard]] Piece ct_invalid();
 [[nodiscard]] Piece ct_mark_is(std::uint32_t mask, std::uint32_t value);
-[[nodiscard]] Piece ct_mark_is_not(std::uint32_t mask, std::uint32_t value);
 [[nodiscard]] Piece mark_is(std::uint32_t mask, std::uint32_t value);
 [[nodiscard]] Piece mark_is_not(std::uint32_t mask, std::uint32_t value);
 [[nodiscard]] Piece tcp_syn(); // meta l4proto tcp, tcp flags & (syn|rst) == syn
