@@ -212,6 +212,10 @@ void AgentCore::believe_plan(Time now) {
   marks_ = plan_->marks;
   // An earlier run may have ended between a change and the look-up that belongs to it.
   if (std::exchange(audited_, true)) return;
+  // Another node may have held meanwhile what is found here, and neighbours still send there.
+  for (const auto& [key, value] : plan_->state.addresses) {
+    if (value.eip) announcements_[key.prefix.address] = {key.link, now, 0};
+  }
   Affected everything = affected({}, plan_->state);
   everything.all_marked = true;
   look_up_later(std::move(everything), now);
