@@ -59,6 +59,7 @@ class Side:
         assert (
             pod.seen(self.target) == eip
         ), f"{pod.seen(self.target)} is not {eip}: nothing to measure"
+        lab.srv.stop_sniffing()
 
     def arrived(self):
         text = self.lab.srv.netns.run("nft", "list", "counter", "ip", "bench", "arrived")

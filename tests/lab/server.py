@@ -162,9 +162,13 @@ class Server:
     async def control(self, reader, writer):
         while line := await reader.readline():
             request = json.loads(line)
-            self.sniffer.drain()
             said = {}
-            if request["do"] == "sources":
+            if request["do"] == "flow":
+                said = self.flows.get(request["id"])
+            elif self.sniffer is None:
+                said = {"error": "the sniffer was stopped"}
+            elif request["do"] == "sources":
+                self.sniffer.drain()
                 said = {
                     "lost": self.sniffer.lost(),
                     "seen": [
@@ -175,8 +179,10 @@ class Server:
             elif request["do"] == "clear":
                 self.sniffer.clear()
                 self.sniffer.lost()
-            elif request["do"] == "flow":
-                said = self.flows.get(request["id"])
+            elif request["do"] == "stop sniffing":
+                asyncio.get_running_loop().remove_reader(self.sniffer.socket)
+                self.sniffer.socket.close()
+                self.sniffer = None
             writer.write(json.dumps(said).encode() + b"\n")
             await writer.drain()
         writer.close()

@@ -47,10 +47,18 @@ class Server:
             self.connection = link.makefile("rwb")
         self.connection.write(json.dumps(request).encode() + b"\n")
         self.connection.flush()
-        return json.loads(self.connection.readline())
+        answer = json.loads(self.connection.readline())
+        if answer and "error" in answer:
+            raise RuntimeError(f"{self.name}: {answer['error']}")
+        return answer
 
     def clear(self):
         self.ask(do="clear")
+
+    def stop_sniffing(self):
+        """For good: where packets are counted by the hundred thousand, waking the sniffer for each
+        would be most of what is measured."""
+        self.ask(do="stop sniffing")
 
     def seen(self, proto=None, dst=None, dport=None):
         """What arrived since `clear`: a list of {src, proto, dst, dport, packets, syn, first,
