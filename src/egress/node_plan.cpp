@@ -144,10 +144,12 @@ class Planner {
     const auto add = [&](net::RoutingRule rule) { plan_.state.rules.insert(rule); };
     const std::uint32_t first = o_.rule_priority - 1, last = o_.rule_priority + 1;
     for (const Family family : families_) {
-      // Packets without our mark skip the rest: each rule costs every forwarded packet.
-      add({family, first, 0, o_.mark_mask, net::RuleAction::Goto, last});
-      add(lookup(family, kReplyIndex));
+      // A rule costs every forwarded packet, several times. Two that jump over the others pay from
+      // three on.
+      if (!pods_.remote.empty()) add(lookup(family, kReplyIndex));
       for (const auto& [node, index] : plan_.marks.index) add(lookup(family, index));
+      if (plan_.marks.index.size() + !pods_.remote.empty() < 3) continue;
+      add({family, first, 0, o_.mark_mask, net::RuleAction::Goto, last});
       add({family, last, 0, 0, net::RuleAction::Nop, 0});
     }
   }

@@ -26,6 +26,7 @@ using nft::clamp_mss;
 using nft::classify;
 using nft::clear_priority;
 using nft::ct_invalid;
+using nft::ct_mark_found;
 using nft::ct_mark_is;
 using nft::ct_new;
 using nft::ct_original;
@@ -41,6 +42,7 @@ using nft::go;
 using nft::host32;
 using nft::icmpv6_type;
 using nft::iifname;
+using nft::lease_lasts;
 using nft::lease_over;
 using nft::mark_is;
 using nft::mark_is_not;
@@ -189,17 +191,23 @@ class Builder {
     for (const auto& [id, pod_class] : in_.classes) {
       // A class is jumped to: what no policy takes comes back, and goes on untouched, or is dropped
       // when it came by the tunnel.
-      std::vector<net::Rule> rules{rule({clear_priority()})};
+      std::vector<net::Rule> rules;
+      // Forwarding sets an IPv4 packet's priority anew (ip_forward), so there only what may end
+      // here or goes on untouched needs it cleared.
+      const bool forward_clears = family_ == Family::V4;
+      if (!forward_clears) rules.push_back(rule({clear_priority()}));
       bool inside_is_out = false;
       for (const PolicyRule& policy : pod_class.policies) {
         // Addresses inside the cluster are never captured, whatever a policy says; where it names
         // none of them the look-up is saved.
         if (!inside_is_out && may_capture_inside(policy)) {
-          rules.push_back(rule({daddr_in(nft_, "cluster"), give_back()}));
+          const Piece clear = forward_clears ? clear_priority() : Piece{};
+          rules.push_back(rule({daddr_in(nft_, "cluster"), clear, give_back()}));
           inside_is_out = true;
         }
         add_policy(rules, policy);
       }
+      if (forward_clears) rules.push_back(rule({clear_priority()}));
       chain(pod_class.name, std::move(rules));
       map.elements[{host32(id), {}}] = net::Verdict{net::VerdictKind::Jump, pod_class.name};
     }
@@ -271,22 +279,28 @@ class Builder {
          {rule({udp_dport(o_.port), daddr_in(nft_, "nodes"), notrack()})});
   }
 
-  // Unsolicited packets to an EIP. After conntrack, before service DNAT.
+  bool holds_eips() const { return !table_.sets.at("eipaddrs").elements.empty(); }
+
+  // Unsolicited packets to an EIP: new ones before service DNAT, in a NAT chain, which sees the
+  // first packet of a connection alone; and all that would end on this node. So packets that are
+  // forwarded pay for neither. Replies are the chain "reply"'s.
   void incoming() {
-    // Each base chain costs every packet.
-    if (table_.sets.at("eipaddrs").elements.empty()) return;
-    std::vector<net::Rule> rules{rule({daddr_in(nft_, "eipaddrs"), go("eip_in")})};
+    if (!holds_eips()) return;
     std::vector<net::Rule> in{rule({lease_over("alive"), drop()}), rule({ct_reply(), accept()}),
                               rule({echo_request(nft_), accept()})};
+    const net::Rule to_eip = rule({daddr_in(nft_, "eipaddrs"), go("eip_in")});
+    std::vector<net::Rule> ends_here{to_eip};
     if (family_ == Family::V6) {
       // Asked by multicast or directly, an EIP is only answered for while the lease lasts.
-      rules.insert(rules.begin(), rule({nd_target_in("eipaddrs"), lease_over("alive"), drop()}));
+      ends_here.insert(ends_here.begin(),
+                       rule({nd_target_in("eipaddrs"), lease_over("alive"), drop()}));
       in.push_back(rule({icmpv6_type(135), accept()}));
       in.push_back(rule({icmpv6_type(136), accept()}));
     }
     in.push_back(rule({drop()}));
     chain("eip_in", std::move(in));
-    hook("pre_eip", {"filter", Hook::Prerouting, -110}, std::move(rules));
+    hook("pre_eip", {"nat", Hook::Prerouting, -110}, {to_eip});
+    hook("input", {"filter", Hook::Input, -160}, std::move(ends_here));
   }
 
   // After service DNAT and the de-NAT of replies, before routing: policies judge the real
@@ -299,15 +313,24 @@ class Builder {
           // done for it.
           rule({ct_invalid(), saddr_in(nft_, kReleasedSet), daddr_not_in(nft_, "cluster"),
                 drop()})});
-    chain("tunnel", {rule({saddr_mac_not_in(nft_, "sources"), drop()}),
-                     rule({classify(nft_, "pods", "classes")}), rule({drop()})});
+    std::vector<net::Rule> tunnel{rule({saddr_mac_not_in(nft_, "sources"), drop()})};
+    std::vector<net::Rule> reply{rule({ct_mark_is(o_.ct_mask, 0), accept()})};
+    if (holds_eips()) {
+      // The pod's node has judged this packet by its policies, and its connection was judged here
+      // when it began: its EIP is held here, that is enough.
+      tunnel.push_back(rule({ct_mark_found(o_.ct_mask, "eips"), lease_lasts("alive"), accept()}));
+      reply.push_back(rule({ct_mark_is(tunnelled_bit(o_), 0), lease_over("alive"), drop()}));
+    }
+    tunnel.push_back(rule({classify(nft_, "pods", "classes")}));
+    tunnel.push_back(rule({drop()}));
+    chain("tunnel", std::move(tunnel));
     // A pod that is in no class (any more) gets no replies: a gateway that let them go by the CNI's
     // own way would open, on the pod's node, a connection from outside that nobody translates, and
     // the pod's answers would show its address.
     const std::uint32_t mark = mark_of(kReplyIndex, o_.mark_mask).value();
-    chain("reply", {rule({ct_mark_is(o_.ct_mask, 0), accept()}),
-                    rule({daddr_found(nft_, "pods"), set_mark(o_.mark_mask, mark), accept()}),
-                    rule({drop()})});
+    reply.push_back(rule({daddr_found(nft_, "pods"), set_mark(o_.mark_mask, mark), accept()}));
+    reply.push_back(rule({drop()}));
+    chain("reply", std::move(reply));
   }
 
   // Before mangle and filter, so that no other program sees our packet mark.

@@ -109,10 +109,11 @@ Piece saddr_mac_not_in(NftFamily family, const std::string& set) {
           not_in(set)};
 }
 
+// The port first: almost nothing has this one, so almost every packet is done with two expressions.
 Piece udp_dport(std::uint16_t port) {
-  return concat(l4proto(IPPROTO_UDP),
-                {transport(2, 2), is({static_cast<std::uint8_t>(port >> 8),
-                                      static_cast<std::uint8_t>(port & 0xff)})});
+  return concat({transport(2, 2), is({static_cast<std::uint8_t>(port >> 8),
+                                      static_cast<std::uint8_t>(port & 0xff)})},
+                l4proto(IPPROTO_UDP));
 }
 Piece daddr_is_local() {
   constexpr std::uint32_t kRtnLocal = 2; // RTN_LOCAL
@@ -137,6 +138,10 @@ Piece lease_over(const std::string& set) {
   return {MetaLoad{.key = MetaKey::NfProto}, not_in(set)};
 }
 
+Piece lease_lasts(const std::string& set) {
+  return {MetaLoad{.key = MetaKey::NfProto}, in(set)};
+}
+
 Piece ct_original() {
   return {CtLoad{.key = CtKey::Direction}, is({0})};
 }
@@ -153,6 +158,9 @@ Piece ct_invalid() {
 }
 Piece ct_mark_is(std::uint32_t mask, std::uint32_t value) {
   return {CtLoad{.key = CtKey::Mark}, masked(mask), is(host32(value))};
+}
+Piece ct_mark_found(std::uint32_t mask, const std::string& map) {
+  return {CtLoad{.key = CtKey::Mark}, masked(mask), Lookup{.set = map, .sreg = 1, .dreg = 1}};
 }
 Piece mark_is(std::uint32_t mask, std::uint32_t value) {
   return {MetaLoad{.key = MetaKey::Mark}, masked(mask), is(host32(value))};
@@ -183,8 +191,7 @@ Piece snat_to_saddr(NftFamily family) {
   return {network(layout(family).saddr, layout(family).len), Snat{}};
 }
 Piece snat_by_ct_mark(std::uint32_t mask, const std::string& map) {
-  return {CtLoad{.key = CtKey::Mark}, masked(mask), Lookup{.set = map, .sreg = 1, .dreg = 1},
-          Snat{}};
+  return concat(ct_mark_found(mask, map), {Snat{}});
 }
 Piece classify(NftFamily family, const std::string& pods, const std::string& classes) {
   return {network(layout(family).saddr, layout(family).len),

@@ -34,13 +34,16 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece icmpv6_type(std::uint8_t type);
 [[nodiscard]] Piece nd_target_in(const std::string& set); // target of a neighbour solicitation
 [[nodiscard]] Piece arp_request_for(
-    const std::string& set);                            // arp operation request arp daddr ip @set
-[[nodiscard]] Piece lease_over(const std::string& set); // meta nfproto != @set
+    const std::string& set);                             // arp operation request arp daddr ip @set
+[[nodiscard]] Piece lease_over(const std::string& set);  // meta nfproto != @set
+[[nodiscard]] Piece lease_lasts(const std::string& set); // meta nfproto @set
 [[nodiscard]] Piece ct_original();
 [[nodiscard]] Piece ct_reply();
 [[nodiscard]] Piece ct_new();
 [[nodiscard]] Piece ct_invalid();
 [[nodiscard]] Piece ct_mark_is(std::uint32_t mask, std::uint32_t value);
+[[nodiscard]] Piece ct_mark_found(std::uint32_t mask,
+                                  const std::string& map); // a map asked as if it were a set
 [[nodiscard]] Piece mark_is(std::uint32_t mask, std::uint32_t value);
 [[nodiscard]] Piece mark_is_not(std::uint32_t mask, std::uint32_t value);
 [[nodiscard]] Piece tcp_syn(); // meta l4proto tcp, tcp flags & (syn|rst) == syn

@@ -125,7 +125,7 @@ def with_policies(cluster, pod, options):
     bare = egw = None
     try:
         if "datapath" in options.parts:
-            bare_lab, bare_pod = datapath.bare_lab()
+            bare_lab, bare_pod = datapath.bare_lab(options.bare == "rules")
             cluster.closers.append(bare_lab.stop)
             program = datapath.compile_load(cluster.directory)
             bare = datapath.Side(bare_lab, bare_pod, datapath.BARE_EIP, program, options.cpu)
@@ -186,6 +186,13 @@ def main():
     parser.add_argument("--repeat", type=int, default=100, help="policies for the latency (100)")
     parser.add_argument(
         "--pairs", type=int, default=20, help="measurements of bare and egw in turn (20)"
+    )
+    parser.add_argument(
+        "--bare",
+        choices=["rules", "main-table"],
+        default="rules",
+        help="how the bare gateway routes back to the pod: by a rule and a table of its own, as\n"
+        "chosen pods need it, or by a route in the main table (rules)",
     )
     parser.add_argument(
         "--starts", type=int, default=5, help="starts of the agent of each kind (5)"

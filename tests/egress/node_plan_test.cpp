@@ -41,14 +41,33 @@ TEST_CASE("a pod's packet is marked for its gateway, in both families, and the r
     CHECK(s.routes.at({7702, Prefix::all(f), 1}).via ==
           ip(f == Family::V4 ? "172.31.0.2" : "fd11::2"));
     CHECK(s.routes.at({7702, Prefix::all(f), 0xffffffff}).type == net::RouteType::Blackhole);
-    CHECK(s.rules.contains({f, 98, 0, 0x307f, net::RuleAction::Goto, 100}));
-    CHECK(s.rules.contains({f, 99, 1, 0x307f, net::RuleAction::Lookup, 7700}));
     CHECK(s.rules.contains({f, 99, 2, 0x307f, net::RuleAction::Lookup, 7702}));
-    CHECK(s.rules.contains({f, 100, 0, 0, net::RuleAction::Nop, 0}));
   }
-  CHECK(s.rules.size() == 8);
+  CHECK(s.rules.size() == 2); // no replies to remote pods, and nothing worth jumping over
   CHECK(s.routes.at({7702, cidr("10.244.1.0/24"), 1}).type == net::RouteType::Throw);
   CHECK(s.addresses.size() == 2); // the tunnel's own
+}
+
+TEST_CASE("packets without a mark jump over routing rules, where there are enough to pay for it") {
+  using net::RuleAction;
+  AgentWorld w = gateway_for_remote();
+  const net::RoutingRule replies{Family::V4, 99, 1, 0x307f, RuleAction::Lookup, 7700};
+  const net::RoutingRule jump{Family::V4, 98, 0, 0x307f, RuleAction::Goto, 100},
+      end{Family::V4, 100, 0, 0, RuleAction::Nop, 0};
+  NodePlan p = plan(w);
+  CHECK(p.state.rules.contains(replies));
+  CHECK_FALSE(p.state.rules.contains(jump));
+  for (const int id : {2, 3}) { // two gateways more, for pods of this node
+    const std::string name = "more" + std::to_string(id);
+    add(w, pod("default", name, {{"app", name}}, {"10.244.1." + std::to_string(id)}));
+    add(w, policy("default", name, "eg", id));
+    place(w, "eg", "node" + std::to_string(id), entry(id));
+  }
+  p = plan(w);
+  CHECK(p.state.rules.contains(replies));
+  CHECK(p.state.rules.contains(jump));
+  CHECK(p.state.rules.contains(end));
+  CHECK(p.state.rules.size() == 10);
 }
 
 TEST_CASE("what leaves by another interface than the tunnel, although it should, is dropped") {
@@ -73,8 +92,10 @@ TEST_CASE("what leaves by another interface than the tunnel, although it should,
 
 TEST_CASE("rules that cost every packet stand only where they can match") {
   const NodePlan pods_node = plan(one_pod("node2")), holder = plan(gateway_for_remote());
-  CHECK_FALSE(ip4(pods_node).chains.contains("pre_eip"));
-  CHECK(ip4(holder).chains.contains("pre_eip"));
+  for (const char* name : {"pre_eip", "input"}) {
+    CHECK_FALSE(ip4(pods_node).chains.contains(name));
+    CHECK(ip4(holder).chains.contains(name));
+  }
   const auto rules_of_class = [](const AgentWorld& w) {
     const NodePlan p = plan(w);
     for (const auto& [name, chain] : ip4(p).chains) {
@@ -201,10 +222,12 @@ TEST_CASE(
   reply.ct_reply = true;
   reply.ct_new = false;
   reply.ct_mark = 0x10000;
-  CHECK(run(ip4(p), "pre_eip", reply) == Verdict::Accept);
   reply.destination = ip("10.244.2.5"); // conntrack has translated it back
   CHECK(run(ip4(p), "prerouting", reply) == Verdict::Accept);
   CHECK(reply.mark == 1);
+  reply.lease = false; // the agent is dead: another node may hold the EIP
+  CHECK(run(ip4(p), "prerouting", reply) == Verdict::Drop);
+  reply.lease = true;
   // Of a connection whose pod has no policy any more: by the CNI's way it would open, on the pod's
   // node, a connection that nobody translates.
   reply.destination = ip("10.244.2.99");
@@ -222,6 +245,7 @@ TEST_CASE(
   stranger.source_mac = mac("66:00:00:00:00:02");
   CHECK(run(ip4(p), "prerouting", stranger) == Verdict::Drop);
   Packet inside = x;
+  inside.ct_mark = 0;
   inside.destination = ip("10.244.3.1"); // came by the tunnel, but is for the cluster
   CHECK(run(ip4(p), "prerouting", inside) == Verdict::Drop);
 }
@@ -273,19 +297,60 @@ TEST_CASE("without an EIP, a place, or the family, a selected pod's packets are 
 
 TEST_CASE("an EIP answers pings and nothing else that is unsolicited, while the lease lasts") {
   const NodePlan p = plan(one_pod("node1"));
-  Packet x = packet("8.8.8.8", "10.6.1.1");
-  x.iif = "eth0";
-  x.protocol = 6;
-  x.destination_port = 22;
-  CHECK(run(ip4(p), "pre_eip", x) == Verdict::Drop);
-  x.ct_reply = true;
-  CHECK(run(ip4(p), "pre_eip", x) == Verdict::Accept);
-  x.lease = false;
-  CHECK(run(ip4(p), "pre_eip", x) == Verdict::Drop);
-  Packet own = packet("8.8.8.8", "10.6.0.1"); // the node's own address is not concerned
-  own.iif = "eth0";
-  own.lease = false;
-  CHECK(run(ip4(p), "pre_eip", own) == Verdict::Accept);
+  // pre_eip sees what opens a connection, before a Service can take it; input all that ends here.
+  CHECK(ip4(p).chains.at("pre_eip").base == net::BaseChain{"nat", net::Hook::Prerouting, -110});
+  for (const char* const base : {"pre_eip", "input"}) {
+    CAPTURE(base);
+    Packet x = packet("8.8.8.8", "10.6.1.1");
+    x.iif = "eth0";
+    x.protocol = 6;
+    x.destination_port = 22;
+    CHECK(run(ip4(p), base, x) == Verdict::Drop);
+    x.invalid = true; // the segment of a connection that nobody knows: no RST with the EIP
+    CHECK(run(ip4(p), base, x) == Verdict::Drop);
+    Packet ping = packet("8.8.8.8", "10.6.1.1");
+    ping.iif = "eth0";
+    ping.protocol = 1;
+    ping.icmp_type = 8;
+    CHECK(run(ip4(p), base, ping) == Verdict::Accept);
+    ping.lease = false;
+    CHECK(run(ip4(p), base, ping) == Verdict::Drop);
+    Packet own = packet("8.8.8.8", "10.6.0.1"); // the node's own address is not concerned
+    own.iif = "eth0";
+    own.lease = false;
+    CHECK(run(ip4(p), base, own) == Verdict::Accept);
+  }
+}
+
+TEST_CASE("on a gateway a connection that has its EIP is not judged again, but its source is") {
+  AgentWorld w = gateway_for_remote();
+  Packet x = packet("10.244.2.5", "8.8.8.8");
+  x.iif = "egw0";
+  x.source_mac = mac("66:00:00:00:00:02");
+  CHECK(run(ip4(plan(w)), "prerouting", x) == Verdict::Accept);
+  REQUIRE(x.ct_mark == 0x10000);
+  x.ct_new = false;
+  // The policy names other destinations now: the pod's node drops this packet, and both forget the
+  // connection. Until then its EIP stays what it was.
+  auto narrowed = policy("default", "app", "eg", 1);
+  narrowed.spec.dest_subnet = {"9.9.9.0/24"};
+  add(w, narrowed);
+  const NodePlan later = plan(w);
+  CHECK(run(ip4(later), "prerouting", x) == Verdict::Accept);
+  CHECK(x.ct_mark == 0x10000);
+  Packet begins = x;
+  begins.ct_new = true;
+  begins.ct_mark = 0;
+  CHECK(run(ip4(later), "prerouting", begins) == Verdict::Drop);
+  Packet expired = x;
+  expired.lease = false;
+  CHECK(run(ip4(later), "prerouting", expired) == Verdict::Drop);
+  Packet other_eip = x;
+  other_eip.ct_mark = 0x20000; // not held here
+  CHECK(run(ip4(later), "prerouting", other_eip) == Verdict::Drop);
+  Packet forged = x;
+  forged.source_mac = mac("66:00:00:00:00:03");
+  CHECK(run(ip4(later), "prerouting", forged) == Verdict::Drop);
 }
 
 TEST_CASE("VXLAN from a stranger, and a pod's own, are dropped") {

@@ -97,6 +97,8 @@ class Walk {
       if (x.offset == 2 && x.len == 2) {
         b = {static_cast<std::uint8_t>(p_.destination_port >> 8),
              static_cast<std::uint8_t>(p_.destination_port & 0xff)};
+      } else if (x.offset == 0 && x.len == 1) {
+        b = {p_.icmp_type};
       }
     }
     if (b.size() != x.len) throw std::runtime_error("unexpected length of a payload");
