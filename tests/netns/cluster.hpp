@@ -177,6 +177,15 @@ struct Node {
     for (const auto& op : rest.nft) MESSAGE(net::to_string(op));
     for (const auto& op : rest.after) MESSAGE(net::to_string(op));
   }
+  // Forgets the pod's connections that the plan decides otherwise; how many those were.
+  std::size_t forget_stale(const std::string& pod) const {
+    const Netns::Inside inside(ns);
+    const auto all = net::Conntrack().find({ip(pod)});
+    REQUIRE(all);
+    const auto old = stale(*all, plan.classifier);
+    CHECK(net::Conntrack().forget(old));
+    return old.size();
+  }
 };
 
 struct Cluster {
@@ -235,6 +244,23 @@ struct Cluster {
     two.reconcile(seen_by_two);
     one.reconcile(seen_by_one);
     REQUIRE(two.lease->refresh(60s));
+  }
+
+  // Counts from now on what reaches the server from pods' own addresses.
+  void watch_pods() const {
+    const Netns::Inside inside(server);
+    run("nft 'table inet watch { chain in { type filter hook prerouting priority -300; "
+        "ip saddr 10.244.0.0/16 counter; ip6 saddr fd44::/16 counter; }; }'");
+  }
+  // Whether anything did since the last time this was asked.
+  [[nodiscard]] bool pod_seen() const {
+    const Netns::Inside inside(server);
+    const std::string said = run("nft reset rules table inet watch");
+    std::size_t zeros = 0;
+    for (auto at = said.find("packets 0 "); at != std::string::npos;
+         at = said.find("packets 0 ", at + 1))
+      ++zeros;
+    return zeros != 2;
   }
 
  private:

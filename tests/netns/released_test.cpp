@@ -19,39 +19,13 @@ void end(Tcp& tcp, End how) {
   tcp.client = {};
 }
 
-// Counts what reaches the server from pods' own addresses.
-void watch(const Netns& server) {
-  const Netns::Inside inside(server);
-  run("nft 'table inet watch { chain in { type filter hook prerouting priority -300; "
-      "ip saddr 10.244.0.0/16 counter; ip6 saddr fd44::/16 counter; }; }'");
-}
-bool raw_came(const Netns& server) {
-  const Netns::Inside inside(server);
-  const std::string said = run("nft list table inet watch");
-  run("nft reset rules table inet watch");
-  std::size_t zeros = 0;
-  for (auto at = said.find("packets 0 "); at != std::string::npos;
-       at = said.find("packets 0 ", at + 1))
-    ++zeros;
-  return zeros != 2;
-}
-
-void forget_stale(Node& node, const char* pod, std::size_t count) {
-  const Netns::Inside inside(node.ns);
-  const auto all = net::Conntrack().find({ip(pod)});
-  REQUIRE(all);
-  const auto old = stale(*all, node.plan.classifier);
-  CHECK(old.size() == count);
-  CHECK(net::Conntrack().forget(old));
-}
-
 } // namespace
 
 TEST_SUITE_BEGIN("netns");
 
 TEST_CASE("the end of a connection whose policy has gone shows the server no pod address") {
   Cluster c;
-  watch(c.server);
+  c.watch_pods();
   AgentWorld changed = c.seen_by_one;
   SUBCASE("the policy is deleted") {
     changed.policies.clear();
@@ -68,11 +42,11 @@ TEST_CASE("the end of a connection whose policy has gone shows the server no pod
       Tcp tcp(c.server, c.pod, {t.pod, ++port}, {t.server, 80});
       REQUIRE(tcp.seen == t.eip);
       c.one.reconcile(changed);
-      forget_stale(c.one, t.pod, 1);
+      CHECK(c.one.forget_stale(t.pod) == 1);
       end(tcp, how);
       // What the pod begins anew is the CNI's; once it has come, the former would have.
       CHECK(round_trip(c, t, ++port) == std::string(t.node));
-      CHECK_MESSAGE(!raw_came(c.server), "the server saw the pod: ", std::string(t.pod),
+      CHECK_MESSAGE(!c.pod_seen(), "the server saw the pod: ", std::string(t.pod),
                     how == End::Fin ? " FIN" : " RST");
       c.one.start(); // an agent that starts anew leaves them held
       c.one.reconcile(c.seen_by_one);
@@ -91,7 +65,7 @@ TEST_CASE("the end of a connection whose policy has gone shows the server no pod
   }
   end(other, End::Fin);
   CHECK(round_trip(c, {"10.244.1.6", "203.0.113.9", "", ""}, 5000) == "10.6.0.1");
-  CHECK(raw_came(c.server));
+  CHECK(c.pod_seen());
 }
 
 TEST_SUITE_END();
