@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -20,18 +22,22 @@ void share_heap();
 // run again. What is needed after all comes back from the page cache.
 void release_memory();
 
-// Takes from a queue as Queue::take does, and releases memory when nothing came for a second.
+inline constexpr Duration kQuiet = std::chrono::seconds(1); // then a role releases memory
+
+// Takes from a queue as Queue::take does, and rests, once, when nothing came for the time `quiet`
+// after it had work.
 class RestingConsumer {
  public:
-  static constexpr Duration kQuiet = std::chrono::seconds(1);
+  RestingConsumer(Duration quiet, std::function<void()> rest)
+      : quiet_(quiet), rest_(std::move(rest)) {}
 
   template <class T>
   [[nodiscard]] std::vector<T> take(Queue<T>& queue, std::optional<Time> deadline) {
-    const Time quiet = now().steady + kQuiet;
+    const Time quiet = now().steady + quiet_;
     if (worked_ && (!deadline || *deadline > quiet)) {
       auto items = queue.take(quiet);
       if (!items.empty() || queue.closed()) return items;
-      release_memory();
+      rest_();
     }
     auto items = queue.take(deadline);
     worked_ = !items.empty() || deadline;
@@ -39,6 +45,8 @@ class RestingConsumer {
   }
 
  private:
+  const Duration quiet_;
+  const std::function<void()> rest_;
   bool worked_ = true;
 };
 

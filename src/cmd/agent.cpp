@@ -226,7 +226,7 @@ class Agent {
   AgentKernel kernel_;
   net::Lease lease_;
   bool stopping_ = false, was_synced_ = false;
-  RestingConsumer resting_;
+  RestingConsumer resting_{kQuiet, release_memory};
 
   // What has threads comes last: they end before the rest goes.
   Queue<Input> queue_;

@@ -244,7 +244,7 @@ class Controller {
   std::map<std::uint64_t, InFlight> in_flight_;
   std::uint64_t last_tag_ = 0;
   bool stopping_ = false;
-  RestingConsumer resting_;
+  RestingConsumer resting_{kQuiet, release_memory};
 
   // What has threads comes last: they end before the rest goes.
   Queue<Input> queue_;

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -43,32 +44,34 @@ TEST_CASE("a released heap is small again, and the program goes on") {
   CHECK(static_cast<unsigned char>(last[kSize - 1]) == (kBlocks - 1) % 256);
 }
 
-TEST_CASE("a resting consumer gets everything, with and without a pause" *
+TEST_CASE("a resting consumer gets everything, and rests once in a pause" *
           doctest::test_suite("threads")) {
   Queue<int> queue;
-  RestingConsumer resting;
+  std::promise<void> rested;
+  int rests = 0;
+  RestingConsumer resting(std::chrono::milliseconds(1), [&] {
+    if (++rests == 1) rested.set_value();
+  });
+  queue.push(1);
   std::thread producer([&] {
-    queue.push(1);
-    std::this_thread::sleep_for(RestingConsumer::kQuiet * 3 / 2); // a pause is what this is about
+    rested.get_future().wait();
     queue.push(2);
     queue.close();
   });
-  std::vector<int> got;
-  for (;;) {
-    const auto items = resting.take(queue, std::nullopt);
-    if (items.empty()) break;
-    got.insert(got.end(), items.begin(), items.end());
-  }
+  CHECK(resting.take(queue, std::nullopt) == std::vector{1});
+  CHECK(resting.take(queue, std::nullopt) == std::vector{2});
+  CHECK(rests == 1);
   producer.join();
-  CHECK(got == std::vector{1, 2});
   CHECK(resting.take(queue, now().steady + std::chrono::hours(1)).empty()); // closed: at once
+  CHECK(rests == 1);
 }
 
 TEST_CASE("a resting consumer keeps a deadline before its rest") {
   Queue<int> queue;
-  RestingConsumer resting;
+  int rests = 0;
+  RestingConsumer resting(std::chrono::hours(1), [&] { ++rests; });
   const Time due = now().steady + std::chrono::milliseconds(5);
   CHECK(resting.take(queue, due).empty());
   CHECK(now().steady >= due);
-  CHECK(now().steady < due + RestingConsumer::kQuiet);
+  CHECK(rests == 0);
 }
