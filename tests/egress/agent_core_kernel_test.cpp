@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "egress/agent_bench.hpp"
+
+// What an agent makes of its node's kernel: the state it keeps, EIPs, connections.
+using namespace egw;
+using namespace egw::egress;
+using namespace egw::egress::agent;
+using namespace egw::egress::testing;
+
+TEST_CASE("a restart finds the kernel as it should be and writes nothing") {
+  const Scene scene("node1");
+  Bench first;
+  first.start(scene.world, scene.policies);
+  CHECK(first.count<Announce>() == 1);
+
+  Bench second(first.kernel);
+  second.start(scene.world, scene.policies);
+  CHECK(second.count<Apply>() == 0);
+  CHECK(second.count<Announce>() > 0); // another node may have held it meanwhile
+  CHECK(second.last<ConfirmPlacement>().confirmed);
+  CHECK(second.core.settled());
+}
+
+TEST_CASE("a restart keeps the marks of the gateways in use, whatever became of others") {
+  Scene scene("node3");
+  Bench first;
+  first.start(scene.world, scene.policies); // node3 has index 2
+  auto p2 = policy("default", "app2", "eg", 2);
+  scene.policies.push_back(p2);
+  add(scene.world, pod("default", "b", {{"app", "app2"}}, {"10.244.1.6"}));
+  place(scene.world, "eg", "node2", entry(2));
+  Bench second(first.kernel);
+  second.start(scene.world, scene.policies);
+  CHECK(second.core.plan().marks.index ==
+        std::map<std::string, std::uint32_t>{{"node2", 3}, {"node3", 2}});
+}
+
+TEST_CASE("a change by somebody else is repaired, our own state is not looked at again") {
+  const Scene scene("node2");
+  Bench b;
+  b.start(scene.world, scene.policies);
+  CHECK(b.count<Observe>() == 1);
+  const net::State wanted = b.kernel;
+  b.kernel.routes.clear();
+  b.kernel.tables.erase(net::NftFamily::Ip);
+  b.pass(1s);
+  b.send({KernelChanged{}});
+  CHECK(b.count<Observe>() == 2);
+  CHECK(b.count<Apply>() == 2);
+  CHECK(b.kernel == wanted);
+  b.pass(50ms);
+  CHECK_FALSE(b.core.deadline());
+}
+
+TEST_CASE("a storm of kernel events leads to few looks") {
+  const Scene scene("node2");
+  Bench b;
+  b.start(scene.world, scene.policies);
+  b.pass(1s);
+  const int before = b.count<Observe>();
+  for (int i = 0; i < 1000; ++i) {
+    b.send({KernelChanged{}});
+    b.pass(100us);
+  }
+  b.pass(1s);
+  CHECK(b.count<Observe>() - before <= 7); // 100 ms of it
+  CHECK(b.count<Observe>() - before >= 2);
+  CHECK(b.count<Apply>() == 1);
+}
+
+TEST_CASE("a refusal becomes a condition, what stood stays, and it is tried again until it works") {
+  const Scene scene("node2");
+  Bench b;
+  b.refuse = {{"add chain c_1 in ip egw: too large", 27}};
+  b.start(scene.world, scene.policies);
+  CHECK(b.count<Apply>() == 1);
+  CHECK(b.kernel == net::State{});
+  const auto& condition = b.last<PatchEgressNode>().node.status.conditions.at(0);
+  CHECK(condition.type == kDatapathReady);
+  CHECK(condition.status == "False");
+  CHECK(condition.reason == "KernelRefused");
+  CHECK(condition.message.find("too large") != std::string::npos);
+  CHECK(b.last<Tell>().problems.size() == 1);
+
+  b.refuse = {{"again", 27}};
+  b.tick(); // looks and tries after the first wait
+  CHECK(b.count<Observe>() == 2);
+  CHECK(b.count<Apply>() == 2);
+  const Duration second_wait = *b.core.deadline() - b.now.steady;
+  CHECK(second_wait >= 200ms);
+  b.tick();
+  CHECK(b.core.settled());
+  CHECK(b.kernel == b.core.plan().state);
+  CHECK(b.last<PatchEgressNode>().node.status.conditions.at(0).status == "True");
+  CHECK(b.last<Tell>().problems.empty());
+  b.pass(50ms);
+  CHECK_FALSE(b.core.deadline());
+}
+
+TEST_CASE("after many refusals a change in the API is tried soon, and the wait has a bound") {
+  const Scene scene("node2");
+  Bench b;
+  b.refuse = {{"no", 1}};
+  b.start(scene.world, scene.policies);
+  for (int i = 0; i < 10; ++i) {
+    b.refuse = {{"no", 1}};
+    b.tick();
+  }
+  b.refuse.clear();
+  CHECK(*b.core.deadline() - b.now.steady == 5s);
+  b.pass(200ms);
+  b.send({Changed<api::Pod>{pod("default", "b", {{"app", "app"}}, {"10.244.1.6"})}});
+  CHECK(b.core.settled());
+}
+
+TEST_CASE("the kernel's silence about a look is a refusal like another") {
+  const Scene scene("node2");
+  Bench b;
+  b.start(scene.world, scene.policies);
+  b.pass(1s);
+  auto actions = b.core.step({KernelChanged{}}, b.now);
+  REQUIRE(actions.size() == 1);
+  b.send({Observed{Error{"dump of routes: interrupted", 4}}});
+  CHECK(b.last<Tell>().problems.size() == 1);
+  b.tick();
+  CHECK(b.last<Tell>().problems.empty());
+  CHECK(b.core.settled());
+}
+
+TEST_CASE("an EIP that comes is announced at once and three times more, one that goes no longer") {
+  const Scene scene("node2");
+  Bench b;
+  b.start(scene.world, scene.policies);
+  CHECK(b.count<Announce>() == 0);
+  b.pass(1s);
+  b.send({Changed<api::EgressGateway>{scene.moved_to("node1")}});
+  CHECK(b.last<Announce>() == Announce{"eth0", {ip("10.6.1.1"), ip("fd06:1::1")}});
+  CHECK(b.count<Announce>() == 1);
+  b.pass(10s);
+  CHECK(b.count<Announce>() == 4);
+  CHECK_FALSE(b.core.deadline());
+
+  b.send({Changed<api::EgressGateway>{scene.moved_to("node2")}});
+  b.pass(1s);
+  b.send({Changed<api::EgressGateway>{scene.moved_to("node1")}});
+  CHECK(b.count<Announce>() == 5);
+  b.send({Changed<api::EgressGateway>{scene.moved_to("node3")}});
+  b.pass(10s);
+  CHECK(b.count<Announce>() == 5);
+}
+
+TEST_CASE("connections of pods that are newly selected, and of policies that go, are forgotten") {
+  Scene scene("node2");
+  Bench b;
+  const auto before_policy = connection("10.244.1.5", 0);
+  const auto other = connection("10.244.1.99", 0);
+  b.connections = {before_policy, other};
+  b.start(scene.world, scene.policies);
+  b.pass(50ms);
+  CHECK(b.connections == std::vector{other});
+  CHECK(b.last<ListConnections>() ==
+        ListConnections{{ip("10.244.1.5"), ip("fd44:0:0:1::5")}, {}, true});
+
+  const auto tunnelled = connection("10.244.1.5", 0x80010000);
+  b.connections = {tunnelled, other};
+  b.pass(1s);
+  b.send({Changed<api::Pod>{pod("default", "b", {{"app", "app"}}, {"10.244.1.6"})}});
+  b.pass(50ms);
+  CHECK(b.connections == std::vector{tunnelled, other}); // what is right is never touched
+  CHECK(b.last<ListConnections>() == ListConnections{{ip("10.244.1.6")}, {}});
+  b.pass(1s);
+  b.send({PolicyGone{scene.policies[0].key()}});
+  b.pass(50ms);
+  CHECK(b.connections == std::vector{other});
+  // What is late of them is held back from the moment on that no class has them any more.
+  const auto& ops = b.last<Apply>().batch.nft;
+  const auto* held = std::get_if<net::AddTimedElements>(&ops.at(ops.size() - 2));
+  REQUIRE(held != nullptr);
+  const net::Bytes five{10, 244, 1, 5}, six{10, 244, 1, 6};
+  CHECK(*held == net::AddTimedElements{net::NftFamily::Ip, "released", {five, six}, 5 * 24h});
+}
+
+TEST_CASE("connections of an EIP that moves are told apart by its id") {
+  const Scene scene("node2");
+  Bench b;
+  b.start(scene.world, scene.policies);
+  const auto tunnelled = connection("10.244.1.5", 0x80010000);
+  b.connections = {tunnelled};
+  b.pass(1s);
+  b.send({Changed<api::EgressGateway>{scene.moved_to("node3")}});
+  b.pass(50ms);
+  CHECK(b.connections == std::vector{tunnelled}); // through the tunnel as before
+  b.pass(1s);
+  b.send({Changed<api::EgressGateway>{scene.moved_to("node1")}});
+  b.pass(50ms);
+  CHECK(b.connections.empty()); // bound to itself: it can't be translated here
+}
+
+TEST_CASE("what an earlier run had no time to forget is forgotten after a restart") {
+  const Scene scene("node2");
+  Bench first;
+  first.start(scene.world, scene.policies);
+  Bench b(first.kernel); // nothing is to be changed
+  const auto right = connection("10.244.1.5", 0x80010000);
+  const auto foreign = connection("10.244.1.99", 0x1);
+  b.connections = {right, connection("10.244.1.7", 0x00090000), foreign};
+  b.start(scene.world, scene.policies);
+  b.pass(50ms);
+  CHECK(b.count<Apply>() == 0);
+  CHECK(b.last<ListConnections>().all_marked);
+  CHECK(b.connections == std::vector{right, foreign});
+}
+
+TEST_CASE(
+    "one look-up of connections serves changes that come one after the other, yet not for ever") {
+  const Scene scene("node2");
+  Bench b;
+  b.start(scene.world, scene.policies);
+  b.pass(1s);
+  const int before = b.count<ListConnections>();
+  for (int n = 1; n <= 3; ++n) {
+    b.send({Changed<api::Pod>{pod("default", "p" + std::to_string(n), {{"app", "app"}},
+                                  {"10.244.1.1" + std::to_string(n)})}});
+    b.pass(6ms);
+  }
+  CHECK(b.count<ListConnections>() == before);
+  b.pass(10ms);
+  CHECK(b.count<ListConnections>() == before + 1);
+  CHECK(b.last<ListConnections>().sources.size() == 3);
+  for (int n = 1; n <= 9; ++n) {
+    b.send({Changed<api::Pod>{pod("default", "q" + std::to_string(n), {{"app", "app"}},
+                                  {"10.244.1.2" + std::to_string(n)})}});
+    b.pass(6ms);
+  }
+  CHECK(b.count<ListConnections>() == before + 2);
+}
+
+TEST_CASE("connections are not judged by a plan that the kernel refused") {
+  const Scene scene("node2");
+  Bench b;
+  b.start(scene.world, scene.policies);
+  b.pass(1s);
+  const auto tunnelled = connection("10.244.1.5", 0x80010000);
+  b.connections = {tunnelled};
+  b.refuse = {Error{"add rule: no memory", ENOMEM}};
+  b.send({PolicyGone{scene.policies[0].key()}});
+  b.send({Connections{std::vector{tunnelled}}}); // an answer that was under way
+  CHECK(b.connections == std::vector{tunnelled});
+  CHECK(b.count<Forget>() == 0);
+  b.pass(1s);
+  CHECK(b.connections.empty());
+}
+
+TEST_CASE("the placement is not confirmed while the kernel holds an EIP that is another's") {
+  const Scene scene("node1");
+  Bench b;
+  b.start(scene.world, scene.policies);
+  CHECK(b.last<ConfirmPlacement>().confirmed);
+  b.pass(1s);
+  b.refuse = {{"delete address: busy", 16}};
+  b.send({Changed<api::EgressGateway>{scene.moved_to("node2")}});
+  b.refuse = {{"delete address: busy", 16}};
+  b.tick();
+  CHECK_FALSE(b.last<ConfirmPlacement>().confirmed);
+  b.tick();
+  CHECK(b.last<ConfirmPlacement>().confirmed);
+  CHECK(b.core.settled());
+}
+
+TEST_CASE("after a stop nothing is done") {
+  const Scene scene("node2");
+  Bench b;
+  b.start(scene.world, scene.policies);
+  b.pass(1s);
+  const auto done = b.log.size();
+  b.send({Stop{}, KernelChanged{}, PolicyGone{scene.policies[0].key()}});
+  CHECK(b.log.size() == done);
+  CHECK_FALSE(b.core.deadline());
+}
