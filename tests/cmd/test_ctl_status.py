@@ -12,8 +12,6 @@ import time
 import pytest
 import yaml
 
-from conftest import TOP
-
 VERSION = "egressgateway.spidernet.io/v1beta1"
 READY = [{"type": "Ready", "status": "True", "reason": "Ready"}]
 
@@ -51,8 +49,7 @@ def test_not_installed(egw, bare_server):
 
 @pytest.fixture(scope="module")
 def server(bare_server):
-    base = TOP / "manifests" / "base"
-    bare_server.apply_manifests(TOP / "manifests" / "crds", base / "namespace.yaml")
+    bare_server.install_egw()
     api = bare_server.api
     now = datetime.datetime.now(datetime.timezone.utc)
     api.apply({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",

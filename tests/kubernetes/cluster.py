@@ -26,6 +26,7 @@ from kubeapi import Api, ApiError, path_of, server_url
 from kubepki import Authority, file_name, write_kubeconfig
 from manifests import apply_objects, read_manifests
 
+_MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
 _DEFAULT_SERVICE_CIDRS = ("10.96.0.0/16", "fd00:96::/112")
 _DEFAULT_CLUSTER_CIDRS = ("10.244.0.0/16", "fd00:244::/48")
@@ -208,6 +209,11 @@ class ApiServer:
     def apply_manifests(self, *paths):
         """Every .yaml below these paths; see manifests.apply_objects()."""
         apply_objects(self.api, read_manifests(*paths))
+
+    def install_egw(self):
+        """What egw's roles find in a cluster: definitions, namespace, accounts and rights."""
+        base = _MANIFESTS / "base"
+        self.apply_manifests(_MANIFESTS / "crds", base / "namespace.yaml", base / "rbac.yaml")
 
     # Processes
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from childprocess import wait_until
-from controller_process import TOP, Controller
+from controller_process import Controller
 from kubeapi import ApiError
 from kubelet import LEASES
 
@@ -108,9 +108,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def server(api_server):
-    base = TOP / "manifests" / "base"
-    api_server.apply_manifests(TOP / "manifests" / "crds", base / "namespace.yaml",
-                               base / "rbac.yaml")
+    api_server.install_egw()
     return api_server
 
 

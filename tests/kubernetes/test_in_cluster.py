@@ -9,7 +9,7 @@ import pytest
 
 from childprocess import wait_until
 from cluster import ApiServer
-from controller_process import BINARY, TOP, Controller
+from controller_process import BINARY, Controller
 from kubeapi import ApiError
 
 GROUP = "egressgateway.spidernet.io/v1beta1"
@@ -83,9 +83,7 @@ class Pods:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     with ApiServer(tmp_path_factory.mktemp("in_cluster"), address="::") as made:
-        base = TOP / "manifests" / "base"
-        made.apply_manifests(TOP / "manifests" / "crds", base / "namespace.yaml",
-                             base / "rbac.yaml")
+        made.install_egw()
         yield made
 
 

@@ -98,9 +98,7 @@ class Cluster(Lab):
         for node in self.nodes.values():
             self.kubelet.register_node(node.name, [node.ip4, node.ip6], [node.pods4, node.pods6])
         if self.egw:
-            self.server.apply_manifests(os.path.join(TOP, "manifests", "crds"))
-            self.namespace(NAMESPACE)
-            self.server.apply_manifests(os.path.join(TOP, "manifests", "base", "rbac.yaml"))
+            self.server.install_egw()
         self.timings["objects"] = time.monotonic() - began
 
     def start_egw(self):

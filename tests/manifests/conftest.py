@@ -15,9 +15,7 @@ from cluster import ApiServer  # noqa: E402
 def server(tmp_path_factory):
     """An API server with definitions, accounts and roles."""
     with ApiServer(tmp_path_factory.mktemp("server")) as cluster:
-        base = TOP / "manifests" / "base"
-        cluster.apply_manifests(TOP / "manifests" / "crds", base / "namespace.yaml",
-                                base / "rbac.yaml")
+        cluster.install_egw()
         yield cluster
 
 
