@@ -3,9 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <future>
 #include <memory>
-#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -21,6 +19,7 @@
 #include "cmd/agent_metrics.hpp"
 #include "cmd/agent_watches.hpp"
 #include "cmd/health.hpp"
+#include "cmd/role.hpp"
 #include "k8s/client.hpp"
 #include "k8s/config.hpp"
 #include "k8s/writer.hpp"
@@ -38,17 +37,8 @@ struct Written { // the answer to a write of our EgressNode
   Result<std::string> result;
 };
 struct KernelReadable {};
-struct Ask { // done by the core thread
-  std::function<void()> work;
-};
 struct Stop {};
 using Input = std::variant<agent::Event, Written, KernelReadable, Ask, Stop>;
-
-k8s::ClientOptions client_options() {
-  k8s::ClientOptions options;
-  options.user_agent = fmt::format("egw-agent/{}", version());
-  return options;
-}
 
 // Watches, writer and kernel push into one queue; this thread drains it, steps the core, and
 // carries out what the core wants done.
@@ -59,7 +49,7 @@ class Agent {
         core_(settings.core),
         kernel_(settings.core.plan, stats_),
         lease_(settings.core.plan.ownership),
-        client_(config, client_options()),
+        client_(config, client_options("agent")),
         writer_(client_, [this](const k8s::Write&,
                                 Result<std::string> r) { queue_.push(Written{std::move(r)}); }),
         guard_({.agent_grace = settings.agent_grace, .restart_grace = settings.restart_grace},
@@ -69,11 +59,7 @@ class Agent {
         readable_(kernel_.event_fd(), [this] { queue_.push(KernelReadable{}); }) {}
 
   int run() {
-    std::unique_ptr<HealthServer> health;
-    if (settings_.metrics) {
-      health = std::make_unique<HealthServer>(*settings_.metrics, questions());
-      log::info("metrics and health on port {}", health->port());
-    }
+    auto health = serve_health(settings_.metrics, questions());
     SignalThread signals([this] { queue_.push(Stop{}); });
     log::info("egw {} on node {}, API server {}:{} ({})", version(), settings_.core.node,
               client_.config().host, client_.config().port, client_.config().origin);
@@ -175,17 +161,7 @@ class Agent {
               core_.world().pods.size());
   }
 
-  // --- questions of the health server's threads, answered by the core thread
-  // -----------------------
-
-  template <class F>
-  auto ask(Duration patience, F f) -> std::optional<std::invoke_result_t<F>> {
-    auto promise = std::make_shared<std::promise<std::invoke_result_t<F>>>();
-    auto answer = promise->get_future();
-    queue_.push(Ask{[promise, f = std::move(f)] { promise->set_value(f()); }});
-    if (answer.wait_for(patience) != std::future_status::ready) return std::nullopt;
-    return answer.get();
-  }
+  // --- questions of the health server's threads, answered by the core thread ---------------------
 
   std::string why_unready() const {
     std::string why;
@@ -203,7 +179,7 @@ class Agent {
     using namespace std::chrono_literals;
     HealthQuestions q;
     q.metrics = [this] {
-      return ask(5s, [this] {
+      return ask(queue_, 5s, [this] {
         stats_.forgotten = connections_.forgotten();
         return metrics_text(core_, stats_, guard_, client_.metrics(), watches_);
       });
@@ -213,7 +189,7 @@ class Agent {
       return std::nullopt;
     };
     q.unready = [this]() -> std::optional<std::string> {
-      const auto why = ask(2s, [this] { return why_unready(); });
+      const auto why = ask(queue_, 2s, [this] { return why_unready(); });
       if (!why) return "the core thread does not answer";
       return why->empty() ? std::nullopt : why;
     };
@@ -241,13 +217,10 @@ class Agent {
 } // namespace
 
 int run_agent(const AgentSettings& settings) {
-  log::set_component("agent");
-  log::set_level(settings.level);
+  const k8s::Config config = begin_role("agent", settings.level, settings.kubeconfig);
   const auto lock = lock_node();
   if (!lock) throw std::runtime_error(lock.error().message);
-  const auto config = k8s::load(settings.kubeconfig);
-  if (!config) throw std::invalid_argument(config.error().message);
-  return Agent(settings, *config).run();
+  return Agent(settings, config).run();
 }
 
 } // namespace egw::cmd

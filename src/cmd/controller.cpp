@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cmd/controller.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <atomic>
 #include <deque>
-#include <future>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -20,6 +17,7 @@
 #include "cmd/controller_watches.hpp"
 #include "cmd/controller_writes.hpp"
 #include "cmd/health.hpp"
+#include "cmd/role.hpp"
 #include "k8s/client.hpp"
 #include "k8s/config.hpp"
 #include "k8s/elector.hpp"
@@ -38,17 +36,13 @@ struct Written { // the answer to a write
   k8s::Write request;
   Result<std::string> result;
 };
-struct Ask { // done by the core thread
-  std::function<void()> work;
-};
 struct Stop {};
 using Input = std::variant<egress::Event, k8s::Leadership, Written, Ask, Stop>;
 
-k8s::ClientOptions client_options() {
-  k8s::ClientOptions options;
+k8s::ClientOptions limits() {
+  k8s::ClientOptions options = client_options("controller");
   options.qps = 100;
   options.burst = 200;
-  options.user_agent = fmt::format("egw-controller/{}", version());
   return options;
 }
 
@@ -60,7 +54,7 @@ class Controller {
       : settings_(settings),
         core_(settings.core),
         recorder_({.component = "egw-controller"}),
-        client_(config, client_options()),
+        client_(config, limits()),
         writer_(client_,
                 [this](k8s::Write w, Result<std::string> r) {
                   queue_.push(Written{std::move(w), std::move(r)});
@@ -73,11 +67,7 @@ class Controller {
     if (const auto right = k8s::validate(settings_.leader); !right) {
       throw std::invalid_argument(right.error().message);
     }
-    std::unique_ptr<HealthServer> health;
-    if (settings_.metrics) {
-      health = std::make_unique<HealthServer>(*settings_.metrics, questions());
-      log::info("metrics and health on port {}", health->port());
-    }
+    auto health = serve_health(settings_.metrics, questions());
     elect();
     SignalThread signals([this] { queue_.push(Stop{}); });
     log::info("egw {} as {}, API server {}:{} ({})", version(), settings_.leader.identity,
@@ -198,27 +188,19 @@ class Controller {
 
   // --- questions of the health server's threads, answered by the core thread ---------------------
 
-  template <class F>
-  auto ask(Duration patience, F f) -> std::optional<std::invoke_result_t<F>> {
-    auto promise = std::make_shared<std::promise<std::invoke_result_t<F>>>();
-    auto answer = promise->get_future();
-    queue_.push(Ask{[promise, f = std::move(f)] { promise->set_value(f()); }});
-    if (answer.wait_for(patience) != std::future_status::ready) return std::nullopt;
-    return answer.get();
-  }
-
   HealthQuestions questions() {
     using namespace std::chrono_literals;
     HealthQuestions q;
     q.metrics = [this] {
-      return ask(5s, [this] { return metrics_text(core_, stats_, client_.metrics(), watches_); });
+      return ask(queue_, 5s,
+                 [this] { return metrics_text(core_, stats_, client_.metrics(), watches_); });
     };
     q.unhealthy = [this]() -> std::optional<std::string> {
-      if (ask(5s, [] { return true; })) return std::nullopt;
+      if (ask(queue_, 5s, [] { return true; })) return std::nullopt;
       return "the core thread does not answer";
     };
     q.unready = [this]() -> std::optional<std::string> {
-      const auto synced = ask(2s, [this] { return core_.world().synced(); });
+      const auto synced = ask(queue_, 2s, [this] { return core_.world().synced(); });
       if (!synced) return "the core thread does not answer";
       if (*synced) return std::nullopt;
       std::string why = "waiting for lists from the API server";
@@ -257,11 +239,7 @@ class Controller {
 } // namespace
 
 int run_controller(const ControllerSettings& settings) {
-  log::set_component("controller");
-  log::set_level(settings.level);
-  auto config = k8s::load(settings.kubeconfig);
-  if (!config) throw std::invalid_argument(config.error().message);
-  return Controller(settings, *config).run();
+  return Controller(settings, begin_role("controller", settings.level, settings.kubeconfig)).run();
 }
 
 } // namespace egw::cmd

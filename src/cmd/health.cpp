@@ -10,6 +10,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/log.hpp"
+
 namespace egw::cmd {
 
 struct HealthServer::Impl {
@@ -78,6 +80,14 @@ HealthServer::~HealthServer() {
 
 int HealthServer::port() const {
   return impl_->port;
+}
+
+std::unique_ptr<HealthServer> serve_health(const std::optional<ListenAddress>& address,
+                                           HealthQuestions questions) {
+  if (!address) return nullptr;
+  auto server = std::make_unique<HealthServer>(*address, std::move(questions));
+  log::info("metrics and health on port {}", server->port());
+  return server;
 }
 
 } // namespace egw::cmd

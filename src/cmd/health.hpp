@@ -35,4 +35,8 @@ class HealthServer {
   std::unique_ptr<Impl> impl_;
 };
 
+// Says in the log where it listens; null without an address.
+[[nodiscard]] std::unique_ptr<HealthServer> serve_health(
+    const std::optional<ListenAddress>& address, HealthQuestions questions);
+
 } // namespace egw::cmd
