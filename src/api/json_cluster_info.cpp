@@ -13,13 +13,6 @@ constexpr std::array<std::pair<const char*, PodCidrMode>, 4> kModes{
      {"k8s", PodCidrMode::K8s},
      {"", PodCidrMode::Off}}};
 
-const char* to_string(PodCidrMode mode) {
-  for (const auto& [word, value] : kModes) {
-    if (value == mode) return word;
-  }
-  return "";
-}
-
 void read_source(const Field& from, CidrSource& to) {
   if (from.is_list()) { // as an object that the original left behind has it
     std::vector<std::string> texts;
@@ -54,8 +47,7 @@ void read_info(const Field& root, EgressClusterInfo& info) {
   read_source(status["apiServer"], info.status.api_server);
   read_source(status["extraCidr"], info.status.extra_cidr);
   status["podCidrMode"].read(info.status.pod_cidr_mode);
-  status["idBlocks"].each([&](const Field& item) {
-    IdBlock& block = info.status.id_blocks.emplace_back();
+  status["idBlocks"].read(info.status.id_blocks, [](const Field& item, IdBlock& block) {
     item["first"].read(block.first);
     item["gateway"].read(block.gateway);
     item["gatewayUID"].read(block.gateway_uid);
@@ -112,7 +104,7 @@ std::string encode(const EgressClusterInfo& info) {
     w.object("spec", [&] {
       // Off is a value here, and differs from what the schema puts in place of nothing.
       w.object("autoDetect", [&] {
-        w.always_text("podCidrMode", to_string(info.spec.pod_cidr_mode));
+        w.always_text("podCidrMode", word_of(info.spec.pod_cidr_mode, kModes));
         w.always_flag("clusterIP", info.spec.cluster_ip);
         w.always_flag("nodeIP", info.spec.node_ip);
       });

@@ -15,13 +15,6 @@ constexpr std::array<std::pair<const char*, PodPhase>, 6> kPodPhases{
      {"Unknown", PodPhase::Unknown},
      {"", PodPhase::Pending}}};
 
-const char* to_string(PodPhase phase) {
-  for (const auto& [word, value] : kPodPhases) {
-    if (value == phase) return word;
-  }
-  return "";
-}
-
 void read_node(const Field& root, Node& node) {
   read_head(root, {"Node"}, node.meta);
   const Field spec = root["spec"];
@@ -160,7 +153,7 @@ std::string encode(const Pod& pod) {
       w.flag("hostNetwork", pod.host_network);
     });
     w.object("status", [&] {
-      w.text("phase", to_string(pod.phase));
+      w.text("phase", word_of(pod.phase, kPodPhases));
       w.objects("podIPs", pod.ips, [&](const Address& a) { w.text("ip", a.to_string()); });
     });
   });

@@ -20,14 +20,6 @@ constexpr std::array<std::pair<const char*, PolicyKind>, 3> kPolicyKinds{
      {"EgressPolicy", PolicyKind::EgressPolicy},
      {"EgressClusterPolicy", PolicyKind::EgressClusterPolicy}}};
 
-template <class E, std::size_t n>
-const char* word(const std::array<std::pair<const char*, E>, n>& words, E value) {
-  for (const auto& [text, v] : words) {
-    if (v == value) return text;
-  }
-  return "";
-}
-
 void read_spec(const Field& from, EgressGatewaySpec& to) {
   from["clusterDefault"].read(to.cluster_default);
   const Field pools = from["ippools"];
@@ -50,28 +42,21 @@ void read_eip(const Field& from, EipEntry& to) {
   from["id"].read(to.id);
   from["ipv4"].read(to.ipv4);
   from["ipv6"].read(to.ipv6);
-  from["policies"].each([&](const Field& item) {
-    PolicyKey& key = to.policies.emplace_back();
+  from["policies"].read(to.policies, [](const Field& item, PolicyKey& key) {
     item["kind"].read(key.kind, kPolicyKinds);
     item["namespace"].read(key.namespace_);
     item["name"].read(key.name);
   });
 }
 
-void read_eips(const Field& from, std::vector<EipEntry>& to) {
-  from.each([&](const Field& item) { read_eip(item, to.emplace_back()); });
-}
-
 void read_status(const Field& from, EgressGatewayStatus& to) {
-  from["nodeList"].each([&](const Field& item) {
-    GatewayNodeStatus& node = to.node_list.emplace_back();
+  from["nodeList"].read(to.node_list, [](const Field& item, GatewayNodeStatus& node) {
     item["name"].read(node.name);
     item["status"].read(node.status);
-    read_eips(item["eips"], node.eips);
+    item["eips"].read(node.eips, read_eip);
   });
-  read_eips(from["unplaced"], to.unplaced);
-  from["restingIds"].each([&](const Field& item) {
-    RestingId& resting = to.resting_ids.emplace_back();
+  from["unplaced"].read(to.unplaced, read_eip);
+  from["restingIds"].read(to.resting_ids, [](const Field& item, RestingId& resting) {
     item["id"].read(resting.id);
     item["until"].read(resting.until);
   });
@@ -94,7 +79,7 @@ void write_spec(JsonWriter& w, const EgressGatewaySpec& spec) {
   });
   w.always_object("nodeSelector", [&] {
     w.selector("selector", spec.node_selector);
-    w.text("policy", word(kPlacements, spec.placement));
+    w.text("policy", word_of(spec.placement, kPlacements));
     w.number("limit", spec.limit);
   });
   if (spec.scope_namespaces || spec.scope_namespace_selector) {
@@ -105,8 +90,8 @@ void write_spec(JsonWriter& w, const EgressGatewaySpec& spec) {
       }
     });
   }
-  w.text("whenNoGateway", word(kWhenNoGateway, spec.when_no_gateway));
-  w.text("unservedFamily", word(kUnservedFamily, spec.unserved_family));
+  w.text("whenNoGateway", word_of(spec.when_no_gateway, kWhenNoGateway));
+  w.text("unservedFamily", word_of(spec.unserved_family, kUnservedFamily));
 }
 
 void write_eips(JsonWriter& w, std::string_view key, const std::vector<EipEntry>& eips) {

@@ -71,8 +71,7 @@ void write_status(JsonWriter& w, const PolicyStatus& status) {
 
 void read_slice(const Field& root, EgressEndpointSlice& slice) {
   read_head(root, {"EgressEndpointSlice", "EgressClusterEndpointSlice"}, slice.meta);
-  root["endpoints"].each([&](const Field& item) {
-    Endpoint& endpoint = slice.endpoints.emplace_back();
+  root["endpoints"].read(slice.endpoints, [](const Field& item, Endpoint& endpoint) {
     item["namespace"].read(endpoint.namespace_);
     item["pod"].read(endpoint.pod);
     item["node"].read(endpoint.node);

@@ -50,9 +50,15 @@ void read_meta(const Field& from, ObjectMeta& to) {
   to.deleting = from["deletionTimestamp"].present();
   from["labels"].read(to.labels);
   from["annotations"].read(to.annotations);
-  from["ownerReferences"].each(
-      [&](const Field& item) { read_owner(item, to.owners.emplace_back()); });
+  from["ownerReferences"].read(to.owners, read_owner);
   from["finalizers"].read(to.finalizers);
+}
+
+void read_requirement(const Field& from, SelectorRequirement& to) {
+  from["key"].read(to.key);
+  if (!from["operator"].present()) from["operator"].missing();
+  from["operator"].read(to.op, kOperators);
+  from["values"].read(to.values);
 }
 
 void read_condition(const Field& from, Condition& to) {
@@ -62,6 +68,18 @@ void read_condition(const Field& from, Condition& to) {
   from["message"].read(to.message);
   from["observedGeneration"].read(to.observed_generation);
   from["lastTransitionTime"].read(to.last_transition);
+}
+
+template <class T>
+void read_parsed(const Field& from, T& to, const char* problem) {
+  if (!from.present()) return from.missing();
+  std::string text;
+  from.read(text);
+  if (const auto parsed = T::parse(text)) {
+    to = *parsed;
+  } else {
+    from.fail(problem);
+  }
 }
 
 } // namespace
@@ -128,27 +146,11 @@ void Field::read(WallTime& to) const {
 }
 
 void Field::read(Address& to) const {
-  if (!present()) return missing();
-  std::string text;
-  read(text);
-  const auto address = Address::parse(text);
-  if (address.ok()) {
-    to = *address;
-  } else {
-    fail("is not an IPv4 or IPv6 address");
-  }
+  read_parsed(*this, to, "is not an IPv4 or IPv6 address");
 }
 
 void Field::read(Prefix& to) const {
-  if (!present()) return missing();
-  std::string text;
-  read(text);
-  const auto prefix = Prefix::parse(text);
-  if (prefix.ok()) {
-    to = *prefix;
-  } else {
-    fail("is not an IPv4 or IPv6 CIDR");
-  }
+  read_parsed(*this, to, "is not an IPv4 or IPv6 CIDR");
 }
 
 void Field::read(Labels& to) const {
@@ -161,17 +163,11 @@ void Field::read(Labels& to) const {
 
 void Field::read(LabelSelector& to) const {
   (*this)["matchLabels"].read(to.match_labels);
-  (*this)["matchExpressions"].each([&](const Field& item) {
-    SelectorRequirement& requirement = to.match_expressions.emplace_back();
-    item["key"].read(requirement.key);
-    if (!item["operator"].present()) item["operator"].missing();
-    item["operator"].read(requirement.op, kOperators);
-    item["values"].read(requirement.values);
-  });
+  (*this)["matchExpressions"].read(to.match_expressions, read_requirement);
 }
 
 void Field::read(std::vector<Condition>& to) const {
-  each([&](const Field& item) { read_condition(item, to.emplace_back()); });
+  read(to, read_condition);
 }
 
 void read_head(const Field& root, std::initializer_list<std::string_view> kinds, ObjectMeta& meta) {

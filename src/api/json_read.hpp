@@ -49,6 +49,11 @@ class Field {
   void read(std::vector<T>& to) const {
     each([&](const Field& item) { item.read(to.emplace_back()); });
   }
+  // Each item by `read_item(item, to)`.
+  template <class T, class F>
+  void read(std::vector<T>& to, F read_item) const {
+    each([&](const Field& item) { read_item(item, to.emplace_back()); });
+  }
   template <class T>
   void read(std::optional<T>& to) const {
     if (present()) read(to.emplace());

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "api/json.hpp"
@@ -87,6 +89,15 @@ class JsonWriter {
   rapidjson::Writer<rapidjson::StringBuffer> json_;
   std::vector<std::string_view> pending_; // objects entered and not yet begun
 };
+
+// The first of the words that Field::read takes for this value.
+template <class E, std::size_t n>
+[[nodiscard]] const char* word_of(E value, const std::array<std::pair<const char*, E>, n>& words) {
+  for (const auto& [word, v] : words) {
+    if (v == value) return word;
+  }
+  return "";
+}
 
 void write_type(JsonWriter& w, const Resource& resource); // apiVersion, kind
 void write_meta(JsonWriter& w, const ObjectMeta& meta);   // what a client may write

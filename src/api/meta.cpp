@@ -55,6 +55,13 @@ const std::string* Labels::find(std::string_view key) const {
   return at != items_.end() && at->first == key ? &at->second : nullptr;
 }
 
+Condition make_condition(std::string type, bool holds, std::string reason, std::string message,
+                         std::int64_t generation) {
+  return {std::move(type),   holds ? "True" : "False",
+          std::move(reason), std::move(message),
+          generation,        {}};
+}
+
 const Condition* find_condition(const std::vector<Condition>& c, std::string_view type) {
   const auto at =
       std::find_if(c.begin(), c.end(), [&](const Condition& x) { return x.type == type; });

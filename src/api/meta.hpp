@@ -57,6 +57,9 @@ struct Condition {
   WallTime last_transition{};
   bool operator==(const Condition&) const = default;
 };
+// One that holds or not, of an object of that generation, for set_condition().
+[[nodiscard]] Condition make_condition(std::string type, bool holds, std::string reason,
+                                       std::string message, std::int64_t generation);
 [[nodiscard]] const Condition* find_condition(const std::vector<Condition>& c,
                                               std::string_view type);
 // Puts `wanted` in; keeps last_transition of one with the same status, else takes `now`. The order

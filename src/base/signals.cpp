@@ -46,18 +46,26 @@ bool wait_for_signal(const Fd& signals, const Wakeup& quit) {
   }
 }
 
+void mask(int how, const char* what) {
+  const sigset_t set = stop_signals();
+  if (const int e = ::pthread_sigmask(how, &set, nullptr); e != 0) {
+    throw std::system_error(e, std::system_category(), what);
+  }
+}
+
 } // namespace
 
 void block_signals() {
-  const sigset_t set = stop_signals();
-  if (const int e = ::pthread_sigmask(SIG_BLOCK, &set, nullptr); e != 0) {
-    throw std::system_error(e, std::system_category(), "block SIGTERM and SIGINT");
-  }
+  mask(SIG_BLOCK, "block SIGTERM and SIGINT");
   // A peer that goes away while we write must be an error of that write, not the end of the
   // process.
   if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
     throw std::system_error(errno, std::system_category(), "ignore SIGPIPE");
   }
+}
+
+void unblock_signals() {
+  mask(SIG_UNBLOCK, "unblock SIGTERM and SIGINT");
 }
 
 SignalThread::SignalThread(std::function<void()> on_stop) {

@@ -9,6 +9,8 @@ namespace egw {
 // SIGTERM and SIGINT as an event. block_signals() comes first in main, before any thread is made;
 // SIGPIPE is ignored there as well. SignalThread then waits for a signal and calls `on_stop` once.
 void block_signals();
+// SIGTERM and SIGINT end the process at once again, for a command that leaves nothing behind.
+void unblock_signals();
 
 class SignalThread {
  public:

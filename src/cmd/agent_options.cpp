@@ -65,29 +65,14 @@ Result<std::uint32_t> parse_mask(const std::string& text) {
                   text, std::popcount(*mask), kFewest)};
 }
 
-class Taker {
- public:
-  template <class T, class To>
-  void take(const char* option, const Result<T>& result, To& to) {
-    if (result) {
-      to = static_cast<To>(*result);
-    } else if (!error) {
-      error = Error{fmt::format("{}: {}", option, result.error().message)};
-    }
-  }
-  std::optional<Error> error;
-};
-
 } // namespace
 
 Result<AgentSettings> parse(const AgentArguments& a) {
   AgentSettings s;
-  Taker taker;
+  OptionTaker taker;
   if (!a.kubeconfig.empty()) s.kubeconfig = a.kubeconfig;
   if (!a.metrics_address.empty()) {
-    ListenAddress address;
-    taker.take("--metrics-address", parse_listen_address(a.metrics_address), address);
-    s.metrics = address;
+    taker.take("--metrics-address", parse_listen_address(a.metrics_address), s.metrics);
   }
   auto& plan = s.core.plan;
   taker.take("--tunnel-device", parse_device(a.tunnel_device), plan.ownership.device);

@@ -31,25 +31,11 @@ std::string unique_identity(const std::string& given) {
   return (given.empty() ? host_name() : given) + "_" + short_digest(seed).substr(0, 8);
 }
 
-// Takes a parsed value, or keeps the first error with the option's name.
-class Taker {
- public:
-  template <class T, class To>
-  void take(const char* option, const Result<T>& result, To& to) {
-    if (result) {
-      to = *result;
-    } else if (!error) {
-      error = Error{fmt::format("{}: {}", option, result.error().message)};
-    }
-  }
-  std::optional<Error> error;
-};
-
 } // namespace
 
 Result<ControllerSettings> parse(const ControllerArguments& a) {
   ControllerSettings s;
-  Taker taker;
+  OptionTaker taker;
   if (!a.kubeconfig.empty()) s.kubeconfig = a.kubeconfig;
   if (!a.metrics_address.empty()) {
     taker.take("--metrics-address", parse_listen_address(a.metrics_address), s.metrics);

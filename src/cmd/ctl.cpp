@@ -1,30 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
-#include <pthread.h>
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <map>
 #include <memory>
 
+#include "base/signals.hpp"
 #include "cmd/command.hpp"
 #include "cmd/ctl_status.hpp"
 
 namespace egw::cmd {
-namespace {
-
-// main blocks these for the roles that end in order; here Ctrl-C just ends the program.
-void let_signals_end_us() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
-}
-
-} // namespace
 
 void add_ctl(CLI::App& app, Run& run) {
   auto* ctl = app.add_subcommand("ctl", "Look at egw in a cluster");
@@ -47,7 +34,7 @@ void add_ctl(CLI::App& app, Run& run) {
       ->transform(CLI::CheckedTransformer(outputs).description(""));
   status->callback([options, &run] {
     run = [options] {
-      let_signals_end_us();
+      unblock_signals(); // Ctrl-C just ends it
       try {
         return ctl_status(*options);
       } catch (const std::exception& error) { // 1 would mean that the cluster was read

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fmt/format.h>
+
+#include <optional>
 #include <string>
 
 #include "base/clock.hpp"
@@ -22,5 +25,19 @@ struct ListenAddress {
   bool operator==(const ListenAddress&) const = default;
 };
 [[nodiscard]] Result<ListenAddress> parse_listen_address(const std::string& text);
+
+// Takes parsed values, and keeps the first error, with the option's name.
+class OptionTaker {
+ public:
+  template <class T, class To>
+  void take(const char* option, const Result<T>& result, To& to) {
+    if (result) {
+      to = static_cast<To>(*result);
+    } else if (!error) {
+      error = Error{fmt::format("{}: {}", option, result.error().message)};
+    }
+  }
+  std::optional<Error> error;
+};
 
 } // namespace egw::cmd

@@ -78,15 +78,13 @@ api::EgressClusterInfoStatus detect(
   sort_unique(status.api_server.ipv6);
   detect_extra(info, status);
 
-  if (wrong.empty()) {
-    api::set_condition(status.conditions,
-                       {kDetected, "True", "Detected", "", info.meta.generation, {}}, now);
-  } else {
-    std::string all;
-    for (const std::string& w : wrong) all += (all.empty() ? "" : "; ") + w;
-    api::set_condition(status.conditions,
-                       {kDetected, "False", "Incomplete", all, info.meta.generation, {}}, now);
-  }
+  const bool detected = wrong.empty();
+  std::string all;
+  for (const std::string& w : wrong) all += (all.empty() ? "" : "; ") + w;
+  api::set_condition(status.conditions,
+                     api::make_condition(kDetected, detected, detected ? "Detected" : "Incomplete",
+                                         std::move(all), info.meta.generation),
+                     now);
   if (auto missing = api::service_cidr_condition(info)) {
     missing->observed_generation = info.meta.generation;
     api::set_condition(status.conditions, *std::move(missing), now);

@@ -282,12 +282,8 @@ class Planner {
   void set(std::vector<api::Condition>& conditions, const char* type, bool status,
            std::string reason, std::string message) const {
     api::set_condition(conditions,
-                       {type,
-                        status ? "True" : "False",
-                        std::move(reason),
-                        std::move(message),
-                        gateway_.meta.generation,
-                        {}},
+                       api::make_condition(type, status, std::move(reason), std::move(message),
+                                           gateway_.meta.generation),
                        in_.now);
   }
 

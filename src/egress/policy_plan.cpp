@@ -120,12 +120,8 @@ api::PolicyStatus plan_policy_status(const api::EgressPolicy& policy, const Verd
   status.conditions = policy.status.conditions;
   const auto set = [&](const char* type, bool value, std::string reason, std::string message) {
     api::set_condition(status.conditions,
-                       {type,
-                        value ? "True" : "False",
-                        std::move(reason),
-                        std::move(message),
-                        policy.meta.generation,
-                        {}},
+                       api::make_condition(type, value, std::move(reason), std::move(message),
+                                           policy.meta.generation),
                        now);
   };
   const Refusal accepted{"Accepted", ""};

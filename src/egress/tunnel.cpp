@@ -212,12 +212,8 @@ api::EgressNode plan_egress_node(const EgressNodeInput& in, const TunnelBook& bo
 
   const auto set = [&](const char* type, bool status, std::string reason, std::string message) {
     api::set_condition(wanted.status.conditions,
-                       {type,
-                        status ? "True" : "False",
-                        std::move(reason),
-                        std::move(message),
-                        wanted.meta.generation,
-                        {}},
+                       api::make_condition(type, status, std::move(reason), std::move(message),
+                                           wanted.meta.generation),
                        in.now);
   };
   const bool complete = !wanted.status.tunnel_ipv4.empty() && !wanted.status.tunnel_ipv6.empty();

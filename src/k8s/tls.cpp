@@ -17,20 +17,15 @@
 #include <utility>
 #include <vector>
 
+#include "base/free_with.hpp"
+
 namespace egw::k8s {
 namespace {
 
-template <auto F>
-struct Deleter {
-  template <class T>
-  void operator()(T* p) const {
-    F(p);
-  }
-};
-using BioPtr = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
-using X509Ptr = std::unique_ptr<X509, Deleter<X509_free>>;
-using KeyPtr = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
-using ContextPtr = std::unique_ptr<SSL_CTX, Deleter<SSL_CTX_free>>;
+using BioPtr = std::unique_ptr<BIO, FreeWith<BIO_free_all>>;
+using X509Ptr = std::unique_ptr<X509, FreeWith<X509_free>>;
+using KeyPtr = std::unique_ptr<EVP_PKEY, FreeWith<EVP_PKEY_free>>;
+using ContextPtr = std::unique_ptr<SSL_CTX, FreeWith<SSL_CTX_free>>;
 
 Error fail(const Config& config, const std::string& what) {
   const auto code = ERR_peek_last_error();

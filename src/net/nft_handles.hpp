@@ -10,16 +10,10 @@
 #include <memory>
 #include <new>
 
+#include "base/free_with.hpp"
+
 // libnftnl's objects, owned.
 namespace egw::net {
-
-template <auto Free>
-struct FreeWith {
-  template <class T>
-  void operator()(T* p) const {
-    Free(p);
-  }
-};
 
 using NftTable = std::unique_ptr<nftnl_table, FreeWith<nftnl_table_free>>;
 using NftChain = std::unique_ptr<nftnl_chain, FreeWith<nftnl_chain_free>>;
