@@ -10,19 +10,11 @@
 #include <stdexcept>
 #include <vector>
 
+#include "base/parsed.hpp"
+
 namespace egw {
 
 namespace {
-
-Address addr(std::string_view text) {
-  return Address::parse(text).value();
-}
-Prefix cidr(std::string_view text) {
-  return Prefix::parse(text).value();
-}
-Range range(std::string_view text) {
-  return Range::parse(text).value();
-}
 
 constexpr std::size_t window_size = 48;
 using Naive = std::bitset<window_size>;

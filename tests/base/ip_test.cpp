@@ -8,19 +8,11 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/parsed.hpp"
+
 namespace egw {
 
 namespace {
-
-Address addr(std::string_view text) {
-  return Address::parse(text).value();
-}
-Prefix cidr(std::string_view text) {
-  return Prefix::parse(text).value();
-}
-Range range(std::string_view text) {
-  return Range::parse(text).value();
-}
 
 template <class T>
 std::string refusal(std::string_view text) {

@@ -98,6 +98,20 @@ TEST_CASE("the destructor ends a thread that still waits, without a call" *
   CHECK(calls.take(now().steady).empty());
 }
 
+TEST_CASE("a command that leaves nothing behind does not hold signals back" *
+          doctest::test_suite("threads")) {
+  const Restore restore;
+  sigset_t held;
+  block_signals();
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &held);
+  CHECK(sigismember(&held, SIGINT) == 1);
+  CHECK(sigismember(&held, SIGTERM) == 1);
+  unblock_signals();
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &held);
+  CHECK(sigismember(&held, SIGINT) == 0);
+  CHECK(sigismember(&held, SIGTERM) == 0);
+}
+
 TEST_CASE("a write to a pipe that nobody reads is an error, not the end" *
           doctest::test_suite("threads")) {
   const Restore restore;

@@ -49,6 +49,16 @@ class Scene:
         self.names = itertools.count(1)
         self.pods = []
 
+    def clear(self):
+        """Takes away all policies and gateways, and the pods of this scene."""
+        cluster = self.cluster
+        for path in (objects.ALIASES, objects.POLICIES, objects.CLUSTER_POLICIES, objects.GATEWAYS):
+            for obj in cluster.api.list(path):
+                cluster.delete(path, obj["metadata"]["name"], obj["metadata"].get("namespace"))
+        for pod in self.pods:
+            if (pod.namespace, pod.name) in cluster.pods:
+                cluster.remove_pod(pod)
+
     def eip(self, which=0):
         """The IPv4 and IPv6 egress address number `which` (0..9) of this test's pool."""
         at = 10 * self.number + which
@@ -147,12 +157,7 @@ def own_connections(cluster):
 def scene(cluster):
     made = Scene(cluster)
     yield made
-    for path in (objects.ALIASES, objects.POLICIES, objects.CLUSTER_POLICIES, objects.GATEWAYS):
-        for obj in cluster.api.list(path):
-            cluster.delete(path, obj["metadata"]["name"], obj["metadata"].get("namespace"))
-    for pod in made.pods:
-        if (pod.namespace, pod.name) in cluster.pods:
-            cluster.remove_pod(pod)
+    made.clear()
     until(cluster.all_ready, "every node Ready after the test", 30)
     until(lambda: not own_addresses(cluster), "no egress address left after the test", 30)
 

@@ -115,14 +115,8 @@ class Round:
         until(cluster.all_ready, "every node Ready", 60)
 
     def clear(self):
-        scene, cluster = self.scene, self.cluster
-        for path in (objects.ALIASES, objects.POLICIES, objects.CLUSTER_POLICIES, objects.GATEWAYS):
-            for obj in cluster.api.list(path):
-                cluster.delete(path, obj["metadata"]["name"], obj["metadata"].get("namespace"))
-        for pod in scene.pods:
-            if (pod.namespace, pod.name) in cluster.pods:
-                cluster.remove_pod(pod)
-        until(cluster.all_ready, "every node Ready", 60)
+        self.scene.clear()
+        until(self.cluster.all_ready, "every node Ready", 60)
 
 
 def main():
