@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The datapath beside bare forwarding: the same VXLAN hop with one SNAT rule and nothing else.
 
-By hand, too, a chosen pod's packets go there and back by a routing rule and a table of their own on
-each node: a route in the gateway's main table would take the CNI's and the node's own traffic to
-that pod as well. The kernel's way of looking up routes is longer once a namespace has had a rule, so
-this counts: bare_lab(reply_rule=False) has that route instead of the gateway's rule.
-
-Two labs stand side by side and are measured in turn, in pairs; the ratios are medians over pairs,
-so that what else runs on the machine meets both alike."""
+By hand, too, a chosen pod's packets go there and back by a routing rule and a table of their own
+on each node: a route in the gateway's main table would take the CNI's and the node's own traffic to
+that pod as well. The kernel's way of looking up routes is longer once a namespace has had a rule,
+so this counts: bare_lab(reply_rule=False) has that route instead of the gateway's rule.
+"""
 
 import contextlib
 import json
