@@ -120,7 +120,7 @@ TEST_CASE("a NodePort is not reachable on an EIP") {
   }
 }
 
-TEST_CASE("without the lease neither replies nor pings come through") {
+TEST_CASE("without the lease neither replies nor pings come through, and nobody is told the MAC") {
   Cluster c;
   c.reconcile();
   for (const Try& t : kBoth) {
@@ -136,7 +136,15 @@ TEST_CASE("without the lease neither replies nor pings come through") {
     pod.send({t.server, 53}, "2"); // nor what the pod sends on
     CHECK(server.receive(kShort) == "");
     const Netns::Inside inside(c.server);
-    CHECK_FALSE(succeeds(std::string("ping -c1 -W1 ") + t.eip));
+    const std::string ping = std::string("ping -c1 -W1 ") + t.eip,
+                      neighbours = std::string("ip neigh show to ") + t.eip;
+    run("ip neigh flush dev eth0");
+    CHECK_FALSE(succeeds(ping));
+    CHECK_FALSE(test::contains(run(neighbours), "lladdr"));
+    REQUIRE(c.two.lease->refresh(60s));
+    run("ip neigh flush dev eth0");
+    CHECK(succeeds(ping));
+    CHECK(test::contains(run(neighbours), "lladdr"));
   }
 }
 
