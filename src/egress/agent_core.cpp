@@ -44,8 +44,7 @@ std::vector<Action> AgentCore::step(std::vector<Event> events, const Now& now) {
   return out;
 }
 
-// --- events
-// ------------------------------------------------------------------------------------------
+// --- events --------------------------------------------------------------------------------------
 
 template <class E>
 void AgentCore::handle(E& event, const Now& now) {
@@ -146,8 +145,7 @@ void AgentCore::fail(Retry& retry, Time now) const {
   retry.at = now + std::min(wait, options_.retry_max);
 }
 
-// --- the kernel
-// ----------------------------------------------------------------------------------------
+// --- the kernel ----------------------------------------------------------------------------------
 
 void AgentCore::watch_slices(std::vector<Action>& out) {
   auto wanted = store_.gateways_here();
@@ -250,8 +248,7 @@ void AgentCore::announce(Time now, std::vector<Action>& out) {
   for (auto& [link, addresses] : due) out.emplace_back(Announce{link, std::move(addresses)});
 }
 
-// --- connections
-// -----------------------------------------------------------------------------------------
+// --- connections ---------------------------------------------------------------------------------
 
 void AgentCore::look_up_later(Affected affected, Time now) {
   if (affected.empty()) return;
@@ -288,8 +285,7 @@ void AgentCore::connections(Time now, std::vector<Action>& out) {
                                    listed_.all_marked});
 }
 
-// --- what people and the controller see
-// --------------------------------------------------------------------
+// --- what people and the controller see ----------------------------------------------------------
 
 std::vector<std::string> AgentCore::problems() const {
   std::vector<std::string> all = plan_->problems;

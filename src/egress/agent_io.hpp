@@ -17,8 +17,7 @@
 // and how the kernel is asked is none of its business.
 namespace egw::egress::agent {
 
-// --- events: the API server
-// ------------------------------------------------------------------------
+// --- events: the API server ----------------------------------------------------------------------
 
 // A complete list: what is not among the items is gone. Until each kind had one, the kernel is left
 // as it is. `unreadable` exist, but could not be decoded: what was known of them stays.
@@ -65,8 +64,7 @@ struct SliceGone {
   api::NamespacedName key;
 };
 
-// --- events: answers and the kernel
-// ----------------------------------------------------------------
+// --- events: answers and the kernel --------------------------------------------------------------
 
 struct Observed { // to Observe
   Result<net::Observation> observation;

@@ -10,8 +10,7 @@
 
 namespace egw::egress {
 
-// --- nodes
-// -----------------------------------------------------------------------------------------
+// --- nodes ---------------------------------------------------------------------------------------
 
 void ControllerCore::reconcile_node(const std::string& name) {
   const Work work{Task::Node, {{}, {}, name}};
@@ -43,8 +42,7 @@ void ControllerCore::reconcile_node(const std::string& name) {
   submit({WriteVerb::ApplyStatus, wanted, false}, work);
 }
 
-// --- endpoint slices
-// -------------------------------------------------------------------------------
+// --- endpoint slices -----------------------------------------------------------------------------
 
 void ControllerCore::reconcile_slices(const api::PolicyKey& key) {
   const Work work{Task::Slices, key};
@@ -98,8 +96,7 @@ void ControllerCore::reconcile_slices(const api::PolicyKey& key) {
   for (auto& slice : changes.remove) submit({WriteVerb::Remove, std::move(slice), false}, work);
 }
 
-// --- EgressClusterInfo
-// -----------------------------------------------------------------------------
+// --- EgressClusterInfo ---------------------------------------------------------------------------
 
 void ControllerCore::reconcile_cluster_info() {
   const Work work{Task::ClusterInfo, {}};

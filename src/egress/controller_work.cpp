@@ -136,8 +136,7 @@ void ControllerCore::judge_policy(const api::PolicyKey& key) {
   verdicts_[key] = verdict;
 }
 
-// --- gateways
-// --------------------------------------------------------------------------------------
+// --- gateways ------------------------------------------------------------------------------------
 
 GatewayInput ControllerCore::gateway_input(const api::EgressGateway& gateway) {
   GatewayInput in;
@@ -277,8 +276,7 @@ void ControllerCore::account(const std::string& name) {
   ledger_.replace(name, std::get<api::EgressGateway>(pending->sent.object).status, possible);
 }
 
-// --- policies
-// --------------------------------------------------------------------------------------
+// --- policies ------------------------------------------------------------------------------------
 
 // What a gateway's status is, or will be with the write under way; nullptr: there is no such
 // gateway.

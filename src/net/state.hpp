@@ -129,8 +129,7 @@ struct Table {
   bool operator==(const Table&) const = default;
 };
 
-// --- all that is ours
-// -----------------------------------------------------------------------------
+// --- all that is ours ----------------------------------------------------------------------------
 
 struct State {
   std::optional<Vxlan> tunnel;
@@ -145,8 +144,7 @@ struct State {
   bool operator==(const State&) const = default;
 };
 
-// --- what is not ours
-// -----------------------------------------------------------------------------
+// --- what is not ours ----------------------------------------------------------------------------
 
 struct HostLink {
   std::uint32_t index = 0;

@@ -121,8 +121,7 @@ void Harness::shake(std::mt19937& random) {
   advance(std::chrono::milliseconds(random() % 400));
 }
 
-// --- objects
-// ---------------------------------------------------------------------------------------
+// --- objects -------------------------------------------------------------------------------------
 
 void Harness::node(const std::string& name, bool ready, bool cordoned, int number) {
   api::Node n;
