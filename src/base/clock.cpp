@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono> // calendars
 #include <cstddef>
 #include <cstdint>
 #include <optional>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <string>
+
+#include "base/chrono.hpp"
 
 namespace egw {
 

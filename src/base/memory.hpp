@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "base/chrono.hpp"
 #include "base/clock.hpp"
 #include "base/queue.hpp"
 

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
 #include <optional>
 #include <thread>
 
+#include "base/chrono.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <optional>
 #include <string>
 
+#include "base/chrono.hpp"
 #include "base/log.hpp"
 #include "cmd/options.hpp"
 #include "egress/agent_core.hpp"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <system_error>
 
+#include "base/chrono.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
 

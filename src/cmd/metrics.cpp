@@ -3,8 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <iterator>
+
+#include "base/chrono.hpp"
 
 namespace egw::cmd {
 

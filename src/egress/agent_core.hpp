@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/chrono.hpp"
 #include "base/clock.hpp"
 #include "egress/affected.hpp"
 #include "egress/agent_io.hpp"

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "base/chrono.hpp"
 #include "base/clock.hpp"
 #include "egress/controller_io.hpp"
 #include "egress/gateway_plan.hpp"

@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <limits>
 #include <tuple>
 
+#include "base/chrono.hpp"
 #include "egress/ids.hpp"
 #include "egress/placement.hpp"
 #include "egress/policy.hpp"

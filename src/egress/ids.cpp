@@ -2,9 +2,10 @@
 #include "egress/ids.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <tuple>
+
+#include "base/chrono.hpp"
 
 namespace egw::egress {
 

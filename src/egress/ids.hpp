@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <set>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "api/egress.hpp"
+#include "base/chrono.hpp"
 
 // EIP ids: 1..kMaxEipId, the same in the whole cluster, because they are connection marks on every
 // gateway. A gateway takes its ids from blocks of kIdBlockSize, which EgressClusterInfo's status

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 
+#include "base/chrono.hpp"
 #include "base/clock.hpp"
 
 namespace egw::k8s {

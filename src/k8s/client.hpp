@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -13,6 +12,7 @@
 
 #include "api/json.hpp"
 #include "api/json_parse.hpp"
+#include "base/chrono.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "k8s/backoff.hpp"

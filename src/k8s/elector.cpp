@@ -2,7 +2,6 @@
 #include "k8s/elector.hpp"
 
 #include <atomic>
-#include <chrono>
 #include <deque>
 #include <exception>
 #include <limits>
@@ -11,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/chrono.hpp"
 #include "base/log.hpp"
 #include "base/queue.hpp"
 

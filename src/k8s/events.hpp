@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <list>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "api/core.hpp"
+#include "base/chrono.hpp"
 #include "base/clock.hpp"
 #include "k8s/client.hpp"
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "api/core.hpp"
+#include "base/chrono.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <string>
 
 #include "api/json.hpp"
 #include "api/rapidjson.hpp"
+#include "base/chrono.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "k8s/backoff.hpp"

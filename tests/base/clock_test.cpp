@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono> // calendars
 #include <random>
 
 namespace egw {

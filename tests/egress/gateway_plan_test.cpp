@@ -4,8 +4,9 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include <chrono>
+#include <algorithm>
 
+#include "base/chrono.hpp"
 #include "egress/policy.hpp"
 #include "egress/policy_plan.hpp"
 

@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#include <chrono>
+#include "base/chrono.hpp"
 
 using namespace egw;
 using namespace egw::egress;

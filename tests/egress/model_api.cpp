@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <stdexcept>
 
 #include "api/json.hpp"
+#include "base/chrono.hpp"
 #include "egress/slices.hpp"
 
 namespace egw::egress::test {

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -14,6 +13,7 @@
 
 #include "api/json.hpp"
 #include "apiserver/scripted_server.hpp"
+#include "base/chrono.hpp"
 #include "k8s/client.hpp"
 #include "k8s/config.hpp"
 #include "k8s/watch.hpp"

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "base/queue.hpp"
 #include "k8s/support.hpp"
 
