@@ -141,32 +141,6 @@ std::vector<Error> validate(const EgressClusterInfo& info) {
   return errors;
 }
 
-std::vector<Error> not_implemented(const EgressGateway& gateway) {
-  Errors errors;
-  if (gateway.spec.when_no_gateway != WhenNoGateway::Drop) {
-    complain(errors, "spec.whenNoGateway: Bypass is not implemented in this version: use Drop");
-  }
-  if (gateway.spec.unserved_family != UnservedFamily::Drop) {
-    complain(errors, "spec.unservedFamily: Allow is not implemented in this version: use Drop");
-  }
-  return errors;
-}
-
-std::vector<Error> not_implemented(const EgressPolicy& policy) {
-  Errors errors;
-  if (policy.spec.use_node_ip) {
-    complain(errors,
-             "spec.egressIP.useNodeIP: true is not implemented in this version: use an EIP of the "
-             "gateway's pool");
-  }
-  if (policy.spec.allocator != AllocatorPolicy::Default) {
-    complain(errors,
-             "spec.egressIP.allocatorPolicy: rr is not implemented in this version: use default, "
-             "or name the EIP in spec.egressIP");
-  }
-  return errors;
-}
-
 std::vector<Error> not_implemented(const EgressClusterInfo& info) {
   Errors errors;
   if (info.spec.pod_cidr_mode == PodCidrMode::Calico) {

@@ -31,8 +31,6 @@ struct Pools {
 
 // Fields that are valid but that this version does not act on yet: refused by a condition with
 // reason "NotImplemented", never ignored.
-[[nodiscard]] std::vector<Error> not_implemented(const EgressGateway& gateway);
-[[nodiscard]] std::vector<Error> not_implemented(const EgressPolicy& policy);
 [[nodiscard]] std::vector<Error> not_implemented(const EgressClusterInfo& info);
 
 // Condition "ServiceCIDR" of EgressClusterInfo: False with reason NotImplemented while

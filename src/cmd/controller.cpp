@@ -200,9 +200,9 @@ class Controller {
       return "the core thread does not answer";
     };
     q.unready = [this]() -> std::optional<std::string> {
-      const auto synced = ask(queue_, 2s, [this] { return core_.world().synced(); });
-      if (!synced) return "the core thread does not answer";
-      if (*synced) return std::nullopt;
+      const auto answered = ask(queue_, 2s, [this] { return core_.world().answered(); });
+      if (!answered) return "the core thread does not answer";
+      if (*answered) return std::nullopt;
       std::string why = "waiting for lists from the API server";
       for (const auto& view : watches_.views()) {
         if (view.fault) why += "; " + *view.fault;

@@ -9,6 +9,7 @@
 
 #include "api/json.hpp"
 #include "base/log.hpp"
+#include "k8s/client.hpp"
 #include "k8s/watch.hpp"
 #include "version.hpp"
 
@@ -91,15 +92,22 @@ std::optional<egress::Event> take_event(egress::Kind kind, k8s::WatchEvent<T>& e
 
 } // namespace
 
-void ControllerWatches::set_fault(egress::Kind kind, std::optional<std::string> fault) {
+void ControllerWatches::set_fault(egress::Kind kind, const std::optional<Error>& fault) {
   bool was = false;
   {
     const std::lock_guard lock(mutex_);
     was = faults_.erase(kind) > 0;
-    if (fault) faults_[kind] = *fault;
+    if (fault) faults_[kind] = fault->message;
   }
-  if (fault && !was) log::warn("watch of {}: {}", egress::to_string(kind), *fault);
+  if (fault && !was) log::warn("watch of {}: {}", egress::to_string(kind), fault->message);
   if (!fault && was) log::info("watch of {}: works again", egress::to_string(kind));
+  // What passes by itself is waited for; no rights and no such kind is an answer.
+  const bool denied = fault && (fault->code == 403 || k8s::not_found(*fault));
+  if (denied) {
+    sink_(egress::Access{kind, fault->message});
+  } else if (!fault && was) {
+    sink_(egress::Access{kind, std::nullopt});
+  }
 }
 
 template <class T>
@@ -107,7 +115,7 @@ void ControllerWatches::add(egress::Kind kind, const k8s::Config& config,
                             const api::Resource& resource) {
   const auto sink = [this, kind](k8s::WatchEvent<T> event) {
     if (const auto* status = std::get_if<k8s::WatchStatus>(&event)) {
-      set_fault(kind, status->error ? std::optional(status->error->message) : std::nullopt);
+      set_fault(kind, status->error);
     } else if (auto converted = take_event<T>(kind, event)) {
       sink_(*std::move(converted));
     }

@@ -41,7 +41,7 @@ class ControllerWatches {
   struct Of;
   template <class T>
   void add(egress::Kind kind, const k8s::Config& config, const api::Resource& resource);
-  void set_fault(egress::Kind kind, std::optional<std::string> fault);
+  void set_fault(egress::Kind kind, const std::optional<Error>& fault);
 
   Sink sink_;
   mutable std::mutex mutex_;

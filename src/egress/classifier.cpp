@@ -27,9 +27,9 @@ Classifier::Decision Classifier::decide(const Address& pod, const Address& desti
     Decision d;
     d.kind = Decision::Kind::Drop;
     d.policy = keys->at(i);
-    const bool served = destination.family == Family::V4 ? policy.has_v4 : policy.has_v6;
+    if (policy.of(destination.family) == Fate::Untouched) return {};
     const auto place = data->input.eips.find(policy.eip_id);
-    if (policy.eip_id == 0 || !served || place == data->input.eips.end()) return d;
+    if (policy.of(destination.family) == Fate::Drop || place == data->input.eips.end()) return d;
     if (place->second.where == EipPlace::Where::Here) d.kind = Decision::Kind::Here;
     if (place->second.where == EipPlace::Where::Tunnel) {
       d.kind = Decision::Kind::Tunnel;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "egress/cluster_info.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 #include <utility>
@@ -32,19 +34,66 @@ void detect_extra(const api::EgressClusterInfo& info, api::EgressClusterInfoStat
   }
 }
 
-void detect_pods(const api::EgressClusterInfo& info, const std::map<std::string, api::Node>& nodes,
+void detect_pods(const api::EgressClusterInfo& info, const ClusterSources& sources,
                  api::EgressClusterInfoStatus& status, std::vector<std::string>& wrong) {
   const auto mode = info.spec.pod_cidr_mode;
   if (mode != api::PodCidrMode::Auto && mode != api::PodCidrMode::K8s) return;
   status.pod_cidr_mode = "k8s";
-  for (const auto& [name, node] : nodes) {
+  if (sources.nodes == nullptr) {
+    status.pod_cidr = info.status.pod_cidr;
+    return;
+  }
+  for (const auto& [name, node] : *sources.nodes) {
     for (const Prefix& prefix : node.pod_cidrs) add(status.pod_cidr[name], prefix, false);
   }
-  if (status.pod_cidr.empty() && !nodes.empty()) {
+  if (status.pod_cidr.empty() && !sources.nodes->empty()) {
     wrong.emplace_back(
         "no Node has podCIDRs: put the pod network's CIDRs into spec.extraCidr, or "
         "traffic between pods counts as leaving the cluster");
   }
+}
+
+void detect_nodes(const api::EgressClusterInfo& info, const ClusterSources& sources,
+                  api::EgressClusterInfoStatus& status) {
+  if (!info.spec.node_ip) return;
+  if (sources.nodes == nullptr) {
+    status.node_ip = info.status.node_ip;
+    return;
+  }
+  for (const auto& [name, node] : *sources.nodes) {
+    for (const Address& a : node.internal_ips) add(status.node_ip[name], Prefix::host(a), true);
+  }
+}
+
+void detect_api_server(const api::EgressClusterInfo& info, const ClusterSources& sources,
+                       api::EgressClusterInfoStatus& status) {
+  if (sources.api_server == nullptr) {
+    status.api_server = info.status.api_server;
+    return;
+  }
+  for (const auto& [name, slice] : *sources.api_server) {
+    for (const Address& a : slice.addresses) add(status.api_server, Prefix::host(a), true);
+  }
+  sort_unique(status.api_server.ipv4);
+  sort_unique(status.api_server.ipv6);
+}
+
+// Rights that are missing, for people.
+api::Condition watching(const api::EgressClusterInfo& info, const ClusterSources& sources) {
+  std::string all;
+  if (sources.denied != nullptr) {
+    for (const auto& [kind, why] : *sources.denied) {
+      all += fmt::format("{}{}: {}", all.empty() ? "" : "; ", to_string(kind), why);
+    }
+  }
+  if (all.empty()) {
+    return api::make_condition(kWatching, true, "Watching", "", info.meta.generation);
+  }
+  return api::make_condition(kWatching, false, "Forbidden",
+                             "what depends on these kinds is left as it is; apply the controller's "
+                             "roles (manifests/base/rbac.yaml) and CRDs (manifests/crds): " +
+                                 all,
+                             info.meta.generation);
 }
 
 } // namespace
@@ -55,9 +104,8 @@ api::EgressClusterInfo default_cluster_info() {
   return info;
 }
 
-api::EgressClusterInfoStatus detect(
-    const api::EgressClusterInfo& info, const std::map<std::string, api::Node>& nodes,
-    const std::map<api::NamespacedName, api::EndpointSlice>& api_server, WallTime now) {
+api::EgressClusterInfoStatus detect(const api::EgressClusterInfo& info,
+                                    const ClusterSources& sources, WallTime now) {
   api::EgressClusterInfoStatus status;
   status.id_blocks = info.status.id_blocks;
   status.conditions = info.status.conditions;
@@ -65,18 +113,11 @@ api::EgressClusterInfoStatus detect(
   for (const Error& e : api::validate(info)) wrong.push_back(e.message);
   for (const Error& e : api::not_implemented(info)) wrong.push_back(e.message);
 
-  if (info.spec.node_ip) {
-    for (const auto& [name, node] : nodes) {
-      for (const Address& a : node.internal_ips) add(status.node_ip[name], Prefix::host(a), true);
-    }
-  }
-  detect_pods(info, nodes, status, wrong);
-  for (const auto& [name, slice] : api_server) {
-    for (const Address& a : slice.addresses) add(status.api_server, Prefix::host(a), true);
-  }
-  sort_unique(status.api_server.ipv4);
-  sort_unique(status.api_server.ipv6);
+  detect_nodes(info, sources, status);
+  detect_pods(info, sources, status, wrong);
+  detect_api_server(info, sources, status);
   detect_extra(info, status);
+  api::set_condition(status.conditions, watching(info, sources), now);
 
   const bool detected = wrong.empty();
   std::string all;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "egress/cluster_info.hpp"
 #include "egress/controller_core.hpp"
 #include "egress/lookup.hpp"
 
@@ -195,9 +196,13 @@ void ControllerCore::changed(const api::EgressClusterInfo* before,
   mark(Task::ClusterInfo);
   mark(Task::Addresses);
   if (after != nullptr && !after->status.id_blocks.empty()) known_blocks_ = after->status.id_blocks;
-  const bool same_blocks =
-      before != nullptr && after != nullptr && before->status.id_blocks == after->status.id_blocks;
-  if (same_blocks) return;
+  const auto ids_left = [](const api::EgressClusterInfo& info) {
+    return is_true(info.status.conditions, kIdsAvailable);
+  };
+  const bool same_ids = before != nullptr && after != nullptr &&
+                        before->status.id_blocks == after->status.id_blocks &&
+                        ids_left(*before) == ids_left(*after);
+  if (same_ids) return;
   for (const auto& [name, gateway] : world_.gateways) mark(Task::Gateway, name);
 }
 

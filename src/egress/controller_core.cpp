@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "egress/lookup.hpp"
+
 namespace egw::egress {
 
 namespace {
@@ -26,7 +28,7 @@ std::vector<Action> ControllerCore::step(std::vector<Event> events, const Now& n
   for (Event& event : events) {
     std::visit([&](auto& e) { handle(std::move(e)); }, event);
   }
-  if (leading_ && !active_ && world_.synced()) activate();
+  if (leading_ && !active_ && world_.answered()) activate();
   if (active_) {
     for (auto at = scheduled_.begin(); at != scheduled_.end();) {
       if (at->second > now_.steady) {
@@ -85,6 +87,7 @@ void ControllerCore::run(const Work& work) {
 
 void ControllerCore::handle(Replaced&& event) {
   const Kind kind = event.kind;
+  const bool first = !world_.knows(kind);
   const std::string version = event.resource_version;
   std::vector<ObjectKey> present;
   for (const auto& object : event.objects) {
@@ -95,6 +98,7 @@ void ControllerCore::handle(Replaced&& event) {
     if (world_.find(change.key) == nullptr) gone(change.key, version);
   }
   for (const ObjectKey& key : present) news(key);
+  if (active_ && first) look_at_everything(); // what waited for this kind is not marked
   // What could not be read before may be readable, or gone, now.
   if (policy_kind(kind) || kind == Kind::Gateway) {
     for (const auto& [name, gateway] : world_.gateways) mark(Task::Gateway, name);
@@ -121,6 +125,10 @@ void ControllerCore::handle(Deleted&& event) {
 
 void ControllerCore::handle(Unreadable&& event) {
   world_.note_unreadable(event.key);
+}
+
+void ControllerCore::handle(Access&& event) {
+  if (world_.note_access(event.kind, event.denied)) mark(Task::ClusterInfo);
 }
 
 void ControllerCore::handle(LeaderChanged&& event) {
@@ -175,8 +183,12 @@ void ControllerCore::handle(WriteDone&& event) {
       pending.waits_for_news = event.outcome != WriteDone::Outcome::Failed;
     }
     if (event.key.kind == Kind::Gateway && active_) {
-      uncertain_[event.key.name].push_back(std::get<api::EgressGateway>(pending.sent.object));
+      const auto& sent = std::get<api::EgressGateway>(pending.sent.object);
+      uncertain_[event.key.name].push_back(sent);
       account(event.key.name);
+      // Policies were told where their EIP would stand.
+      const api::EgressGateway* gateway = lookup(world_.gateways, event.key.name);
+      mark_entries(event.key.name, &sent.status, gateway == nullptr ? nullptr : &gateway->status);
     }
   }
   dirty_.insert(work);
@@ -192,19 +204,24 @@ void ControllerCore::activate() {
   for (const auto& [name, gateway] : world_.gateways) {
     term_ = std::max(term_, gateway.status.term + 1);
     account(name);
-    mark(Task::Gateway, name);
   }
   for (const auto& [name, info] : world_.cluster_infos) {
     if (!info.status.id_blocks.empty()) known_blocks_ = info.status.id_blocks;
   }
   for (const auto& [name, node] : world_.egress_nodes) {
     tunnels_.claim(node);
-    mark(Task::Node, name);
   }
+  for (const auto& [key, policy] : world_.policies) collect_members(key);
+  look_at_everything();
+}
+
+void ControllerCore::look_at_everything() {
+  for (const auto& [name, gateway] : world_.gateways) mark(Task::Gateway, name);
+  for (const auto& [name, node] : world_.egress_nodes) mark(Task::Node, name);
   for (const auto& [name, node] : world_.nodes) mark(Task::Node, name);
   for (const auto& [key, policy] : world_.policies) {
     mark(Task::Verdict, key);
-    collect_members(key);
+    mark(Task::Slices, key);
   }
   for (const auto& [name, slice] : world_.slices) {
     if (const auto owner = owner_of(slice)) mark(Task::Slices, *owner);
@@ -225,7 +242,7 @@ void ControllerCore::deactivate() {
   overlap_.reset();
   verdicts_.clear();
   allocations_.clear();
-  want_block_.clear();
+  want_blocks_.clear();
   hindered_.clear();
   cosmetic_after_.clear();
   members_.clear();

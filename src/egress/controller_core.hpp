@@ -44,7 +44,7 @@ class ControllerCore {
   [[nodiscard]] std::optional<Time> deadline() const;
 
   [[nodiscard]] const World& world() const { return world_; }
-  // Leads, and has every list: it writes.
+  // Leads, and every list has come or was denied: it writes.
   [[nodiscard]] bool active() const { return active_; }
   [[nodiscard]] std::int64_t term() const { return term_; }
   // How often something was planned.
@@ -88,10 +88,12 @@ class ControllerCore {
   void handle(Upsert&& event);
   void handle(Deleted&& event);
   void handle(Unreadable&& event);
+  void handle(Access&& event);
   void handle(LeaderChanged&& event);
   void handle(LostLeadership&& event);
   void handle(WriteDone&& event);
   void activate();
+  void look_at_everything();
   void deactivate();
   void run(const Work& work);
   void mark(Task task, const std::string& name = {}) { dirty_.insert({task, {{}, {}, name}}); }
@@ -129,10 +131,12 @@ class ControllerCore {
   void judge_policy(const api::PolicyKey& key);
   void reconcile_gateway(const std::string& name);
   void reconcile_cluster_info();
+  void schedule_end_of_rest(const std::vector<api::IdBlock>& blocks);
   [[nodiscard]] const api::EgressGatewayStatus* status_under_way(const std::string& name) const;
   void reconcile_policy(const api::PolicyKey& key);
   void reconcile_node(const std::string& name);
   void reconcile_slices(const api::PolicyKey& key);
+  [[nodiscard]] bool knows_for_slices(const api::PolicyKey& key) const;
   [[nodiscard]] GatewayInput gateway_input(const api::EgressGateway& gateway);
   void account(const std::string& name);
   void write_gateway(const api::EgressGateway& gateway, const GatewayPlan& plan);
@@ -162,7 +166,7 @@ class ControllerCore {
   std::optional<Range> overlap_;
   std::map<api::PolicyKey, Verdict> verdicts_;
   std::map<std::string, std::map<api::PolicyKey, Allocation>> allocations_; // by gateway
-  std::set<std::string> want_block_;
+  std::map<std::string, std::int32_t> want_blocks_;                         // of ids, by gateway
   std::set<std::string> hindered_; // gateways that can't have an address because another holds it
   std::map<std::string, Time> cosmetic_after_;
   std::map<api::PolicyKey, Members> members_;

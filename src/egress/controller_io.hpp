@@ -51,8 +51,8 @@ using Object = std::variant<api::Node, api::Pod, api::Namespace, api::EndpointSl
 
 // --- events --------------------------------------------------------------------------------------
 
-// A complete list: what is not among the objects is gone. Until each kind had one, nothing is
-// written.
+// A complete list: what is not among the objects is gone. Until each kind had one, or was denied,
+// nothing is written.
 struct Replaced {
   Kind kind = Kind::Node;
   std::vector<Object> objects;
@@ -70,6 +70,12 @@ struct Deleted {
 struct Unreadable {
   ObjectKey key;
 };
+// A kind can't be listed or watched, and that does not pass by itself: no rights, or no such kind.
+// What is known of it stays, what depends on it is left as it is, the rest goes on.
+struct Access {
+  Kind kind = Kind::Node;
+  std::optional<std::string> denied; // why; nothing: not any more
+};
 struct LeaderChanged { // this process leads now
   std::int64_t term = 0;
 };
@@ -81,8 +87,8 @@ struct WriteDone {
   Outcome outcome = Outcome::Ok;
   std::optional<Object> object; // as it is after the write; nothing after a delete
 };
-using Event =
-    std::variant<Replaced, Upsert, Deleted, Unreadable, LeaderChanged, LostLeadership, WriteDone>;
+using Event = std::variant<Replaced, Upsert, Deleted, Unreadable, Access, LeaderChanged,
+                           LostLeadership, WriteDone>;
 
 // --- actions -------------------------------------------------------------------------------------
 

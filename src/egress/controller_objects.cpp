@@ -14,6 +14,7 @@ namespace egw::egress {
 
 void ControllerCore::reconcile_node(const std::string& name) {
   const Work work{Task::Node, {{}, {}, name}};
+  if (!world_.knows({Kind::Node, Kind::EgressNode, Kind::Gateway})) return;
   if (world_.unreadable({Kind::Node, "", name})) return;
   if (world_.unreadable({Kind::EgressNode, "", name})) return;
   if (blocked({Kind::EgressNode, "", name}, work)) return;
@@ -44,8 +45,15 @@ void ControllerCore::reconcile_node(const std::string& name) {
 
 // --- endpoint slices -----------------------------------------------------------------------------
 
+bool ControllerCore::knows_for_slices(const api::PolicyKey& key) const {
+  const bool cluster = key.kind == api::PolicyKind::EgressClusterPolicy;
+  return world_.knows({Kind::Pod, cluster ? Kind::ClusterSlice : Kind::Slice, kind_of(key.kind)}) &&
+         (!cluster || world_.knows(Kind::Namespace)); // their labels
+}
+
 void ControllerCore::reconcile_slices(const api::PolicyKey& key) {
   const Work work{Task::Slices, key};
+  if (!knows_for_slices(key)) return;
   if (slices_in_flight_.contains(key)) return; // comes again when they are done
   const api::EgressPolicy* policy = lookup(world_.policies, key);
   const Verdict* verdict = lookup(verdicts_, key);
@@ -98,10 +106,21 @@ void ControllerCore::reconcile_slices(const api::PolicyKey& key) {
 
 // --- EgressClusterInfo ---------------------------------------------------------------------------
 
+// Somebody waits for a block: the first that has rested is given out, which no event tells.
+void ControllerCore::schedule_end_of_rest(const std::vector<api::IdBlock>& blocks) {
+  std::optional<WallTime> first;
+  for (const api::IdBlock& block : blocks) {
+    if (block.resting_until <= now_.wall) continue;
+    if (!first || block.resting_until < *first) first = block.resting_until;
+  }
+  if (first) schedule({Task::ClusterInfo, {}}, now_.steady + (*first - now_.wall));
+}
+
 void ControllerCore::reconcile_cluster_info() {
   const Work work{Task::ClusterInfo, {}};
   const std::string name = kClusterInfoName;
   const ObjectKey key{Kind::ClusterInfo, "", name};
+  if (!world_.knows({Kind::ClusterInfo, Kind::Gateway})) return;
   if (world_.unreadable(key) || blocked(key, work)) return;
   ++counters_.infos;
   const api::EgressClusterInfo* info = lookup(world_.cluster_infos, name);
@@ -109,18 +128,24 @@ void ControllerCore::reconcile_cluster_info() {
   if (info->meta.deleting) return;
 
   api::EgressClusterInfo wanted = *info;
-  wanted.status = detect(*info, world_.nodes, world_.api_server, now_.wall);
+  wanted.status =
+      detect(*info,
+             {world_.knows(Kind::Node) ? &world_.nodes : nullptr,
+              world_.knows(Kind::EndpointSlice) ? &world_.api_server : nullptr, &world_.denied()},
+             now_.wall);
   std::vector<IdUser> users;
   users.reserve(world_.gateways.size());
   for (const auto& [gateway_name, gateway] : world_.gateways) {
+    const std::int32_t* wants = lookup(want_blocks_, gateway_name);
     users.push_back({gateway_name, gateway.meta.uid, gateway.meta.created,
-                     ledger_.ids(gateway_name), want_block_.contains(gateway_name)});
+                     ledger_.ids(gateway_name), wants == nullptr ? 0 : *wants});
   }
   // A new object, after the old one was deleted, takes over what was known.
   const auto& blocks = info->status.id_blocks.empty() ? known_blocks_ : info->status.id_blocks;
   const BlockPlan plan =
       plan_blocks(blocks, std::move(users), world_.unreadable_gateways(), now_.wall);
   wanted.status.id_blocks = plan.blocks;
+  if (plan.exhausted) schedule_end_of_rest(plan.blocks);
   api::set_condition(
       wanted.status.conditions,
       plan.exhausted

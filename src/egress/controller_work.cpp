@@ -83,6 +83,7 @@ api::NodePhase ControllerCore::phase_of(const std::string& node) const {
 }
 
 void ControllerCore::check_addresses() {
+  if (!world_.knows({Kind::Node, Kind::Gateway, Kind::ClusterInfo})) return;
   const auto* info = lookup(world_.cluster_infos, std::string(kClusterInfoName));
   const IntervalSet inside = cluster_addresses(
       info != nullptr ? info->status : api::EgressClusterInfoStatus{}, world_.nodes);
@@ -122,6 +123,8 @@ void ControllerCore::judge_policy(const api::PolicyKey& key) {
     mark(Task::Slices, key);
     return;
   }
+  if (!world_.knows(Kind::Gateway) || (!key.namespace_.empty() && !world_.knows(Kind::Namespace)))
+    return;
   if (world_.unreadable({Kind::Gateway, "", policy->spec.gateway}))
     return; // nothing is known of it
   ++counters_.verdicts;
@@ -158,7 +161,7 @@ GatewayInput ControllerCore::gateway_input(const api::EgressGateway& gateway) {
   for (const auto& block : known_blocks_) {
     unowned.erase(block.first);
     if (block.gateway_uid == gateway.meta.uid) {
-      in.blocks.push_back(block.first);
+      if (block.resting_until == WallTime{}) in.blocks.push_back(block.first);
       continue;
     }
     for (auto id = ids.lower_bound(block.first);
@@ -196,7 +199,13 @@ GatewayInput ControllerCore::gateway_input(const api::EgressGateway& gateway) {
 
   if (const Refusal* refusal = lookup(refused_gateways_, name)) in.refusal = *refusal;
   if (default_gateway_ != name) in.other_default = default_gateway_;
-  in.keep_unused = world_.any_policy_unreadable();
+  in.keep_unused =
+      world_.any_policy_unreadable() ||
+      !world_.knows({Kind::Namespace, Kind::GatewayPolicy, Kind::Policy, Kind::ClusterPolicy});
+  const auto* info = lookup(world_.cluster_infos, std::string(kClusterInfoName));
+  const auto* ids_left =
+      info == nullptr ? nullptr : api::find_condition(info->status.conditions, kIdsAvailable);
+  in.ids_exhausted = ids_left != nullptr && ids_left->status == "False";
   in.term = term_;
   in.now = now_.wall;
   return in;
@@ -206,11 +215,12 @@ void ControllerCore::reconcile_gateway(const std::string& name) {
   const api::EgressGateway* gateway = lookup(world_.gateways, name);
   if (gateway == nullptr) {
     allocations_.erase(name);
-    want_block_.erase(name);
+    want_blocks_.erase(name);
     hindered_.erase(name);
     cosmetic_after_.erase(name);
     return;
   }
+  if (!world_.knows({Kind::Node, Kind::EgressNode, Kind::ClusterInfo})) return;
   if (world_.unreadable({Kind::Gateway, "", name})) return;
   if (blocked({Kind::Gateway, "", name}, {Task::Gateway, {{}, {}, name}})) return;
   ++counters_.gateways;
@@ -222,9 +232,10 @@ void ControllerCore::reconcile_gateway(const std::string& name) {
     hindered_.insert(name);
   }
 
-  const bool wants = plan.wants_block || (input.blocks.empty() && !input.refusal);
-  if (wants ? want_block_.insert(name).second : want_block_.erase(name) > 0)
-    mark(Task::ClusterInfo);
+  // The first one in advance.
+  const std::int32_t in_advance = input.blocks.empty() && !input.refusal ? 1 : 0;
+  const std::int32_t wants = std::max(plan.wants_blocks, in_advance);
+  if (std::exchange(want_blocks_[name], wants) != wants) mark(Task::ClusterInfo);
 
   auto& allocations = allocations_[name];
   for (const auto& [key, allocation] : plan.allocations) {
@@ -320,7 +331,10 @@ void ControllerCore::reconcile_policy(const api::PolicyKey& key) {
       node = placed.node;
     }
   }
-  api::PolicyStatus status = plan_policy_status(*policy, *verdict, allocation, node, now_.wall);
+  const api::EgressGateway* gateway = lookup(world_.gateways, verdict->gateway);
+  api::PolicyStatus status =
+      plan_policy_status({policy, verdict, gateway == nullptr ? nullptr : &gateway->spec,
+                          allocation, node, now_.wall});
   if (status == policy->status) return;
   auto notices = policy_notices(*policy, status);
   api::EgressPolicy wanted = *policy;

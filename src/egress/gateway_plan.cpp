@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
 #include <limits>
 #include <tuple>
 
@@ -107,12 +108,22 @@ class Planner {
   }
 
   // Entries that no policy uses, unless one is waiting for exactly that: the write of its status
-  // may have been lost with an earlier leader.
+  // may have been lost with an earlier leader. Who names an EIP comes before those who take any.
   void release() {
-    const PoolState state = pool_state();
-    for (const api::EgressPolicy* policy : waiting_) {
-      const auto choice = choose_eip(policy->spec, state);
-      if (const auto* shared = std::get_if<SharedEip>(&choice)) wanted_.insert(shared->id);
+    PoolState state = pool_state();
+    for (const bool named : {true, false}) {
+      for (const api::EgressPolicy* policy : waiting_) {
+        const auto& spec = policy->spec;
+        const bool takes_any =
+            spec.use_node_ip || spec.allocator == api::AllocatorPolicy::RoundRobin;
+        if (takes_any == named) continue;
+        const auto choice = choose_eip(spec, state);
+        const auto* shared = std::get_if<SharedEip>(&choice);
+        if (shared == nullptr) continue;
+        HeldEip& eip = state.eips.at(shared->id);
+        if (!takes_any || eip.users == 0) wanted_.insert(shared->id);
+        ++eip.users;
+      }
     }
     for (auto at = held_.begin(); at != held_.end();) {
       const bool keep = in_.keep_unused || !at->second.users.empty() || wanted_.contains(at->first);
@@ -134,18 +145,34 @@ class Planner {
       if (auto pools = api::parse_pools(gateway_.spec)) state.pools = *std::move(pools);
     }
     for (const auto& [id, held] : held_) {
-      for (const Address& a : addresses_of(held.entry)) state.held.emplace(a, &held.entry);
+      // One that nobody is seen to use may be that of a policy that can't be read.
+      state.hold(held.entry, held.users.size() + (in_.keep_unused ? 1 : 0));
     }
     state.taken = in_.taken;
+    state.nodes = static_cast<std::size_t>(
+        std::ranges::count_if(in_.nodes, [](const auto& n) { return n.ready() && !n.cordoned; }));
     return state;
   }
 
   void allocate() {
-    if (waiting_.empty()) return;
     PoolState state = pool_state();
+    complete_pairs(state);
     for (const api::EgressPolicy* policy : waiting_) {
       if (auto refusal = allocate(*policy, state)) {
         plan_.allocations[policy->key()] = {0, "", "", *std::move(refusal)};
+      }
+    }
+    plan_.wants_blocks = (api::kIdBlockSize - 1 - without_id_) / api::kIdBlockSize;
+  }
+
+  // A gateway that got a pool of the other family gives its EIPs an address of it.
+  void complete_pairs(PoolState& state) {
+    for (auto& [id, held] : held_) {
+      for (const Family family : {Family::V4, Family::V6}) {
+        const auto address = complete_pair(held.entry, family, state);
+        if (!address) continue;
+        (family == Family::V4 ? held.entry.ipv4 : held.entry.ipv6) = address->to_string();
+        state.hold(held.entry, state.eips.at(id).users);
       }
     }
   }
@@ -155,34 +182,47 @@ class Planner {
     const EipChoice choice = choose_eip(policy.spec, state);
     if (const auto* refusal = std::get_if<Refusal>(&choice)) return *refusal;
     if (const auto* shared = std::get_if<SharedEip>(&choice)) {
+      ++state.eips.at(shared->id).users;
+      if (shared->id < 0) return waits_for_id();
       held_.at(shared->id).users.push_back(policy.key());
       return std::nullopt;
     }
-    if (held_.size() >= kMaxEips) {
+    if (state.eips.size() >= kMaxEips) {
       return Refusal{"GatewayFull",
                      fmt::format("gateway {} has {} EIPs, the most that one can have: "
                                  "make another gateway for further ones",
                                  gateway_.meta.name, kMaxEips)};
     }
-    const auto id = next_id();
-    if (!id) {
-      plan_.wants_block = true;
-      return Refusal{"WaitingForId", "the gateway is waiting for a block of EIP ids"};
-    }
     const auto& fresh = std::get<NewEip>(choice);
-    Held& held = held_[*id];
-    held = {{*id, fresh.ipv4, fresh.ipv6, {}}, "", "", false, {policy.key()}};
-    for (const Address& a : addresses_of(held.entry)) state.held.emplace(a, &held.entry);
+    const auto id = next_id();
+    state.hold({id ? *id : --without_id_, fresh.ipv4, fresh.ipv6, {}}, 1);
+    if (!id) return waits_for_id();
+    held_[*id] = {{*id, fresh.ipv4, fresh.ipv6, {}}, "", "", false, {policy.key()}};
     return std::nullopt;
   }
 
-  [[nodiscard]] std::optional<std::int32_t> next_id() const {
-    std::set<std::int32_t> taken = in_.foreign_ids;
-    for (const auto& [id, held] : held_) taken.insert(id);
-    for (const auto& [id, until] : resting_) {
-      if (until > in_.now) taken.insert(id);
+  Refusal waits_for_id() const {
+    if (in_.ids_exhausted) {
+      return {"IdsExhausted",
+              "all EIP ids of the cluster are given out: delete policies with an EIP of their "
+              "own, or gateways that are not used"};
     }
-    return free_id(in_.blocks, taken);
+    return {"WaitingForId", "the gateway is waiting for a block of EIP ids"};
+  }
+
+  std::optional<std::int32_t> next_id() {
+    if (!free_ids_) {
+      std::set<std::int32_t> taken = in_.foreign_ids;
+      for (const auto& [id, held] : held_) taken.insert(id);
+      for (const auto& [id, until] : resting_) {
+        if (until > in_.now) taken.insert(id);
+      }
+      free_ids_ = egress::free_ids(in_.blocks, taken);
+    }
+    if (free_ids_->empty()) return std::nullopt;
+    const std::int32_t id = free_ids_->front();
+    free_ids_->pop_front();
+    return id;
   }
 
   void place() {
@@ -326,6 +366,9 @@ class Planner {
   std::set<std::int32_t> wanted_;
   std::map<std::int32_t, WallTime> resting_;
   std::vector<const api::EgressPolicy*> waiting_;
+  std::optional<std::deque<std::int32_t>> free_ids_; // once one was asked for
+  // The number of EIPs for which there is no id yet, negative: in the pool's state that is theirs.
+  std::int32_t without_id_ = 0;
   bool any_ready_ = false;
   GatewayPlan plan_;
 };

@@ -41,6 +41,7 @@ struct GatewayInput {
   std::optional<Refusal> refusal; // nothing new is allocated
   std::string other_default;      // the older gateway that is the cluster's default
   bool keep_unused = false;       // a policy can't be read: its EIP must not be released
+  bool ids_exhausted = false;     // of the whole cluster
   std::int64_t term = 0;
   WallTime now{};
 };
@@ -59,8 +60,8 @@ struct GatewayPlan {
   api::EgressGatewayStatus status;
   std::map<api::PolicyKey, Allocation> allocations;
   std::vector<Move> moves;
-  bool wants_block = false;
-  bool cosmetic = false; // differs from what stands in what only people read
+  std::int32_t wants_blocks = 0; // of ids
+  bool cosmetic = false;         // differs from what stands in what only people read
 };
 [[nodiscard]] GatewayPlan plan_gateway(const GatewayInput& input);
 

@@ -39,9 +39,6 @@ std::map<std::string, Refusal> refuse_gateways(
       refused.emplace(name, Refusal{"Invalid", wrong.front().message});
       continue;
     }
-    if (const auto missing = api::not_implemented(*gateway); !missing.empty()) {
-      refused.emplace(name, Refusal{"NotImplemented", missing.front().message});
-    }
     const auto pools = api::parse_pools(gateway->spec);
     if (!pools) {
       refused.emplace(name, Refusal{"Invalid", pools.error().message});

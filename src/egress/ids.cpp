@@ -22,16 +22,31 @@ BlockPlan plan_blocks(const std::vector<api::IdBlock>& current, std::vector<IdUs
   std::sort(users.begin(), users.end(), [](const IdUser& a, const IdUser& b) {
     return std::tie(a.created, a.gateway) < std::tie(b.created, b.gateway);
   });
-  const auto exists = [&](const api::IdBlock& block) {
-    return unknown.contains(block.gateway) ||
-           std::any_of(users.begin(), users.end(),
-                       [&](const IdUser& u) { return u.uid == block.gateway_uid; });
+  std::map<std::string, std::size_t> by_uid;
+  for (std::size_t i = 0; i < users.size(); ++i) by_uid.emplace(users[i].uid, i);
+  std::set<std::string> with_spare; // gateways that have a block of which they use nothing
+  // Whether the gateway exists and needs the block, or may soon: one spare block stays with it.
+  const auto needed = [&](const api::IdBlock& block) {
+    if (unknown.contains(block.gateway)) return true;
+    const auto user = by_uid.find(block.gateway_uid);
+    if (user == by_uid.end()) return false;
+    IdUser& gateway = users[user->second];
+    const auto first_used = gateway.ids.lower_bound(block.first);
+    if (first_used != gateway.ids.end() && *first_used < block.first + api::kIdBlockSize) {
+      return true;
+    }
+    if (block.resting_until != WallTime{}) {
+      if (gateway.wants_blocks == 0) return false;
+      --gateway.wants_blocks; // its own again
+      return true;
+    }
+    return with_spare.insert(gateway.uid).second || gateway.wants_blocks > 0;
   };
 
   std::map<std::int32_t, api::IdBlock> blocks;
   for (api::IdBlock block : current) {
     if (!valid_block(block.first)) continue;
-    if (exists(block)) {
+    if (needed(block)) {
       block.resting_until = {};
     } else if (block.resting_until == WallTime{}) {
       block.resting_until = std::chrono::floor<std::chrono::seconds>(now) + kIdRest;
@@ -48,32 +63,37 @@ BlockPlan plan_blocks(const std::vector<api::IdBlock>& current, std::vector<IdUs
       if (!valid_block(first)) continue;
       const bool found =
           blocks.try_emplace(first, api::IdBlock{first, user.gateway, user.uid, {}}).second;
-      if (found) user.wants_block = false; // there may be room in it; else it asks again
+      if (found) user.wants_blocks = 0; // there may be room in it; else it asks again
     }
   }
+  std::int32_t next = 1; // what lies below is given out
   for (const IdUser& user : users) {
-    if (!user.wants_block) continue;
-    bool found = false;
-    for (std::int32_t first = 1; valid_block(first) && !found; first += api::kIdBlockSize) {
-      const auto at = blocks.find(first);
-      found = at == blocks.end() ||
-              (at->second.resting_until != WallTime{} && at->second.resting_until <= now);
-      if (found) blocks[first] = {first, user.gateway, user.uid, {}};
+    for (std::int32_t wanted = user.wants_blocks; wanted > 0; next += api::kIdBlockSize) {
+      if (!valid_block(next)) {
+        plan.exhausted = true;
+        break;
+      }
+      const auto at = blocks.find(next);
+      const bool free = at == blocks.end() ||
+                        (at->second.resting_until != WallTime{} && at->second.resting_until <= now);
+      if (!free) continue;
+      blocks[next] = {next, user.gateway, user.uid, {}};
+      --wanted;
     }
-    plan.exhausted = plan.exhausted || !found;
   }
   for (auto& [first, block] : blocks) plan.blocks.push_back(std::move(block));
   return plan;
 }
 
-std::optional<std::int32_t> free_id(const std::vector<std::int32_t>& blocks,
-                                    const std::set<std::int32_t>& taken) {
+std::deque<std::int32_t> free_ids(const std::vector<std::int32_t>& blocks,
+                                  const std::set<std::int32_t>& taken) {
+  std::deque<std::int32_t> free;
   for (const std::int32_t first : blocks) {
     for (std::int32_t id = first; id < first + api::kIdBlockSize; ++id) {
-      if (!taken.contains(id)) return id;
+      if (!taken.contains(id)) free.push_back(id);
     }
   }
-  return std::nullopt;
+  return free;
 }
 
 } // namespace egw::egress

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <deque>
 #include <set>
 #include <string>
 #include <vector>
@@ -25,15 +25,16 @@ inline constexpr std::chrono::minutes kIdRest{5};
 struct IdUser { // a gateway that exists
   std::string gateway, uid;
   WallTime created{};
-  std::set<std::int32_t> ids; // in use or resting
-  bool wants_block = false;   // has no free id left
+  std::set<std::int32_t> ids;    // in use or resting
+  std::int32_t wants_blocks = 0; // besides those that it has
 };
 struct BlockPlan {
   std::vector<api::IdBlock> blocks; // by first id
   bool exhausted = false;           // someone wanted a block and none was free
   bool operator==(const BlockPlan&) const = default;
 };
-// What the blocks should be: those of gateways that are gone rest, then may be given out again; ids
+// What the blocks should be: those of gateways that are gone rest, then may be given out again, and
+// so do those of which a gateway uses nothing, but for one; ids
 // that are used but stand in no block (the object was deleted) get their block back, the older
 // gateway first; who wants one gets the lowest that is free. Blocks of a gateway named in `unknown`
 // (it exists but can't be read) stay.
@@ -41,8 +42,8 @@ struct BlockPlan {
                                     std::vector<IdUser> users, const std::set<std::string>& unknown,
                                     WallTime now);
 
-// The lowest id of the blocks (by their first ids) that is not in `taken`.
-[[nodiscard]] std::optional<std::int32_t> free_id(const std::vector<std::int32_t>& blocks,
-                                                  const std::set<std::int32_t>& taken);
+// Ids of the blocks (given by their first ids) that are not in `taken`, in order.
+[[nodiscard]] std::deque<std::int32_t> free_ids(const std::vector<std::int32_t>& blocks,
+                                                const std::set<std::int32_t>& taken);
 
 } // namespace egw::egress

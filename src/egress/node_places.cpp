@@ -8,16 +8,16 @@ namespace egw::egress {
 Places::Places(const AgentWorld& world, const std::set<Address>& refused) {
   for (const auto& [name, gateway] : world.gateways) {
     for (const auto& node : gateway.status.node_list) {
-      for (const auto& entry : node.eips) add(name, node.name, entry, refused);
+      for (const auto& entry : node.eips) add(world, name, node.name, entry, refused);
     }
-    for (const auto& entry : gateway.status.unplaced) add(name, "", entry, refused);
+    for (const auto& entry : gateway.status.unplaced) add(world, name, "", entry, refused);
   }
   // Two places for one id or address: serving either might be wrong, so neither is.
   for (const std::int32_t id : doubled_) places_.erase(id);
 }
 
-void Places::add(const std::string& gateway, const std::string& node, const api::EipEntry& entry,
-                 const std::set<Address>& refused) {
+void Places::add(const AgentWorld& world, const std::string& gateway, const std::string& node,
+                 const api::EipEntry& entry, const std::set<Address>& refused) {
   if (entry.id < 1 || entry.id > api::kMaxEipId) {
     warnings_.push_back(
         fmt::format("EgressGateway {}: status has an EIP with id {}, which is not "
@@ -25,12 +25,18 @@ void Places::add(const std::string& gateway, const std::string& node, const api:
                     gateway, entry.id, api::kMaxEipId));
     return;
   }
-  const Place place{gateway,
-                    node,
-                    parse(gateway, entry.ipv4, Family::V4, refused),
-                    parse(gateway, entry.ipv6, Family::V6, refused),
-                    entry.ipv4,
-                    entry.ipv6};
+  Place place{gateway,
+              node,
+              parse(gateway, entry.ipv4, Family::V4, refused),
+              parse(gateway, entry.ipv6, Family::V6, refused),
+              entry.ipv4,
+              entry.ipv6,
+              entry.ipv4.empty() && entry.ipv6.empty()};
+  if (const auto holder = world.nodes.find(node); place.node_ip && holder != world.nodes.end()) {
+    const api::TunnelParent& parent = holder->second.status.parent;
+    if (const auto a = Address::parse(parent.ipv4)) place.ipv4 = *a;
+    if (const auto a = Address::parse(parent.ipv6)) place.ipv6 = *a;
+  }
   if (const auto [there, fresh] = places_.emplace(entry.id, place); !fresh) {
     doubled_.insert(entry.id);
     warnings_.push_back(
@@ -39,7 +45,7 @@ void Places::add(const std::string& gateway, const std::string& node, const api:
                     entry.id, there->second.gateway, gateway));
   }
   for (const auto& address : {place.ipv4, place.ipv6}) {
-    if (!address) continue;
+    if (!address || place.node_ip) continue; // several entries may stand on one node
     const auto [other, fresh] = holders_.emplace(*address, entry.id);
     if (fresh || other->second == entry.id) continue;
     doubled_.insert({other->second, entry.id});
@@ -74,6 +80,7 @@ std::optional<Address> Places::parse(const std::string& gateway, const std::stri
 const Places::Place* Places::find(const CompiledPolicy& policy) const {
   const auto place = places_.find(policy.eip_id);
   if (place == places_.end() || place->second.gateway != policy.gateway) return nullptr;
+  if (place->second.node_ip != policy.use_node_ip) return nullptr;
   const auto same = [](const std::string& wanted, const std::string& told) {
     return wanted.empty() || wanted == told;
   };

@@ -22,6 +22,7 @@ class Places {
     std::string node;                  // empty: nobody holds it
     std::optional<Address> ipv4, ipv6; // as far as served
     std::string told_ipv4, told_ipv6;
+    bool node_ip = false; // of useNodeIP policies: ipv4 and ipv6 are those of the node's parent
   };
   // The entry that serves a policy; nullptr: none, so its packets are dropped. The policy's status
   // and the gateway's are written side by side: both must name the same addresses.
@@ -30,8 +31,8 @@ class Places {
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
-  void add(const std::string& gateway, const std::string& node, const api::EipEntry& entry,
-           const std::set<Address>& refused);
+  void add(const AgentWorld& world, const std::string& gateway, const std::string& node,
+           const api::EipEntry& entry, const std::set<Address>& refused);
   std::optional<Address> parse(const std::string& gateway, const std::string& text, Family family,
                                const std::set<Address>& refused);
 

@@ -220,7 +220,16 @@ class Planner {
   EipPlace place_of(const Places::Place& place) {
     if (place.node.empty()) return {};
     if (place.node == world_.node) {
-      return {.where = EipPlace::Where::Here, .ipv4 = place.ipv4, .ipv6 = place.ipv6};
+      EipPlace here{.where = EipPlace::Where::Here, .ipv4 = place.ipv4, .ipv6 = place.ipv6};
+      if (!place.node_ip) return here;
+      here.node_ip = true; // what this host has now, not what the API server was told
+      const auto own = [](const std::string& text) -> std::optional<Address> {
+        const auto address = Address::parse(text);
+        return address ? std::optional(*address) : std::nullopt;
+      };
+      here.ipv4 = own(underlay_.parent.ipv4);
+      here.ipv6 = own(underlay_.parent.ipv6);
+      return here;
     }
     const auto index = plan_.marks.index.find(place.node);
     if (index == plan_.marks.index.end()) return {}; // told once, below
@@ -228,6 +237,7 @@ class Planner {
   }
 
   void hold(std::int32_t id, const EipPlace& place) {
+    if (place.node_ip) return; // it stands there anyway, and nobody has to be told
     auto& held = plan_.held[id];
     for (const auto& address : {place.ipv4, place.ipv6}) {
       if (!address) continue;

@@ -74,19 +74,50 @@ Policies policies_of(const api::Pod& pod, const AgentWorld& world, const Index& 
   return found;
 }
 
-PolicyRule rule_of(const CompiledPolicy& policy, const Places& places) {
-  return {.everything_outside = policy.everything_outside,
-          .destinations = policy.destinations,
-          .excluded = policy.everything_outside ? policy.excluded : IntervalSet{},
-          .eip_id = places.find(policy) != nullptr ? policy.eip_id : 0,
-          .has_v4 = !policy.eip_ipv4.empty(),
-          .has_v6 = !policy.eip_ipv6.empty()};
+// Nobody holds its EIP, or it has none: what the gateway says of that. Not so when statuses that
+// are written side by side do not agree yet.
+bool without_gateway(const CompiledPolicy& policy, const Places::Place* place) {
+  return place != nullptr ? place->node.empty() : policy.eip_id == 0;
+}
+
+PolicyRule rule_of(const CompiledPolicy& policy, const AgentWorld& world, const Places& places) {
+  const Places::Place* place = places.find(policy);
+  PolicyRule rule{.everything_outside = policy.everything_outside,
+                  .destinations = policy.destinations,
+                  .excluded = policy.everything_outside ? policy.excluded : IntervalSet{}};
+  const auto gateway = world.gateways.find(policy.gateway);
+  const auto fate = [&](const std::string& told, const std::optional<Address>& of_node) {
+    if (gateway == world.gateways.end()) return Fate::Drop;
+    const api::EgressGatewaySpec& spec = gateway->second.spec;
+    if (without_gateway(policy, place)) {
+      return spec.when_no_gateway == api::WhenNoGateway::Bypass ? Fate::Untouched : Fate::Drop;
+    }
+    if (place == nullptr) return Fate::Drop;
+    if (policy.use_node_ip ? of_node.has_value() : !told.empty()) return Fate::Eip;
+    return spec.unserved_family == api::UnservedFamily::Allow ? Fate::Untouched : Fate::Drop;
+  };
+  rule.v4 = fate(policy.eip_ipv4, place != nullptr ? place->ipv4 : std::nullopt);
+  rule.v6 = fate(policy.eip_ipv6, place != nullptr ? place->ipv6 : std::nullopt);
+  if (rule.v4 == Fate::Eip || rule.v6 == Fate::Eip) rule.eip_id = policy.eip_id;
+  return rule;
+}
+
+char letter(Fate fate) {
+  switch (fate) {
+    case Fate::Eip:
+      return 'e';
+    case Fate::Untouched:
+      return 'u';
+    case Fate::Drop:
+      break;
+  }
+  return '-';
 }
 
 // All that a class chain is made of.
 std::string content_of(const PolicyRule& rule) {
   std::string text = fmt::format("{} {} {}{}:", rule.everything_outside ? "not" : "in", rule.eip_id,
-                                 rule.has_v4 ? "4" : "-", rule.has_v6 ? "6" : "-");
+                                 letter(rule.v4), letter(rule.v6));
   for (const Range& r : (rule.everything_outside ? rule.excluded : rule.destinations).ranges()) {
     text += r.to_string() + ",";
   }
@@ -177,7 +208,7 @@ class Builder {
     std::string content;
     std::vector<api::PolicyKey> keys;
     for (const CompiledPolicy* policy : policies) {
-      group.rules.push_back(rule_of(*policy, places_));
+      group.rules.push_back(rule_of(*policy, world_, places_));
       content += content_of(group.rules.back());
       keys.push_back(policy->key);
       if (group.rules.back().eip_id != 0) table_.eips.insert(policy->eip_id);

@@ -55,6 +55,7 @@ CompiledPolicy compile(const api::EgressPolicy& policy) {
   }
   const api::Condition* enforced = api::find_condition(policy.status.conditions, kEnforced);
   c.enforced = enforced != nullptr && enforced->status == "True";
+  c.use_node_ip = policy.spec.use_node_ip;
   c.eip_id = policy.status.eip_id;
   c.eip_ipv4 = policy.status.eip_ipv4;
   c.eip_ipv6 = policy.status.eip_ipv6;

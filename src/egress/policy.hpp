@@ -41,6 +41,7 @@ struct CompiledPolicy {
   IntervalSet destinations;       // else these; never with excludedSubnet's
   IntervalSet excluded;           // carved out of either
   bool enforced = false;
+  bool use_node_ip = false;       // the address of whoever holds eip_id
   std::int32_t eip_id = 0;        // 0: none, closed
   std::string eip_ipv4, eip_ipv6; // empty: the policy got none of that family
 

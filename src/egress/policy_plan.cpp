@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "api/validate.hpp"
+#include "egress/lookup.hpp"
 #include "egress/policy.hpp"
 
 namespace egw::egress {
@@ -75,9 +76,6 @@ Verdict judge(const PolicyInput& in) {
   if (const auto wrong = api::validate(policy); !wrong.empty()) {
     return refused({"Invalid", wrong.front().message});
   }
-  if (const auto missing = api::not_implemented(policy); !missing.empty()) {
-    return refused({"NotImplemented", missing.front().message});
-  }
   if (v.gateway.empty()) {
     if (const std::string* name = namespace_default(in.ns)) {
       v.gateway = *name;
@@ -113,53 +111,80 @@ Placed find_entry(const api::EgressGatewayStatus& status, std::int32_t id) {
   return {};
 }
 
-api::PolicyStatus plan_policy_status(const api::EgressPolicy& policy, const Verdict& verdict,
-                                     const Allocation* allocation, const std::string& node,
-                                     WallTime now) {
+namespace {
+
+// What becomes of the traffic of a policy that no gateway node serves.
+std::string unserved(const api::EgressGatewaySpec* gateway, const std::string& why) {
+  if (gateway != nullptr && gateway->when_no_gateway == api::WhenNoGateway::Bypass) {
+    return "traffic that the policy selects leaves by the pods' own nodes (spec.whenNoGateway of "
+           "its gateway is Bypass): " +
+           why;
+  }
+  return "traffic that the policy selects is dropped: " + why;
+}
+
+// An EIP lacks a family of which the gateway has a pool: the pool had no address left for it.
+std::optional<Family> missing_family(const StatusInput& in) {
+  if (in.gateway == nullptr || in.policy->spec.use_node_ip) return std::nullopt;
+  if (in.allocation->ipv4.empty() && !in.gateway->ipv4_pool.empty()) return Family::V4;
+  if (in.allocation->ipv6.empty() && !in.gateway->ipv6_pool.empty()) return Family::V6;
+  return std::nullopt;
+}
+
+} // namespace
+
+api::PolicyStatus plan_policy_status(const StatusInput& in) {
+  const api::EgressPolicy& policy = *in.policy;
+  const Verdict& verdict = *in.verdict;
   api::PolicyStatus status;
   status.conditions = policy.status.conditions;
   const auto set = [&](const char* type, bool value, std::string reason, std::string message) {
     api::set_condition(status.conditions,
                        api::make_condition(type, value, std::move(reason), std::move(message),
                                            policy.meta.generation),
-                       now);
+                       in.now);
   };
   const Refusal accepted{"Accepted", ""};
   const Refusal& why = verdict.accepted ? accepted : verdict.refusal;
   set(kAccepted, verdict.accepted, why.reason, why.message);
 
-  const api::Condition* before = api::find_condition(policy.status.conditions, kEnforced);
-  const bool enforced = verdict.accepted || (before != nullptr && before->status == "True");
+  const bool enforced = verdict.accepted || is_true(policy.status.conditions, kEnforced);
   if (enforced) {
     set(kEnforced, true, "Accepted", "was accepted: what it selects is diverted or dropped");
   }
   if (!verdict.accepted) {
     if (enforced) {
       set(kAllocated, false, why.reason, why.message);
-      set(kReady, false, why.reason, "traffic that the policy selects is dropped: " + why.message);
+      set(kReady, false, why.reason, unserved(in.gateway, why.message));
     } else {
       std::erase_if(status.conditions, [](const auto& c) { return c.type == kAllocated; });
       set(kReady, false, why.reason, "the policy is ignored: " + why.message);
     }
     return status;
   }
-  if (allocation == nullptr || allocation->id == 0) {
-    const Refusal none = allocation != nullptr ? allocation->refusal : Refusal{"Pending", ""};
+  if (in.allocation == nullptr || in.allocation->id == 0) {
+    const Refusal none = in.allocation != nullptr ? in.allocation->refusal : Refusal{"Pending", ""};
     set(kAllocated, false, none.reason, none.message);
-    set(kReady, false, none.reason, "traffic that the policy selects is dropped: " + none.message);
+    set(kReady, false, none.reason, unserved(in.gateway, none.message));
     return status;
   }
-  status.eip_id = allocation->id;
-  status.eip_ipv4 = allocation->ipv4;
-  status.eip_ipv6 = allocation->ipv6;
-  status.node = node;
-  set(kAllocated, true, "Allocated", "");
-  if (node.empty()) {
+  status.eip_id = in.allocation->id;
+  status.eip_ipv4 = in.allocation->ipv4;
+  status.eip_ipv6 = in.allocation->ipv6;
+  status.node = in.node;
+  if (const auto family = missing_family(in)) {
+    const int digit = static_cast<int>(*family);
+    set(kAllocated, true, "OneFamily",
+        fmt::format("the EIP has no IPv{0} address, none was free: add addresses to "
+                    "spec.ippools.ipv{0} of gateway {1}",
+                    digit, verdict.gateway));
+  } else {
+    set(kAllocated, true, "Allocated", "");
+  }
+  if (in.node.empty()) {
     set(kReady, false, "NoReadyNode",
-        fmt::format(
-            "traffic that the policy selects is dropped: gateway {} has no node ready for its "
-            "EIP",
-            verdict.gateway));
+        unserved(in.gateway,
+                 fmt::format("gateway {} has no node ready for its EIP", verdict.gateway)));
   } else {
     set(kReady, true, "Ready", "");
   }

@@ -33,11 +33,15 @@ struct Verdict {
 // gateways, and are always admitted.
 [[nodiscard]] bool in_scope(const api::EgressGatewaySpec& gateway, const api::Namespace& ns);
 
-// `allocation`: nullptr when the policy is not accepted. `node`: who holds its EIP; empty: nobody.
-[[nodiscard]] api::PolicyStatus plan_policy_status(const api::EgressPolicy& policy,
-                                                   const Verdict& verdict,
-                                                   const Allocation* allocation,
-                                                   const std::string& node, WallTime now);
+struct StatusInput {
+  const api::EgressPolicy* policy = nullptr;
+  const Verdict* verdict = nullptr;
+  const api::EgressGatewaySpec* gateway = nullptr; // nullptr: it does not exist
+  const Allocation* allocation = nullptr;          // nullptr: the policy is not accepted
+  std::string node;                                // who holds its EIP; empty: nobody
+  WallTime now{};
+};
+[[nodiscard]] api::PolicyStatus plan_policy_status(const StatusInput& input);
 
 // Finds an entry in a gateway's status.
 struct Placed {

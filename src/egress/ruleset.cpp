@@ -159,7 +159,7 @@ class Builder {
       const auto& eip = family_ == Family::V4 ? place.ipv4 : place.ipv6;
       if (place.where != EipPlace::Where::Here || !eip) continue;
       eips.elements[{host32(id_bits(id, o_)), {}}] = bytes_of(*eip);
-      addresses.elements[{bytes_of(*eip), {}}];
+      if (!place.node_ip) addresses.elements[{bytes_of(*eip), {}}];
     }
     table_.sets["eips"] = std::move(eips);
     table_.sets["eipaddrs"] = std::move(addresses);
@@ -181,9 +181,20 @@ class Builder {
 
   bool has_sources() const { return !table_.sets.at("sources").elements.empty(); }
 
-  Piece to_eip(const PolicyRule& policy) const {
-    const bool served = family_ == Family::V4 ? policy.has_v4 : policy.has_v6;
-    return policy.eip_id != 0 && served ? go(eip_chain(policy.eip_id)) : drop();
+  // Forwarding sets an IPv4 packet's priority anew (ip_forward), so there only what may end here or
+  // goes on untouched needs it cleared; in IPv6 a class begins with that.
+  bool forward_clears() const { return family_ == Family::V4; }
+
+  net::Rule decide(Piece match, const PolicyRule& policy) const {
+    switch (policy.of(family_)) {
+      case Fate::Eip:
+        return rule({std::move(match), go(eip_chain(policy.eip_id))});
+      case Fate::Untouched:
+        return rule({std::move(match), forward_clears() ? clear_priority() : Piece{}, give_back()});
+      case Fate::Drop:
+        break;
+    }
+    return rule({std::move(match), drop()});
   }
 
   void classes() {
@@ -192,22 +203,19 @@ class Builder {
       // A class is jumped to: what no policy takes comes back, and goes on untouched, or is dropped
       // when it came by the tunnel.
       std::vector<net::Rule> rules;
-      // Forwarding sets an IPv4 packet's priority anew (ip_forward), so there only what may end
-      // here or goes on untouched needs it cleared.
-      const bool forward_clears = family_ == Family::V4;
-      if (!forward_clears) rules.push_back(rule({clear_priority()}));
+      if (!forward_clears()) rules.push_back(rule({clear_priority()}));
       bool inside_is_out = false;
       for (const PolicyRule& policy : pod_class.policies) {
         // Addresses inside the cluster are never captured, whatever a policy says; where it names
         // none of them the look-up is saved.
         if (!inside_is_out && may_capture_inside(policy)) {
-          const Piece clear = forward_clears ? clear_priority() : Piece{};
+          const Piece clear = forward_clears() ? clear_priority() : Piece{};
           rules.push_back(rule({daddr_in(nft_, "cluster"), clear, give_back()}));
           inside_is_out = true;
         }
         add_policy(rules, policy);
       }
-      if (forward_clears) rules.push_back(rule({clear_priority()}));
+      if (forward_clears()) rules.push_back(rule({clear_priority()}));
       chain(pod_class.name, std::move(rules));
       map.elements[{host32(id), {}}] = net::Verdict{net::VerdictKind::Jump, pod_class.name};
     }
@@ -222,15 +230,15 @@ class Builder {
     if (!policy.everything_outside) {
       const auto ranges = policy.destinations.ranges(family_);
       if (!ranges.empty()) {
-        rules.push_back(rule({daddr_in(nft_, ranges_set("d_", ranges)), to_eip(policy)}));
+        rules.push_back(decide(daddr_in(nft_, ranges_set("d_", ranges)), policy));
       }
       return;
     }
     const auto excluded = policy.excluded.ranges(family_);
     if (excluded.empty()) {
-      rules.push_back(rule({to_eip(policy)}));
+      rules.push_back(decide({}, policy));
     } else {
-      rules.push_back(rule({daddr_not_in(nft_, ranges_set("x_", excluded)), to_eip(policy)}));
+      rules.push_back(decide(daddr_not_in(nft_, ranges_set("x_", excluded)), policy));
     }
   }
 
@@ -279,13 +287,14 @@ class Builder {
          {rule({udp_dport(o_.port), daddr_in(nft_, "nodes"), notrack()})});
   }
 
-  bool holds_eips() const { return !table_.sets.at("eipaddrs").elements.empty(); }
+  // Connections leave here with an EIP, or with the node's own address in its place.
+  bool translates() const { return !table_.sets.at("eips").elements.empty(); }
 
   // Unsolicited packets to an EIP: new ones before service DNAT, in a NAT chain, which sees the
   // first packet of a connection alone; and all that would end on this node. So packets that are
   // forwarded pay for neither. Replies are the chain "reply"'s.
   void incoming() {
-    if (!holds_eips()) return;
+    if (table_.sets.at("eipaddrs").elements.empty()) return;
     std::vector<net::Rule> in{rule({lease_over("alive"), drop()}), rule({ct_reply(), accept()}),
                               rule({echo_request(nft_), accept()})};
     const net::Rule to_eip = rule({daddr_in(nft_, "eipaddrs"), go("eip_in")});
@@ -315,7 +324,7 @@ class Builder {
                 drop()})});
     std::vector<net::Rule> tunnel{rule({saddr_mac_not_in(nft_, "sources"), drop()})};
     std::vector<net::Rule> reply{rule({ct_mark_is(o_.ct_mask, 0), accept()})};
-    if (holds_eips()) {
+    if (translates()) {
       // The pod's node has judged this packet by its policies, and its connection was judged here
       // when it began: its EIP is held here, that is enough.
       tunnel.push_back(rule({ct_mark_found(o_.ct_mask, "eips"), lease_lasts("alive"), accept()}));
@@ -366,7 +375,7 @@ Table arp_table(const RulesetInput& input) {
   Table table;
   Set eips{.key = KeyType::Ipv4};
   for (const auto& [id, place] : input.eips) {
-    if (place.where == EipPlace::Where::Here && place.ipv4) {
+    if (place.where == EipPlace::Where::Here && place.ipv4 && !place.node_ip) {
       eips.elements[{bytes_of(*place.ipv4), {}}];
     }
   }

@@ -20,13 +20,20 @@
 // The names of sets and chains, and why each hook has its priority: docs/design.md.
 namespace egw::egress {
 
-// One policy of a class, as far as one address family is concerned with both.
-struct PolicyRule {
+// What becomes of the packets that a policy takes.
+enum class Fate : std::uint8_t {
+  Drop,
+  Eip,       // by way of eip_id
+  Untouched, // leave as if no policy had taken them, and none after it does
+};
+
+struct PolicyRule { // one policy of a class
   bool everything_outside = true;
   IntervalSet destinations; // when not everything; both families
   IntervalSet excluded;     // when everything
-  std::int32_t eip_id = 0;  // 0: drop
-  bool has_v4 = false, has_v6 = false;
+  std::int32_t eip_id = 0;  // 0: none
+  Fate v4 = Fate::Drop, v6 = Fate::Drop;
+  [[nodiscard]] Fate of(Family family) const { return family == Family::V4 ? v4 : v6; }
 };
 
 struct PodClass {   // an ordered list of policies that some pods share
@@ -38,6 +45,7 @@ struct EipPlace {
   enum class Where : std::uint8_t { Nowhere, Here, Tunnel } where = Where::Nowhere;
   std::uint32_t gateway = 0; // Tunnel: index of the gateway's mark
   std::optional<Address> ipv4, ipv6;
+  bool node_ip = false; // Here: they are the node's own, which others use as well
 };
 
 struct RulesetInput {

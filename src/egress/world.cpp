@@ -194,6 +194,17 @@ const api::ObjectMeta* World::find(const ObjectKey& key) const {
   });
 }
 
+bool World::note_access(Kind kind, const std::optional<std::string>& denied) {
+  if (!denied) return denied_.erase(kind) > 0;
+  return std::exchange(denied_[kind], *denied) != *denied;
+}
+
+bool World::answered() const {
+  auto answered = synced_;
+  for (const auto& [kind, why] : denied_) answered.set(static_cast<std::size_t>(kind));
+  return answered.all();
+}
+
 bool World::any_policy_unreadable() const {
   return std::any_of(unreadable_.begin(), unreadable_.end(),
                      [](const ObjectKey& key) { return policy_kind(key.kind).has_value(); });

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <bitset>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "egress/controller_io.hpp"
@@ -35,8 +38,17 @@ class World {
   std::optional<Change> erase(const Deleted& deleted);
   std::vector<Change> replace(Replaced list);
   void note_unreadable(const ObjectKey& key) { unreadable_.insert(key); }
+  // Returns whether that is new.
+  bool note_access(Kind kind, const std::optional<std::string>& denied);
 
-  [[nodiscard]] bool synced() const { return synced_.all(); } // every list has come
+  // The kind's list has come.
+  [[nodiscard]] bool knows(Kind kind) const { return synced_[static_cast<std::size_t>(kind)]; }
+  [[nodiscard]] bool knows(std::initializer_list<Kind> kinds) const {
+    return std::ranges::all_of(kinds, [this](Kind kind) { return knows(kind); });
+  }
+  [[nodiscard]] bool complete() const { return synced_.all(); }
+  [[nodiscard]] bool answered() const; // every list has come or was denied
+  [[nodiscard]] const std::map<Kind, std::string>& denied() const { return denied_; } // and why
   [[nodiscard]] const api::ObjectMeta* find(const ObjectKey& key) const;
   [[nodiscard]] bool unreadable(const ObjectKey& key) const { return unreadable_.contains(key); }
   [[nodiscard]] bool any_policy_unreadable() const;
@@ -56,6 +68,7 @@ class World {
   void match(const std::string& gateway, const std::string& node, bool matches);
 
   std::bitset<kKinds> synced_;
+  std::map<Kind, std::string> denied_;
   std::set<ObjectKey> unreadable_;
   std::map<std::string, std::set<api::PolicyKey>> by_namespace_, by_gateway_;
   std::map<api::PolicyKey, std::set<api::NamespacedName>> by_policy_;

@@ -201,21 +201,6 @@ TEST_CASE("cluster info") {
 }
 
 TEST_CASE("what this version does not do is said, with what to do instead") {
-  EgressGateway g = good_gateway();
-  CHECK(not_implemented(g).empty());
-  g.spec.when_no_gateway = WhenNoGateway::Bypass;
-  g.spec.unserved_family = UnservedFamily::Allow;
-  CHECK(not_implemented(g).size() == 2);
-
-  EgressPolicy p = good_policy();
-  CHECK(not_implemented(p).empty());
-  p.spec.use_node_ip = true;
-  p.spec.allocator = AllocatorPolicy::RoundRobin;
-  REQUIRE(not_implemented(p).size() == 2);
-  CHECK(not_implemented(p)[1].message ==
-        "spec.egressIP.allocatorPolicy: rr is not implemented in this version: use default, or "
-        "name the EIP in spec.egressIP");
-
   EgressClusterInfo info;
   CHECK(not_implemented(info).empty());
   info.spec.pod_cidr_mode = PodCidrMode::Calico;

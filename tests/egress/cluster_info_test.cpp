@@ -27,6 +27,11 @@ std::map<api::NamespacedName, api::EndpointSlice> server() {
   return out;
 }
 
+const auto all_nodes = nodes();
+const auto all_servers = server();
+const std::map<api::NamespacedName, api::EndpointSlice> no_server;
+const ClusterSources all{&all_nodes, &all_servers};
+
 bool holds(const api::EgressClusterInfoStatus& status, const char* address) {
   api::EgressClusterInfo info;
   info.status = status;
@@ -39,7 +44,7 @@ TEST_CASE("cluster info: nodes, pods, API server and what people add") {
   auto info = default_cluster_info();
   CHECK(info.meta.name == "default");
   info.spec.extra_cidr = {"10.9.0.0/16", "10.8.0.7"};
-  const auto status = detect(info, nodes(), server(), kNow);
+  const auto status = detect(info, all, kNow);
   CHECK(status.node_ip.at("node1") == api::CidrSource{{"10.6.1.1"}, {"fd06::1"}});
   CHECK(status.pod_cidr.at("node1") == api::CidrSource{{"10.244.1.0/24"}, {"fd44:1::/64"}});
   CHECK(status.api_server.ipv4 == std::vector<std::string>{"192.0.2.9"});
@@ -53,16 +58,16 @@ TEST_CASE("cluster info: nodes, pods, API server and what people add") {
   CHECK(api::find_condition(status.conditions, kDetected)->status == "True");
   // The same again is the same.
   info.status = status;
-  CHECK(detect(info, nodes(), server(), kNow + std::chrono::hours(1)) == status);
+  CHECK(detect(info, all, kNow + std::chrono::hours(1)) == status);
 }
 
 TEST_CASE("cluster info: what is switched off leaves the status") {
   auto info = default_cluster_info();
-  info.status = detect(info, nodes(), server(), kNow);
+  info.status = detect(info, all, kNow);
   info.spec.node_ip = false;
   info.spec.pod_cidr_mode = api::PodCidrMode::Off;
   info.status.id_blocks = {{1, "a", "ua", {}}};
-  const auto status = detect(info, nodes(), server(), kNow);
+  const auto status = detect(info, all, kNow);
   CHECK(status.node_ip.empty());
   CHECK(status.pod_cidr.empty());
   CHECK(status.pod_cidr_mode.empty());
@@ -76,21 +81,36 @@ TEST_CASE("cluster info: what is switched off leaves the status") {
 TEST_CASE("cluster info: what is wrong or not implemented is said") {
   auto info = default_cluster_info();
   info.spec.extra_cidr = {"10.9.0.0/16", "nonsense"};
-  auto status = detect(info, nodes(), {}, kNow);
+  auto status = detect(info, {&all_nodes, &no_server}, kNow);
   CHECK(api::find_condition(status.conditions, kDetected)->status == "False");
   CHECK(api::find_condition(status.conditions, kDetected)->message.find("nonsense") !=
         std::string::npos);
   CHECK(status.extra_cidr.ipv4.size() == 1);
   info.spec.extra_cidr.clear();
   info.spec.pod_cidr_mode = api::PodCidrMode::Calico;
-  status = detect(info, nodes(), {}, kNow);
+  status = detect(info, {&all_nodes, &no_server}, kNow);
   CHECK(api::find_condition(status.conditions, kDetected)->message.find("calico") !=
         std::string::npos);
   CHECK(status.pod_cidr.empty());
   info.spec.pod_cidr_mode = api::PodCidrMode::Auto;
   auto bare = nodes();
   bare.at("node1").pod_cidrs.clear();
-  status = detect(info, bare, {}, kNow);
+  status = detect(info, {&bare, &no_server}, kNow);
   CHECK(api::find_condition(status.conditions, kDetected)->message.find("podCIDRs") !=
         std::string::npos);
+}
+
+TEST_CASE("cluster info: what can't be read stays as it was, and a condition says so") {
+  auto info = default_cluster_info();
+  info.status = detect(info, all, kNow);
+  CHECK(api::find_condition(info.status.conditions, kWatching)->status == "True");
+  const std::map<Kind, std::string> denied = {{Kind::Node, "forbidden"}, {Kind::Pod, "no rights"}};
+  const auto status = detect(info, {nullptr, nullptr, &denied}, kNow);
+  CHECK(status.node_ip == info.status.node_ip);
+  CHECK(status.pod_cidr == info.status.pod_cidr);
+  CHECK(status.api_server == info.status.api_server);
+  const auto* watching = api::find_condition(status.conditions, kWatching);
+  CHECK(watching->status == "False");
+  CHECK(watching->reason == "Forbidden");
+  CHECK(watching->message.ends_with("Node: forbidden; Pod: no rights"));
 }

@@ -71,7 +71,10 @@ class Chaos {
                      ? ""
                      : fmt::format("10.6.{}.{}", 2 + (name.back() - '0') % 3,
                                    1 + (name.back() - '0') % 7),
-                 pick(3) == 0 ? "db" : "web");
+                 pick(3) == 0 ? "db" : "web", [&](api::PolicySpec& spec) {
+                   if (name == "p4") spec.allocator = api::AllocatorPolicy::RoundRobin;
+                   spec.use_node_ip = name == "p6";
+                 });
         break;
       }
       case 9:
@@ -132,6 +135,8 @@ void check_settled(const Harness& h) {
       const auto placed = find_entry(entries.at(p->status.eip_id)->status, p->status.eip_id);
       CHECK(entries.at(p->status.eip_id)->meta.name == p->spec.gateway);
       CHECK(placed.entry->ipv4 == p->status.eip_ipv4);
+      CHECK(placed.entry->ipv6 == p->status.eip_ipv6);
+      CHECK(fits(p->spec, *placed.entry));
       CHECK(placed.node == p->status.node);
       if (!p->spec.eip_ipv4.empty()) CHECK(p->status.eip_ipv4 == p->spec.eip_ipv4);
       used.insert(p->status.eip_id);

@@ -7,63 +7,16 @@
 #include <algorithm>
 
 #include "base/chrono.hpp"
+#include "egress/gateway_case.hpp"
 #include "egress/policy.hpp"
 #include "egress/policy_plan.hpp"
 
 using namespace egw;
 using namespace egw::egress;
-
-namespace {
-
-const WallTime kNow = parse_rfc3339("2026-01-01T00:00:00Z");
-
-struct Case {
-  api::EgressGateway gateway;
-  std::vector<api::EgressPolicy> policies;
-  GatewayInput in;
-
-  Case() {
-    gateway.meta.name = "eg1";
-    gateway.spec.ipv4_pool = {"10.0.0.1-10.0.0.99"};
-    gateway.spec.node_selector.match_labels = {{"a", "b"}};
-    in.blocks = {1};
-    in.term = 5;
-    in.now = kNow;
-    for (const char* name : {"node1", "node2", "node3"}) {
-      in.nodes.push_back({name, api::NodePhase::Ready, false, 0});
-    }
-  }
-  api::EgressPolicy& policy(const std::string& v4) {
-    api::EgressPolicy p;
-    p.kind = api::PolicyKind::EgressPolicy;
-    p.meta.namespace_ = "default";
-    p.meta.name = fmt::format("p{:04}", policies.size());
-    p.spec.gateway = "eg1";
-    p.spec.eip_ipv4 = v4;
-    return policies.emplace_back(p);
-  }
-  GatewayPlan plan() {
-    in.gateway = &gateway;
-    in.policies.clear();
-    for (const auto& p : policies) in.policies.push_back(&p);
-    return plan_gateway(in);
-  }
-  // Plans, and takes the plan over as the API server would.
-  GatewayPlan settle() {
-    GatewayPlan p = plan();
-    gateway.status = p.status;
-    for (auto& policy : policies) policy.status.eip_id = p.allocations[policy.key()].id;
-    return p;
-  }
-  std::string node_of(std::size_t policy) {
-    return find_entry(gateway.status, policies[policy].status.eip_id).node;
-  }
-};
-
-} // namespace
+using namespace egw::egress::test;
 
 TEST_CASE("gateway plan: the same input gives the same plan, and a settled one none") {
-  Case c;
+  GatewayCase c;
   for (int i = 0; i < 20; ++i) c.policy(i % 3 == 0 ? "" : fmt::format("10.0.0.{}", 2 + i));
   const auto first = c.plan(), second = c.plan();
   CHECK(first.status == second.status);
@@ -77,19 +30,19 @@ TEST_CASE("gateway plan: the same input gives the same plan, and a settled one n
 }
 
 TEST_CASE("gateway plan: ids that are used up ask for another block") {
-  Case c;
+  GatewayCase c;
   for (int i = 0; i < 40; ++i) c.policy(fmt::format("10.0.0.{}", 1 + i));
   auto plan = c.settle();
-  CHECK(plan.wants_block);
+  CHECK(plan.wants_blocks == 1);
   CHECK(plan.allocations.at(c.policies[39].key()).refusal.reason == "WaitingForId");
   c.in.blocks = {1, 65};
   plan = c.settle();
-  CHECK_FALSE(plan.wants_block);
+  CHECK(plan.wants_blocks == 0);
   CHECK(plan.allocations.at(c.policies[39].key()).id == 72);
 }
 
 TEST_CASE("gateway plan: at most 1,000 EIPs and 100 names") {
-  Case c;
+  GatewayCase c;
   c.gateway.spec.ipv4_pool = {"10.0.0.0/16"};
   c.in.blocks.clear();
   for (int i = 0; i < 40; ++i) c.in.blocks.push_back(1 + 32 * i);
@@ -108,7 +61,7 @@ TEST_CASE("gateway plan: at most 1,000 EIPs and 100 names") {
 }
 
 TEST_CASE("gateway plan: EIPs stay where they stand, also when others are emptier") {
-  Case c;
+  GatewayCase c;
   c.in.nodes = {{"node1", api::NodePhase::Ready, false, 0}};
   for (int i = 0; i < 6; ++i) c.policy(fmt::format("10.0.0.{}", 1 + i));
   c.settle();
@@ -128,7 +81,7 @@ TEST_CASE("gateway plan: EIPs stay where they stand, also when others are emptie
 }
 
 TEST_CASE("gateway plan: EIPs of other gateways count") {
-  Case c;
+  GatewayCase c;
   c.in.nodes[0].eips_elsewhere = 10;
   c.in.nodes[2].eips_elsewhere = 1;
   c.policy("10.0.0.1");
@@ -142,7 +95,7 @@ TEST_CASE("gateway plan: EIPs of other gateways count") {
 
 TEST_CASE(
     "gateway plan: a pool that no longer holds an EIP in use keeps it for those who have it") {
-  Case c;
+  GatewayCase c;
   c.policy("");
   c.settle();
   c.gateway.spec.ipv4_pool = {"10.0.5.1-10.0.5.9"};
@@ -155,7 +108,7 @@ TEST_CASE(
 }
 
 TEST_CASE("gateway plan: a refused gateway gives nothing new and takes nothing away") {
-  Case c;
+  GatewayCase c;
   c.policy("");
   c.settle();
   c.in.refusal = Refusal{"Invalid", "why"};
@@ -168,7 +121,7 @@ TEST_CASE("gateway plan: a refused gateway gives nothing new and takes nothing a
 }
 
 TEST_CASE("gateway plan: what can't be read is not released") {
-  Case c;
+  GatewayCase c;
   c.policy("10.0.0.7");
   c.settle();
   c.policies.clear();
@@ -184,7 +137,7 @@ TEST_CASE("gateway plan: what can't be read is not released") {
 }
 
 TEST_CASE("gateway plan: lost addresses and foreign ids are replaced") {
-  Case c;
+  GatewayCase c;
   c.policy("");
   c.policy("10.0.0.7");
   c.settle();
@@ -203,7 +156,7 @@ TEST_CASE("gateway plan: lost addresses and foreign ids are replaced") {
 }
 
 TEST_CASE("gateway plan: names alone are cosmetic, a move never") {
-  Case c;
+  GatewayCase c;
   c.policy("");
   c.settle();
   c.policy("");
@@ -215,7 +168,7 @@ TEST_CASE("gateway plan: names alone are cosmetic, a move never") {
 }
 
 TEST_CASE("gateway plan: only cordoned nodes are ready") {
-  Case c;
+  GatewayCase c;
   for (auto& n : c.in.nodes) n.cordoned = true;
   c.policy("");
   c.settle();
@@ -240,16 +193,13 @@ TEST_CASE("gateway plan: who is refused among gateways") {
   add("other", 2, {"10.0.1.0/24"});
   add("inside", 1, {"10.6.0.5"});
   add("bad", 1, {"nonsense"});
-  add("later", 1, {"10.7.0.1"});
-  gateways.at("later").spec.when_no_gateway = api::WhenNoGateway::Bypass;
   IntervalSet cluster;
   cluster.add(Prefix::parse("10.6.0.0/16").value());
   const auto refused = refuse_gateways(gateways, cluster);
-  CHECK(refused.size() == 4);
+  CHECK(refused.size() == 3);
   CHECK(refused.at("young").reason == "PoolOverlap");
   CHECK(refused.at("inside").reason == "PoolInsideCluster");
   CHECK(refused.at("bad").reason == "Invalid");
-  CHECK(refused.at("later").reason == "NotImplemented");
 
   CHECK(cluster_default(gateways) == nullptr);
   gateways.at("young").spec.cluster_default = true;

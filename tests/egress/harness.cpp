@@ -48,10 +48,49 @@ void Harness::restart(std::int64_t term, unsigned seed) {
   std::shuffle(lists_.begin(), lists_.end(), random);
 }
 
+void Harness::restart_without(const std::set<Kind>& kinds, std::int64_t term) {
+  restart(term);
+  denied_ = kinds;
+  for (const Kind kind : kinds) {
+    std::erase_if(lists_, [&](const Event& event) {
+      const auto* list = std::get_if<Replaced>(&event);
+      return list != nullptr && list->kind == kind;
+    });
+    lists_.emplace_back(Access{kind, "forbidden"});
+  }
+}
+
+void Harness::grant(Kind kind) {
+  denied_.erase(kind);
+  while (api.next(kind)) {
+  }
+  lists_.emplace_back(Access{kind, std::nullopt});
+  lists_.emplace_back(api.list(kind));
+}
+
+void Harness::deny(Kind kind) {
+  denied_.insert(kind);
+  lists_.emplace_back(Access{kind, "forbidden"});
+}
+
+void Harness::allow(Kind kind) {
+  denied_.erase(kind);
+  lists_.emplace_back(Access{kind, std::nullopt});
+}
+
+bool Harness::heard() const {
+  for (std::size_t k = 0; k < kKinds; ++k) {
+    if (!denied_.contains(static_cast<Kind>(k)) && api.has_events(static_cast<Kind>(k)))
+      return true;
+  }
+  return false;
+}
+
 void Harness::pump() {
   for (int i = 0; i < 1000; ++i) {
     std::vector<Event> events = std::exchange(lists_, {});
     for (std::size_t k = 0; k < kKinds; ++k) {
+      if (denied_.contains(static_cast<Kind>(k))) continue;
       while (auto event = api.next(static_cast<Kind>(k))) events.push_back(*std::move(event));
     }
     while (!sent_.empty()) {
@@ -60,7 +99,7 @@ void Harness::pump() {
     }
     const bool idle = events.empty();
     step(std::move(events));
-    if (idle && sent_.empty() && !api.has_events()) return;
+    if (idle && sent_.empty() && !heard()) return;
   }
   throw std::logic_error("the controller does not come to rest");
 }
@@ -149,7 +188,8 @@ void Harness::gateway(const std::string& name, const std::vector<std::string>& v
 }
 
 void Harness::policy(const std::string& ns, const std::string& name, const std::string& gateway,
-                     const std::string& v4, const std::string& app) {
+                     const std::string& v4, const std::string& app,
+                     const std::function<void(api::PolicySpec&)>& edit) {
   api::EgressPolicy p;
   p.kind = api::PolicyKind::EgressPolicy;
   p.meta.namespace_ = ns;
@@ -157,6 +197,7 @@ void Harness::policy(const std::string& ns, const std::string& name, const std::
   p.spec.gateway = gateway;
   p.spec.eip_ipv4 = v4;
   p.spec.pod_selector = api::LabelSelector{{{"app", app}}, {}};
+  if (edit) edit(p.spec);
   api.put(p);
 }
 

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +30,12 @@ class Harness {
 
   // A new process takes over: lists in an order drawn from `seed`.
   void restart(std::int64_t term, unsigned seed = 0);
+  // One that is not allowed to read these kinds; and when it is.
+  void restart_without(const std::set<Kind>& kinds, std::int64_t term);
+  void grant(Kind kind);
+  // Rights that go while a watch runs, and come back: no new list.
+  void deny(Kind kind);
+  void allow(Kind kind);
   void advance(Duration d);
   // Until there is nothing more to do, also later: events, writes and timers. Returns writes sent.
   std::size_t settle();
@@ -42,7 +50,8 @@ class Harness {
   void gateway(const std::string& name, const std::vector<std::string>& v4,
                const std::vector<std::string>& v6 = {}, const std::string& role = "gateway");
   void policy(const std::string& ns, const std::string& name, const std::string& gateway,
-              const std::string& v4 = "", const std::string& app = "web");
+              const std::string& v4 = "", const std::string& app = "web",
+              const std::function<void(api::PolicySpec&)>& edit = {});
   void ns(const std::string& name, const api::Labels& labels = {});
   void pod(const std::string& ns, const std::string& name, const std::string& node,
            const std::string& ip, const std::string& app = "web");
@@ -60,10 +69,12 @@ class Harness {
 
  private:
   void step(std::vector<Event> events);
+  [[nodiscard]] bool heard() const; // events wait that it may read
 
   ControllerOptions options_;
   std::deque<Write> sent_;
   std::vector<Event> lists_; // of a restart, not delivered yet
+  std::set<Kind> denied_;    // nothing is heard of these
 };
 
 // Three nodes whose agents are ready, a gateway with both families, led by term 7.

@@ -27,19 +27,18 @@ TEST_CASE("ids: blocks of 32 from 1 on, within 15 bits") {
 }
 
 TEST_CASE("ids: the lowest free id") {
-  CHECK(free_id({33, 1}, {}) == 33);
-  CHECK(free_id({1}, {1, 2, 4}) == 3);
+  CHECK(free_ids({33, 1}, {}).front() == 33);
+  CHECK(free_ids({1}, {1, 2, 4}).front() == 3);
   std::set<std::int32_t> all;
   for (std::int32_t id = 1; id <= 32; ++id) all.insert(id);
-  CHECK_FALSE(free_id({1}, all));
-  CHECK_FALSE(free_id({}, {}));
+  CHECK(free_ids({1}, all).empty());
+  CHECK(free_ids({}, {}).empty());
 }
 
 TEST_CASE("ids: who wants a block gets the lowest one; nobody shares") {
   const auto plan = plan_blocks(
       {{33, "a", "ua", {}}},
-      {{"a", "ua", kOld, {33}, false}, {"b", "ub", kNow, {}, true}, {"c", "uc", kOld, {}, true}},
-      {}, kNow);
+      {{"a", "ua", kOld, {33}, 0}, {"b", "ub", kNow, {}, 1}, {"c", "uc", kOld, {}, 1}}, {}, kNow);
   REQUIRE(plan.blocks.size() == 3);
   CHECK(plan.blocks[0] == api::IdBlock{1, "c", "uc", {}}); // the older asks first
   CHECK(plan.blocks[1] == api::IdBlock{33, "a", "ua", {}});
@@ -48,11 +47,11 @@ TEST_CASE("ids: who wants a block gets the lowest one; nobody shares") {
 }
 
 TEST_CASE("ids: the block of a gateway that is gone rests, then is given out again") {
-  const auto gone = plan_blocks({{1, "a", "ua", {}}}, {{"b", "ub", kOld, {}, true}}, {}, kNow);
+  const auto gone = plan_blocks({{1, "a", "ua", {}}}, {{"b", "ub", kOld, {}, 1}}, {}, kNow);
   REQUIRE(gone.blocks.size() == 2);
   CHECK(gone.blocks[0].resting_until == kNow + 5min);
   CHECK(gone.blocks[1].first == 33);
-  const std::vector<IdUser> wants = {{"b", "ub", kOld, {}, true}};
+  const std::vector<IdUser> wants = {{"b", "ub", kOld, {}, 1}};
   CHECK(plan_blocks({gone.blocks[0]}, wants, {}, kNow + 4min).blocks[0].gateway == "a");
   CHECK(plan_blocks({gone.blocks[0]}, wants, {}, kNow + 5min).blocks[0] ==
         api::IdBlock{1, "b", "ub", {}});
@@ -60,15 +59,15 @@ TEST_CASE("ids: the block of a gateway that is gone rests, then is given out aga
   CHECK(plan_blocks({gone.blocks[0]}, {}, {}, kNow + 1h).blocks[0] == gone.blocks[0]);
   CHECK(plan_blocks({{1, "a", "ua", {}}}, {}, {"a"}, kNow).blocks[0].resting_until == WallTime{});
   // Of the same name, but another object.
-  CHECK(plan_blocks({{1, "a", "ua", {}}}, {{"a", "other", kNow, {}, false}}, {}, kNow)
+  CHECK(plan_blocks({{1, "a", "ua", {}}}, {{"a", "other", kNow, {}, 0}}, {}, kNow)
             .blocks[0]
             .resting_until == kNow + 5min);
 }
 
 TEST_CASE("ids: ids in use bring their block back, the older gateway first") {
-  const auto plan = plan_blocks(
-      {{2, "bad", "x", {}}},
-      {{"young", "uy", kNow, {5, 40}, true}, {"old", "uo", kOld, {7}, false}}, {}, kNow);
+  const auto plan =
+      plan_blocks({{2, "bad", "x", {}}},
+                  {{"young", "uy", kNow, {5, 40}, 1}, {"old", "uo", kOld, {7}, 0}}, {}, kNow);
   REQUIRE(plan.blocks.size() == 2);
   CHECK(plan.blocks[0] == api::IdBlock{1, "old", "uo", {}});
   CHECK(plan.blocks[1] == api::IdBlock{33, "young", "uy", {}});
@@ -76,11 +75,44 @@ TEST_CASE("ids: ids in use bring their block back, the older gateway first") {
 
 TEST_CASE("ids: all blocks given out") {
   std::vector<api::IdBlock> blocks;
+  std::set<std::int32_t> one_of_each;
   for (std::int32_t first = 1; valid_block(first); first += 32) {
     blocks.push_back({first, "a", "ua", {}});
+    one_of_each.insert(first);
   }
   CHECK(blocks.size() == 1023);
-  const std::vector<IdUser> users = {{"a", "ua", kOld, {}, false}, {"b", "ub", kOld, {}, true}};
+  const std::vector<IdUser> users = {{"a", "ua", kOld, one_of_each, 0}, {"b", "ub", kOld, {}, 1}};
   CHECK(plan_blocks(blocks, users, {}, kNow).exhausted);
   CHECK(plan_blocks(blocks, users, {}, kNow).blocks == blocks);
+}
+
+TEST_CASE("ids: blocks of which a gateway uses nothing go back, but for one") {
+  const std::vector<api::IdBlock> blocks = {
+      {1, "a", "ua", {}}, {33, "a", "ua", {}}, {65, "a", "ua", {}}, {97, "a", "ua", {}}};
+  const auto plan = plan_blocks(blocks, {{"a", "ua", kOld, {40}, 0}}, {}, kNow);
+  REQUIRE(plan.blocks.size() == 4);
+  CHECK(plan.blocks[0].resting_until == WallTime{}); // the spare one
+  CHECK(plan.blocks[1].resting_until == WallTime{}); // in use
+  CHECK(plan.blocks[2].resting_until == kNow + 5min);
+  CHECK(plan.blocks[3].resting_until == kNow + 5min);
+  // The gateway takes one back while it rests, and one that is used after all stays.
+  const auto again = plan_blocks(plan.blocks, {{"a", "ua", kOld, {40, 100}, 1}}, {}, kNow + 1min);
+  CHECK(again.blocks[2].resting_until == WallTime{});
+  CHECK(again.blocks[3].resting_until == WallTime{});
+  // Rested: whoever asks gets it.
+  const auto given = plan_blocks(
+      plan.blocks, {{"a", "ua", kOld, {40}, 0}, {"b", "ub", kNow, {}, 1}}, {}, kNow + 6min);
+  CHECK(given.blocks[2] == api::IdBlock{65, "b", "ub", {}});
+  CHECK(plan_blocks(plan.blocks, {{"a", "ua", kOld, {40}, 0}}, {}, kNow + 1h).blocks ==
+        plan.blocks);
+}
+
+TEST_CASE("ids: several blocks at once") {
+  const auto plan = plan_blocks({{33, "a", "ua", {}}},
+                                {{"a", "ua", kOld, {33}, 3}, {"b", "ub", kNow, {}, 1}}, {}, kNow);
+  REQUIRE(plan.blocks.size() == 5);
+  CHECK(plan.blocks[0] == api::IdBlock{1, "a", "ua", {}});
+  CHECK(plan.blocks[2] == api::IdBlock{65, "a", "ua", {}});
+  CHECK(plan.blocks[3] == api::IdBlock{97, "a", "ua", {}});
+  CHECK(plan.blocks[4] == api::IdBlock{129, "b", "ub", {}});
 }

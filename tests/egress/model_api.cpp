@@ -225,20 +225,22 @@ std::optional<Event> ModelApi::next(Kind kind) {
   return event;
 }
 
-bool ModelApi::has_events() const {
-  return std::any_of(events_.begin(), events_.end(),
-                     [](const auto& e) { return !e.second.empty(); });
+bool ModelApi::has_events(Kind kind) const {
+  const auto at = events_.find(kind);
+  return at != events_.end() && !at->second.empty();
+}
+
+Replaced ModelApi::list(Kind kind) const {
+  Replaced list{kind, {}, {}, std::to_string(version_)};
+  for (const auto& [key, object] : objects_) {
+    if (key.kind == kind) list.objects.push_back(object);
+  }
+  return list;
 }
 
 std::vector<Event> ModelApi::lists() {
   std::vector<Event> events;
-  for (std::size_t i = 0; i < kKinds; ++i) {
-    Replaced list{static_cast<Kind>(i), {}, {}, std::to_string(version_)};
-    for (const auto& [key, object] : objects_) {
-      if (key.kind == list.kind) list.objects.push_back(object);
-    }
-    events.emplace_back(std::move(list));
-  }
+  for (std::size_t i = 0; i < kKinds; ++i) events.emplace_back(list(static_cast<Kind>(i)));
   events_.clear();
   return events;
 }

@@ -31,7 +31,8 @@ class ModelApi {
 
   // The next event of a kind's watch, in order. Nothing: there is none.
   std::optional<Event> next(Kind kind);
-  [[nodiscard]] bool has_events() const;
+  [[nodiscard]] bool has_events(Kind kind) const;
+  [[nodiscard]] Replaced list(Kind kind) const;
   // All lists, and watches from there.
   std::vector<Event> lists();
 

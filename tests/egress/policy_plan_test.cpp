@@ -31,7 +31,10 @@ struct Case {
   }
   Verdict verdict() { return judge({&policy, &ns, &gateways, by_default, &refused}); }
   api::PolicyStatus status(const Allocation* a = nullptr, const std::string& node = "") {
-    return plan_policy_status(policy, verdict(), a, node, kNow);
+    const Verdict v = verdict();
+    const auto gateway = gateways.find(v.gateway);
+    return plan_policy_status(
+        {&policy, &v, gateway == gateways.end() ? nullptr : &gateway->second.spec, a, node, kNow});
   }
 };
 
@@ -45,9 +48,6 @@ std::string text(const api::PolicyStatus& status, const char* type) {
 TEST_CASE("policy plan: accepted, and why not") {
   Case c;
   CHECK(c.verdict().accepted);
-  c.policy.spec.allocator = api::AllocatorPolicy::RoundRobin;
-  CHECK(c.verdict().refusal.reason == "NotImplemented");
-  c.policy.spec.allocator = api::AllocatorPolicy::Default;
   c.policy.spec.dest_subnet = {"nonsense"};
   CHECK(c.verdict().refusal.reason == "Invalid");
   c.policy.spec.dest_subnet.clear();
