@@ -48,6 +48,7 @@ k8s::Decoder<T> decoder(egress::Kind kind) {
 k8s::WatchOptions options(egress::Kind kind, const api::Resource& resource) {
   k8s::WatchOptions o;
   o.resource = &resource;
+  o.piece_size = 500;
   o.user_agent = fmt::format("egw-controller/{}", version());
   switch (kind) {
     case egress::Kind::Pod: // those that have ended are never endpoints
@@ -70,7 +71,8 @@ k8s::WatchOptions options(egress::Kind kind, const api::Resource& resource) {
 template <class T>
 std::optional<egress::Event> take_event(egress::Kind kind, k8s::WatchEvent<T>& event) {
   if (auto* all = std::get_if<k8s::Replaced<T>>(&event)) {
-    egress::Replaced list{kind, {}, std::move(all->broken), std::move(all->resource_version)};
+    egress::Replaced list{
+        kind, {}, std::move(all->broken), std::move(all->resource_version), all->begins, all->ends};
     list.objects.assign(std::make_move_iterator(all->items.begin()),
                         std::make_move_iterator(all->items.end()));
     return list;

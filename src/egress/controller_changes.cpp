@@ -35,16 +35,13 @@ bool same_addresses(const api::Node* a, const api::Node* b) {
 
 void ControllerCore::notice(const World::Change& change) {
   if (!active_) return;
-  const auto& [key, before] = change;
-  const api::NamespacedName name{key.namespace_, key.name};
+  const auto& [key, before, pod, old_owner] = change;
   switch (key.kind) {
     case Kind::Node:
       return changed(key.name, as<api::Node>(before), lookup(world_.nodes, key.name));
-    case Kind::Pod: {
-      const auto* ns = lookup(world_.pods, key.namespace_);
-      const auto* pod = ns == nullptr ? nullptr : lookup(*ns, key.name);
-      return changed(as<api::Pod>(before), pod);
-    }
+    case Kind::Pod:
+      selection_->pod_changed(*pod);
+      return mark_selected();
     case Kind::Namespace:
       return changed(key.name, as<api::Namespace>(before), lookup(world_.namespaces, key.name));
     case Kind::EndpointSlice:
@@ -62,7 +59,7 @@ void ControllerCore::notice(const World::Change& change) {
       return changed(key.name, as<api::EgressNode>(before), lookup(world_.egress_nodes, key.name));
     case Kind::Slice:
     case Kind::ClusterSlice:
-      return changed(as<api::EgressEndpointSlice>(before), lookup(world_.slices, name));
+      return slice_changed({key.namespace_, key.name}, old_owner);
     case Kind::ClusterInfo:
       return changed(as<api::EgressClusterInfo>(before), lookup(world_.cluster_infos, key.name));
   }
@@ -179,16 +176,20 @@ void ControllerCore::changed(const api::PolicyKey& key, const api::EgressPolicy*
     const auto* c = api::find_condition(policy->status.conditions, kEnforced);
     return c != nullptr && c->status == "True";
   };
-  if (!same_object) collect_members(key);
+  if (!same_object) {
+    selection_->policy_changed(key);
+    mark_selected();
+  }
   if (!same_object || enforced(before) != enforced(after)) mark(Task::Slices, key);
 }
 
-void ControllerCore::changed(const api::EgressEndpointSlice* before,
-                             const api::EgressEndpointSlice* after) {
-  for (const auto* slice : {before, after}) {
-    if (slice == nullptr) continue;
-    if (const auto owner = owner_of(*slice)) mark(Task::Slices, *owner);
-  }
+void ControllerCore::slice_changed(const api::NamespacedName& name,
+                                   const std::optional<api::PolicyKey>& old_owner) {
+  const SliceRecord* slice = lookup(world_.slices, name);
+  const auto owner = slice == nullptr ? std::nullopt : owner_of(slice->meta);
+  if (old_owner) selection_->slice_changed(*old_owner, name);
+  if (owner && owner != old_owner) selection_->slice_changed(*owner, name);
+  mark_selected();
 }
 
 void ControllerCore::changed(const api::EgressClusterInfo* before,
@@ -213,58 +214,15 @@ void ControllerCore::changed(const std::string& name, const api::Namespace* befo
   if (same_labels && before->meta.annotations == after->meta.annotations) return;
   for (const api::PolicyKey& key : world_.policies_in(name)) mark(Task::Verdict, key);
   if (same_labels) return;
-  const auto* pods = lookup(world_.pods, name);
-  if (pods == nullptr) return;
-  for (const api::PolicyKey& key : world_.policies_in("")) {
-    for (const auto& [pod_name, pod] : *pods) update_member(key, {name, pod_name}, &pod);
-  }
+  selection_->namespace_changed(name);
+  mark_selected();
 }
 
-void ControllerCore::changed(const api::Pod* before, const api::Pod* after) {
-  if (before == nullptr && after == nullptr) return;
-  const api::ObjectMeta& meta = after != nullptr ? after->meta : before->meta;
-  update_members({meta.namespace_, meta.name}, after);
-}
-
-// --- which pods a policy selects ---------------------------------------------------------------
-
-void ControllerCore::update_members(const api::NamespacedName& name, const api::Pod* pod) {
-  for (const api::PolicyKey& key : world_.policies_in(name.namespace_)) {
-    update_member(key, name, pod);
-  }
-  for (const api::PolicyKey& key : world_.policies_in("")) update_member(key, name, pod);
-}
-
-void ControllerCore::update_member(const api::PolicyKey& policy, const api::NamespacedName& name,
-                                   const api::Pod* pod) {
-  Members* members = lookup(members_, policy);
-  if (members == nullptr) return;
-  const auto known = members->pods.find(name);
-  const bool selected =
-      pod != nullptr && selects(members->compiled, *pod, world_.namespace_labels(name.namespace_));
-  if (!selected) {
-    if (known == members->pods.end()) return;
-    members->pods.erase(known);
-  } else {
-    api::Endpoint endpoint = endpoint_of(*pod);
-    if (known != members->pods.end() && known->second == endpoint) return;
-    members->pods.insert_or_assign(name, std::move(endpoint));
-  }
-  mark(Task::Slices, policy);
-}
-
-void ControllerCore::collect_members(const api::PolicyKey& key) {
-  members_.erase(key);
-  const api::EgressPolicy* policy = lookup(world_.policies, key);
-  if (policy == nullptr) return;
-  members_[key].compiled = compile(*policy);
-  const auto collect = [&](const std::string& ns, const std::map<std::string, api::Pod>& pods) {
-    for (const auto& [name, pod] : pods) update_member(key, {ns, name}, &pod);
-  };
-  if (key.kind == api::PolicyKind::EgressClusterPolicy) {
-    for (const auto& [ns, pods] : world_.pods) collect(ns, pods);
-  } else if (const auto* pods = lookup(world_.pods, key.namespace_)) {
-    collect(key.namespace_, *pods);
+void ControllerCore::mark_selected() {
+  for (const api::PolicyKey& key : selection_->take_touched()) mark(Task::Slices, key);
+  // For people, and each may concern many policies: not at once.
+  for (const api::PolicyKey& key : selection_->take_met()) {
+    schedule({Task::Status, key}, now_.steady + options_.cosmetic_interval);
   }
 }
 

@@ -45,6 +45,7 @@ std::vector<Action> ControllerCore::step(std::vector<Event> events, const Now& n
     }
   }
   just_done_.clear();
+  world_.pods.release();
   dirty_.clear(); // of one that does not lead: activate() looks at everything
   return std::exchange(actions_, {});
 }
@@ -87,7 +88,7 @@ void ControllerCore::run(const Work& work) {
 
 void ControllerCore::handle(Replaced&& event) {
   const Kind kind = event.kind;
-  const bool first = !world_.knows(kind);
+  const bool first = event.ends && !world_.knows(kind), ends = event.ends;
   const std::string version = event.resource_version;
   std::vector<ObjectKey> present;
   for (const auto& object : event.objects) {
@@ -100,7 +101,7 @@ void ControllerCore::handle(Replaced&& event) {
   for (const ObjectKey& key : present) news(key);
   if (active_ && first) look_at_everything(); // what waited for this kind is not marked
   // What could not be read before may be readable, or gone, now.
-  if (policy_kind(kind) || kind == Kind::Gateway) {
+  if (ends && (policy_kind(kind) || kind == Kind::Gateway)) {
     for (const auto& [name, gateway] : world_.gateways) mark(Task::Gateway, name);
     for (const auto& [key, policy] : world_.policies) mark(Task::Verdict, key);
   }
@@ -211,7 +212,8 @@ void ControllerCore::activate() {
   for (const auto& [name, node] : world_.egress_nodes) {
     tunnels_.claim(node);
   }
-  for (const auto& [key, policy] : world_.policies) collect_members(key);
+  selection_.emplace(world_);
+  (void)selection_->take_touched(); // all of them are looked at
   look_at_everything();
 }
 
@@ -224,7 +226,7 @@ void ControllerCore::look_at_everything() {
     mark(Task::Slices, key);
   }
   for (const auto& [name, slice] : world_.slices) {
-    if (const auto owner = owner_of(slice)) mark(Task::Slices, *owner);
+    if (const auto owner = owner_of(slice.meta)) mark(Task::Slices, *owner);
   }
   mark(Task::Addresses);
   mark(Task::ClusterInfo);
@@ -245,7 +247,8 @@ void ControllerCore::deactivate() {
   want_blocks_.clear();
   hindered_.clear();
   cosmetic_after_.clear();
-  members_.clear();
+  overlap_turns_.clear();
+  selection_.reset();
   slice_pace_.clear();
 }
 

@@ -14,7 +14,7 @@
 #include "egress/ledger.hpp"
 #include "egress/policy.hpp"
 #include "egress/policy_plan.hpp"
-#include "egress/slices.hpp"
+#include "egress/selection.hpp"
 #include "egress/tunnel.hpp"
 #include "egress/world.hpp"
 
@@ -25,9 +25,12 @@ struct ControllerOptions {
   // Of what only people read in a gateway's status (names of policies, usage): one write each
   // interval.
   Duration cosmetic_interval = std::chrono::seconds(1);
-  // Slices of one policy: the first changes are written at once, then one batch each interval.
+  // Of what statuses say of other policies alone: one write in each.
+  Duration overlap_interval = std::chrono::milliseconds(50);
+  // Slices of one policy. The first changes are planned at once, the further ones together, once in
+  // an interval. Writes: one each interval in the long run, and so many at once after a rest.
   Duration slice_interval = std::chrono::milliseconds(500);
-  int slice_burst = 3;
+  int slice_burst = 3, slice_writes = 20;
   Duration retry_min = std::chrono::milliseconds(50), retry_max = std::chrono::seconds(30);
 };
 
@@ -78,9 +81,8 @@ class ControllerCore {
     Write sent;
     int failures = 0;
   };
-  struct Members { // of a policy
-    CompiledPolicy compiled;
-    Endpoints pods;
+  struct Pace { // of a policy's slices: when what was done so far was due
+    Time plans{}, writes{};
   };
 
   // controller_core.cpp
@@ -108,7 +110,6 @@ class ControllerCore {
   // controller_changes.cpp: whom a change touches
   void notice(const World::Change& change);
   void changed(const std::string& name, const api::Node* before, const api::Node* after);
-  void changed(const api::Pod* before, const api::Pod* after);
   void changed(const std::string& name, const api::Namespace* before, const api::Namespace* after);
   void changed(const std::string& name, const api::EgressGateway* before,
                const api::EgressGateway* after);
@@ -116,15 +117,13 @@ class ControllerCore {
                const api::EgressPolicy* after);
   void changed(const std::string& name, const api::EgressNode* before,
                const api::EgressNode* after);
-  void changed(const api::EgressEndpointSlice* before, const api::EgressEndpointSlice* after);
   void changed(const api::EgressClusterInfo* before, const api::EgressClusterInfo* after);
   void mark_gateways_of(const std::string& node);
   void mark_entries(const std::string& gateway, const api::EgressGatewayStatus* before,
                     const api::EgressGatewayStatus* after);
-  void collect_members(const api::PolicyKey& key);
-  void update_member(const api::PolicyKey& policy, const api::NamespacedName& name,
-                     const api::Pod* pod);
-  void update_members(const api::NamespacedName& name, const api::Pod* pod);
+  void slice_changed(const api::NamespacedName& name,
+                     const std::optional<api::PolicyKey>& old_owner);
+  void mark_selected();
 
   // controller_work.cpp: planning and writing
   void check_addresses();
@@ -134,8 +133,13 @@ class ControllerCore {
   void schedule_end_of_rest(const std::vector<api::IdBlock>& blocks);
   [[nodiscard]] const api::EgressGatewayStatus* status_under_way(const std::string& name) const;
   void reconcile_policy(const api::PolicyKey& key);
+  [[nodiscard]] bool may_tell_overlap(const Work& work, const api::EgressPolicy& policy,
+                                      const api::PolicyStatus& status);
   void reconcile_node(const std::string& name);
   void reconcile_slices(const api::PolicyKey& key);
+  void remove_slices(const std::set<api::NamespacedName>& names, SliceChanges& changes) const;
+  [[nodiscard]] SliceChanges plan_paced(const Work& work, const api::EgressPolicy& policy,
+                                        PolicySlices& slices);
   [[nodiscard]] bool knows_for_slices(const api::PolicyKey& key) const;
   [[nodiscard]] GatewayInput gateway_input(const api::EgressGateway& gateway);
   void account(const std::string& name);
@@ -169,8 +173,10 @@ class ControllerCore {
   std::map<std::string, std::int32_t> want_blocks_;                         // of ids, by gateway
   std::set<std::string> hindered_; // gateways that can't have an address because another holds it
   std::map<std::string, Time> cosmetic_after_;
-  std::map<api::PolicyKey, Members> members_;
-  std::map<api::PolicyKey, Time> slice_pace_;
+  std::map<api::PolicyKey, Time> overlap_turns_;
+  Time next_overlap_turn_{};
+  std::optional<Selection> selection_;
+  std::map<api::PolicyKey, Pace> slice_pace_;
   std::map<api::PolicyKey, int> slices_in_flight_;
   // Survives the deletion of EgressClusterInfo, so that ids of gateways that are gone go on
   // resting.

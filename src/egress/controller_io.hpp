@@ -52,12 +52,14 @@ using Object = std::variant<api::Node, api::Pod, api::Namespace, api::EndpointSl
 // --- events --------------------------------------------------------------------------------------
 
 // A complete list: what is not among the objects is gone. Until each kind had one, or was denied,
-// nothing is written.
+// nothing is written. It may come in pieces: the first begins it, and is the end of whatever began
+// before; with the last come the two other parts.
 struct Replaced {
   Kind kind = Kind::Node;
   std::vector<Object> objects;
   std::vector<api::NamespacedName> unreadable; // exist, but could not be decoded
   std::string resource_version;                // of the list
+  bool begins = true, ends = true;
 };
 struct Upsert {
   Object object;

@@ -53,55 +53,70 @@ bool ControllerCore::knows_for_slices(const api::PolicyKey& key) const {
 
 void ControllerCore::reconcile_slices(const api::PolicyKey& key) {
   const Work work{Task::Slices, key};
-  if (!knows_for_slices(key)) return;
+  if (!knows_for_slices(key) || world_.unreadable(key_of(key))) return;
   if (slices_in_flight_.contains(key)) return; // comes again when they are done
   const api::EgressPolicy* policy = lookup(world_.policies, key);
+  PolicySlices* slices = selection_->slices_of(key);
   const Verdict* verdict = lookup(verdicts_, key);
   const bool wanted =
-      policy != nullptr && !policy->meta.deleting && !policy->spec.gateway.empty() &&
+      policy != nullptr && slices != nullptr && !policy->meta.deleting &&
+      !policy->spec.gateway.empty() &&
       ((verdict != nullptr && verdict->accepted) || is_true(policy->status.conditions, kEnforced));
-  if (world_.unreadable(key_of(key))) return;
-
-  std::vector<const api::EgressEndpointSlice*> current;
+  ++counters_.slices;
   SliceChanges changes;
-  for (const auto& name : world_.slices_of(key)) {
-    const auto& slice = world_.slices.at(name);
-    if (blocked(key_of(Object(slice)), work)) return;
-    const bool of_this_one =
-        policy != nullptr &&
-        std::ranges::find(slice.meta.owners, policy->meta.uid, &api::OwnerReference::uid) !=
-            slice.meta.owners.end();
-    if (slice.meta.deleting) continue;
-    if (wanted && of_this_one) {
-      current.push_back(&slice);
-    } else {
-      changes.remove.push_back(slice);
-    }
-  }
   if (wanted) {
-    const Time pace = slice_pace_[key];
-    const Duration credit = options_.slice_interval * options_.slice_burst;
-    if (pace > now_.steady + credit - options_.slice_interval) {
-      schedule(work, pace - credit + options_.slice_interval);
-    } else {
-      auto planned = plan_slices(*policy, current, members_.at(key).pods);
-      if (!planned.empty())
-        slice_pace_[key] = std::max(pace, now_.steady) + options_.slice_interval;
-      changes.create = std::move(planned.create);
-      changes.update = std::move(planned.update);
-      std::ranges::move(planned.remove, std::back_inserter(changes.remove));
-    }
+    changes = plan_paced(work, *policy, *slices);
+    remove_slices(selection_->foreign(key), changes);
   } else {
     slice_pace_.erase(key);
+    remove_slices(world_.slices_of(key), changes);
   }
-  ++counters_.slices;
-  for (auto& slice : changes.create) {
-    // One of that name may wait out an earlier refusal.
-    if (blocked(key_of(Object(slice)), work)) continue;
-    submit({WriteVerb::Create, std::move(slice), false}, work);
+  // One may wait out an earlier refusal.
+  const auto send = [&](WriteVerb verb, std::vector<api::EgressEndpointSlice>& list) {
+    for (auto& slice : list) {
+      if (blocked(key_of(Object(slice)), work)) continue;
+      submit({verb, std::move(slice), false}, work);
+    }
+  };
+  send(WriteVerb::Create, changes.create);
+  send(WriteVerb::Update, changes.update);
+  send(WriteVerb::Remove, changes.remove);
+}
+
+void ControllerCore::remove_slices(const std::set<api::NamespacedName>& names,
+                                   SliceChanges& changes) const {
+  for (const api::NamespacedName& name : names) {
+    const SliceRecord& record = world_.slices.at(name);
+    if (record.meta.deleting) continue;
+    api::EgressEndpointSlice slice;
+    slice.meta = record.meta;
+    changes.remove.push_back(std::move(slice));
   }
-  for (auto& slice : changes.update) submit({WriteVerb::Update, std::move(slice), false}, work);
-  for (auto& slice : changes.remove) submit({WriteVerb::Remove, std::move(slice), false}, work);
+}
+
+// What one policy's slices may cost: see ControllerOptions.
+SliceChanges ControllerCore::plan_paced(const Work& work, const api::EgressPolicy& policy,
+                                        PolicySlices& slices) {
+  const Duration interval = options_.slice_interval;
+  const auto [at, fresh] = slice_pace_.try_emplace(work.key);
+  Pace& pace = at->second;
+  // The times up to which the credit of a rest reaches.
+  const Time plans_due = now_.steady + interval * (options_.slice_burst - 1);
+  const Time writes_due = now_.steady + interval * options_.slice_writes;
+  if (pace.plans > plans_due) {
+    schedule(work, pace.plans - interval * (options_.slice_burst - 1));
+    return {};
+  }
+  const Time written = std::max(pace.writes, now_.steady);
+  const auto left =
+      static_cast<std::size_t>(std::max<std::int64_t>(0, (writes_due - written) / interval));
+  SliceChanges changes = slices.plan(policy, world_.pods, left);
+  if (!changes.empty()) {
+    pace.plans = std::max(pace.plans, now_.steady) + interval;
+    pace.writes = written + interval * static_cast<std::int64_t>(changes.size());
+  }
+  if (changes.more) schedule(work, std::max(now_.steady + interval, pace.plans));
+  return changes;
 }
 
 // --- EgressClusterInfo ---------------------------------------------------------------------------

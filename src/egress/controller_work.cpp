@@ -299,9 +299,28 @@ const api::EgressGatewayStatus* ControllerCore::status_under_way(const std::stri
   return &std::get<api::EgressGateway>(pending->sent.object).status;
 }
 
+// One policy may come before thousands: what is said of that alone waits for its turn, so that it
+// does not keep other statuses from being written.
+bool ControllerCore::may_tell_overlap(const Work& work, const api::EgressPolicy& policy,
+                                      const api::PolicyStatus& status) {
+  if (!same_but_overlap(status, policy.status)) return true;
+  const auto [turn, fresh] = overlap_turns_.try_emplace(work.key);
+  if (fresh) {
+    turn->second = std::max(next_overlap_turn_, now_.steady);
+    next_overlap_turn_ = turn->second + options_.overlap_interval;
+  }
+  if (turn->second > now_.steady) {
+    schedule(work, turn->second);
+    return false;
+  }
+  overlap_turns_.erase(turn);
+  return true;
+}
+
 void ControllerCore::reconcile_policy(const api::PolicyKey& key) {
   const api::EgressPolicy* policy = lookup(world_.policies, key);
   const Verdict* verdict = lookup(verdicts_, key);
+  if (policy == nullptr) overlap_turns_.erase(key);
   if (policy == nullptr || verdict == nullptr) return;
   if (world_.unreadable({Kind::Gateway, "", policy->spec.gateway})) return;
   const Work work{Task::Status, key};
@@ -334,8 +353,8 @@ void ControllerCore::reconcile_policy(const api::PolicyKey& key) {
   const api::EgressGateway* gateway = lookup(world_.gateways, verdict->gateway);
   api::PolicyStatus status =
       plan_policy_status({policy, verdict, gateway == nullptr ? nullptr : &gateway->spec,
-                          allocation, node, now_.wall});
-  if (status == policy->status) return;
+                          allocation, node, selection_->ahead_of(key), now_.wall});
+  if (status == policy->status || !may_tell_overlap(work, *policy, status)) return;
   auto notices = policy_notices(*policy, status);
   api::EgressPolicy wanted = *policy;
   wanted.status = std::move(status);

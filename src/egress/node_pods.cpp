@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <string_view>
 
 #include "base/digest.hpp"
+#include "egress/policy_index.hpp"
 
 namespace egw::egress {
 
@@ -19,57 +19,15 @@ bool earlier(const CompiledPolicy* a, const CompiledPolicy* b) {
   return before(*a, *b);
 }
 
-// Policies by a label that they ask for, so that a pod is not compared with each of thousands.
-class Candidates {
- public:
-  void add(const CompiledPolicy& policy) {
-    const bool by_labels = policy.pod_subnets.empty() && policy.pod_selector &&
-                           !policy.pod_selector->match_labels.empty();
-    if (!by_labels) {
-      others_.push_back(&policy);
-      return;
-    }
-    const auto& [name, value] = policy.pod_selector->match_labels.items().front();
-    by_label_[{name, value}].push_back(&policy);
-  }
-  void add_selecting(Policies& found, const api::Pod& pod, const api::Labels* ns) const {
-    const auto test = [&](const Policies& candidates) {
-      for (const CompiledPolicy* policy : candidates) {
-        if (selects(*policy, pod, ns)) found.push_back(policy);
-      }
-    };
-    test(others_);
-    for (const auto& [name, value] : pod.meta.labels.items()) {
-      if (const auto at = by_label_.find({name, value}); at != by_label_.end()) test(at->second);
-    }
-  }
-
- private:
-  std::map<std::pair<std::string_view, std::string_view>, Policies> by_label_;
-  Policies others_;
-};
-
-// The policies that count, by the namespace whose pods they can select.
-struct Index {
-  std::map<std::string, Candidates> by_namespace;
-  Candidates cluster_wide;
-
-  explicit Index(const AgentWorld& world) {
-    for (const auto& [key, policy] : world.policies) {
-      if (!policy.enforced) continue;
-      const bool wide = key.kind == api::PolicyKind::EgressClusterPolicy;
-      (wide ? cluster_wide : by_namespace[key.namespace_]).add(policy);
-    }
-  }
-};
-
-Policies policies_of(const api::Pod& pod, const AgentWorld& world, const Index& index) {
+Policies policies_of(const api::Pod& pod, const AgentWorld& world,
+                     const PolicyIndex<const CompiledPolicy>& index) {
   const auto ns = world.namespaces.find(pod.meta.namespace_);
   const api::Labels* labels = ns == world.namespaces.end() ? nullptr : &ns->second.meta.labels;
   Policies found;
-  const auto own = index.by_namespace.find(pod.meta.namespace_);
-  if (own != index.by_namespace.end()) own->second.add_selecting(found, pod, labels);
-  index.cluster_wide.add_selecting(found, pod, labels);
+  const PodView seen = view(pod);
+  index.for_each_candidate(seen, [&](const CompiledPolicy* policy) {
+    if (selects(*policy, seen, labels)) found.push_back(policy);
+  });
   std::ranges::sort(found, earlier);
   return found;
 }
@@ -143,7 +101,10 @@ class Builder {
   };
 
   void local_pods() {
-    const Index index(world_);
+    PolicyIndex<const CompiledPolicy> index;
+    for (const auto& [key, policy] : world_.policies) {
+      if (policy.enforced) index.add(&policy, policy);
+    }
     // An address that is used again before the old pod is gone belongs to the younger pod.
     std::vector<const api::Pod*> pods;
     for (const auto& [key, pod] : world_.pods) {

@@ -19,16 +19,23 @@ IntervalSet to_set(const std::vector<Prefix>& prefixes) {
   return set;
 }
 
-bool in_namespace(const CompiledPolicy& policy, const api::Pod& pod, const api::Labels* ns) {
+bool in_namespace(const CompiledPolicy& policy, const PodView& pod, const api::Labels* ns) {
   if (policy.key.kind != api::PolicyKind::EgressClusterPolicy) {
-    return policy.key.namespace_ == pod.meta.namespace_;
+    return policy.key.namespace_ == pod.namespace_;
   }
   if (!policy.namespace_selector || policy.namespace_selector->empty()) return true;
   return ns != nullptr && policy.namespace_selector->matches(*ns);
 }
 
-bool can_be_endpoint(const api::Pod& pod) {
-  return !pod.host_network && !pod.ended();
+bool can_be_endpoint(const PodView& pod) {
+  return !pod.host_network && !pod.ended;
+}
+
+// Whether `everything`, less what it excludes, holds a destination of `some`.
+bool reaches(const CompiledPolicy& everything, const CompiledPolicy& some) {
+  IntervalSet rest = some.destinations;
+  for (const Range& r : everything.excluded.ranges()) rest.remove(r);
+  return !rest.empty();
 }
 
 } // namespace
@@ -71,7 +78,11 @@ bool before(const CompiledPolicy& a, const CompiledPolicy& b) {
          std::tie(b.priority, b_wide, b.created, b.key);
 }
 
-bool will_select(const CompiledPolicy& policy, const api::Pod& pod, const api::Labels* ns) {
+PodView view(const api::Pod& pod) {
+  return {pod.meta.namespace_, pod.meta.labels, pod.ips, pod.host_network, pod.ended()};
+}
+
+bool will_select(const CompiledPolicy& policy, const PodView& pod, const api::Labels* ns) {
   if (!can_be_endpoint(pod) || !in_namespace(policy, pod, ns)) return false;
   if (!policy.pod_subnets.empty()) {
     return std::ranges::any_of(pod.ips, [&](const Address& ip) {
@@ -79,13 +90,20 @@ bool will_select(const CompiledPolicy& policy, const api::Pod& pod, const api::L
                                  [&](const Prefix& p) { return p.contains(ip); });
     });
   }
-  if (policy.pod_selector) return policy.pod_selector->matches(pod.meta.labels);
+  if (policy.pod_selector) return policy.pod_selector->matches(pod.labels);
   // A namespaceSelector alone selects all pods of those namespaces.
   return policy.namespace_selector.has_value();
 }
 
-bool selects(const CompiledPolicy& policy, const api::Pod& pod, const api::Labels* ns) {
+bool selects(const CompiledPolicy& policy, const PodView& pod, const api::Labels* ns) {
   return !pod.ips.empty() && will_select(policy, pod, ns);
+}
+
+bool share_destination(const CompiledPolicy& a, const CompiledPolicy& b) {
+  if (a.everything_outside && b.everything_outside) return true;
+  if (a.everything_outside) return reaches(a, b);
+  if (b.everything_outside) return reaches(b, a);
+  return a.destinations.first_overlap(b.destinations).has_value();
 }
 
 } // namespace egw::egress

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -23,6 +24,8 @@ inline constexpr const char* kEnforced =
 inline constexpr const char* kAccepted = "Accepted";
 inline constexpr const char* kAllocated = "Allocated";
 inline constexpr const char* kReady = "Ready";
+inline constexpr const char* kOverlapped = "Overlapped"; // on policies: others decide first for a
+                                                         // part of what it selects
 inline constexpr const char* kDatapathReady = "DatapathReady"; // on EgressNodes, the agent's
 
 inline constexpr std::int32_t kDefaultPriority = 1000;
@@ -55,13 +58,32 @@ struct CompiledPolicy {
 [[nodiscard]] CompiledPolicy compile(const api::EgressPolicy& policy);
 [[nodiscard]] bool before(const CompiledPolicy& a, const CompiledPolicy& b);
 
+// What selection asks of a pod, however it is kept.
+struct PodView {
+  const std::string& namespace_; // NOLINT(*-avoid-const-or-ref-data-members): lives for one call
+  const api::Labels& labels;     // NOLINT(*-avoid-const-or-ref-data-members)
+  std::span<const Address> ips;
+  bool host_network = false, ended = false;
+};
+[[nodiscard]] PodView view(const api::Pod& pod);
+
 // Whether the policy holds for the pod: namespace, selector or subnet. Host-network pods, ended
 // pods and pods without an address never. `ns` are the labels of the pod's namespace; nullptr: not
 // known yet, and a policy with a namespaceSelector that is not empty does not select.
-[[nodiscard]] bool selects(const CompiledPolicy& policy, const api::Pod& pod,
-                           const api::Labels* ns);
+[[nodiscard]] bool selects(const CompiledPolicy& policy, const PodView& pod, const api::Labels* ns);
 // The same but for the address: a pod that is starting will be selected (unknownPods of api.md).
-[[nodiscard]] bool will_select(const CompiledPolicy& policy, const api::Pod& pod,
+[[nodiscard]] bool will_select(const CompiledPolicy& policy, const PodView& pod,
                                const api::Labels* ns);
+[[nodiscard]] inline bool selects(const CompiledPolicy& policy, const api::Pod& pod,
+                                  const api::Labels* ns) {
+  return selects(policy, view(pod), ns);
+}
+[[nodiscard]] inline bool will_select(const CompiledPolicy& policy, const api::Pod& pod,
+                                      const api::Labels* ns) {
+  return will_select(policy, view(pod), ns);
+}
+
+// Whether there is a destination that both policies name.
+[[nodiscard]] bool share_destination(const CompiledPolicy& a, const CompiledPolicy& b);
 
 } // namespace egw::egress

@@ -123,6 +123,17 @@ std::string unserved(const api::EgressGatewaySpec* gateway, const std::string& w
   return "traffic that the policy selects is dropped: " + why;
 }
 
+std::string names(const std::vector<const CompiledPolicy*>& policies) {
+  constexpr std::size_t kMost = 3;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kMost, policies.size()); ++i) {
+    text += fmt::format("{}{} (priority {})", text.empty() ? "" : ", ",
+                        policies[i]->key.to_string(), policies[i]->priority);
+  }
+  if (policies.size() > kMost) text += fmt::format(" and {} more", policies.size() - kMost);
+  return text;
+}
+
 // An EIP lacks a family of which the gateway has a pool: the pool had no address left for it.
 std::optional<Family> missing_family(const StatusInput& in) {
   if (in.gateway == nullptr || in.policy->spec.use_node_ip) return std::nullopt;
@@ -144,6 +155,14 @@ api::PolicyStatus plan_policy_status(const StatusInput& in) {
                                            policy.meta.generation),
                        in.now);
   };
+  std::erase_if(status.conditions, [](const auto& c) { return c.type == kOverlapped; });
+  if (!in.ahead.empty()) {
+    const auto* told = api::find_condition(policy.status.conditions, kOverlapped);
+    if (told != nullptr) status.conditions.push_back(*told);
+    set(kOverlapped, true, "OthersFirst",
+        fmt::format("of pods and destinations that several name, these decide first: {}",
+                    names(in.ahead)));
+  }
   const Refusal accepted{"Accepted", ""};
   const Refusal& why = verdict.accepted ? accepted : verdict.refusal;
   set(kAccepted, verdict.accepted, why.reason, why.message);
@@ -189,6 +208,14 @@ api::PolicyStatus plan_policy_status(const StatusInput& in) {
     set(kReady, true, "Ready", "");
   }
   return status;
+}
+
+bool same_but_overlap(const api::PolicyStatus& a, const api::PolicyStatus& b) {
+  const auto without = [](api::PolicyStatus status) {
+    std::erase_if(status.conditions, [](const auto& c) { return c.type == kOverlapped; });
+    return status;
+  };
+  return without(a) == without(b);
 }
 
 } // namespace egw::egress

@@ -4,10 +4,12 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "api/core.hpp"
 #include "api/egress.hpp"
 #include "egress/gateway_plan.hpp"
+#include "egress/policy.hpp"
 
 // Whether a policy is accepted, and what its status says. Pure.
 namespace egw::egress {
@@ -39,9 +41,13 @@ struct StatusInput {
   const api::EgressGatewaySpec* gateway = nullptr; // nullptr: it does not exist
   const Allocation* allocation = nullptr;          // nullptr: the policy is not accepted
   std::string node;                                // who holds its EIP; empty: nobody
+  // Policies that share pods and destinations with this one and come before it, in their order.
+  std::vector<const CompiledPolicy*> ahead;
   WallTime now{};
 };
 [[nodiscard]] api::PolicyStatus plan_policy_status(const StatusInput& input);
+// The same but for what is told of other policies.
+[[nodiscard]] bool same_but_overlap(const api::PolicyStatus& a, const api::PolicyStatus& b);
 
 // Finds an entry in a gateway's status.
 struct Placed {

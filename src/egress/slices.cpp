@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 #include "base/digest.hpp"
 #include "egress/names.hpp"
@@ -13,17 +12,6 @@ namespace egw::egress {
 
 namespace {
 
-struct Draft {
-  const api::EgressEndpointSlice* before = nullptr; // nullptr: new
-  api::EgressEndpointSlice slice;
-  bool changed = false;
-  [[nodiscard]] std::size_t size() const { return slice.endpoints.size(); }
-};
-
-api::NamespacedName pod_of(const api::Endpoint& e) {
-  return {e.namespace_, e.pod};
-}
-
 // The policy's name may have 253 characters, and so may the slice's.
 std::string slice_name(const api::EgressPolicy& policy, std::size_t number) {
   const std::string digest =
@@ -31,7 +19,21 @@ std::string slice_name(const api::EgressPolicy& policy, std::size_t number) {
   return policy.meta.name.substr(0, 253 - 1 - digest.size()) + "-" + digest;
 }
 
-void set_meta(const api::EgressPolicy& policy, api::ObjectMeta& meta) {
+std::optional<std::vector<Address>> addresses(const api::Endpoint& endpoint) {
+  std::vector<Address> found;
+  for (const auto* texts : {&endpoint.ipv4, &endpoint.ipv6}) {
+    for (const std::string& text : *texts) {
+      const auto address = Address::parse(text);
+      if (!address) return std::nullopt;
+      found.push_back(*address);
+    }
+  }
+  return found;
+}
+
+} // namespace
+
+void set_slice_meta(const api::EgressPolicy& policy, api::ObjectMeta& meta) {
   meta.namespace_ = policy.meta.namespace_;
   meta.labels.set(api::kLabelPolicyName, label_value(policy.meta.name));
   meta.labels.set(api::kLabelPolicyKind, api::to_string(policy.kind));
@@ -41,111 +43,272 @@ void set_meta(const api::EgressPolicy& policy, api::ObjectMeta& meta) {
       {api::kApiVersion, api::to_string(policy.kind), policy.meta.name, policy.meta.uid, true}};
 }
 
-class Packer {
- public:
-  Packer(const api::EgressPolicy& policy,
-         const std::vector<const api::EgressEndpointSlice*>& current, const Endpoints& wanted)
-      : policy_(policy) {
-    for (const auto* slice : current) keep(*slice, wanted);
-    for (const auto& [pod, endpoint] : wanted) {
-      if (!placed_.contains(pod)) room().slice.endpoints.push_back(endpoint);
-    }
-    merge();
+SliceRecord to_record(const api::EgressEndpointSlice& slice, Names& names) {
+  SliceRecord record{slice.meta, {}, true};
+  record.endpoints.reserve(slice.endpoints.size());
+  for (const api::Endpoint& e : slice.endpoints) {
+    const auto ips = addresses(e);
+    record.legible = record.legible && ips && ips->size() <= 2;
+    record.endpoints.push_back({names.texts.get(e.namespace_), names.texts.get(e.pod),
+                                names.texts.get(e.node),
+                                PodIps(ips.value_or(std::vector<Address>{}))});
   }
+  return record;
+}
 
-  SliceChanges changes() {
-    SliceChanges out;
-    for (Draft& draft : drafts_) {
-      if (draft.slice.endpoints.empty()) {
-        if (draft.before != nullptr) out.remove.push_back(*draft.before);
-        continue;
-      }
-      if (!draft.changed) continue;
-      std::sort(draft.slice.endpoints.begin(), draft.slice.endpoints.end());
-      (draft.before == nullptr ? out.create : out.update).push_back(std::move(draft.slice));
-    }
-    return out;
+void PolicySlices::select(PodId pod, const PodTable& pods) {
+  const auto [member, fresh] = members_.try_emplace(pod, nullptr);
+  if (fresh) {
+    missing_.insert(pod);
+    return;
+  }
+  if (member->second == nullptr) return;
+  Slice& slice = *member->second;
+  const bool same = slice.record->legible &&
+                    std::ranges::find(slice.record->endpoints, pods.get(pod)->endpoint) !=
+                        slice.record->endpoints.end();
+  bool& right = slice.pods.at(pod);
+  slice.wrong += static_cast<std::size_t>(right) - static_cast<std::size_t>(same);
+  right = same;
+}
+
+void PolicySlices::drop(PodId pod) {
+  const auto member = members_.find(pod);
+  if (member == members_.end()) return;
+  if (Slice* slice = member->second) {
+    const auto there = slice->pods.find(pod);
+    if (!there->second) --slice->wrong;
+    slice->pods.erase(there);
+  }
+  missing_.erase(pod);
+  members_.erase(member);
+}
+
+std::vector<PodId> PolicySlices::pods() const {
+  std::vector<PodId> all;
+  all.reserve(members_.size());
+  for (const auto& [pod, slice] : members_) all.push_back(pod);
+  return all;
+}
+
+void PolicySlices::put(const SliceRecord& record, bool right, const PodTable& pods) {
+  erase(record.meta.name);
+  Slice& slice = slices_[record.meta.name];
+  slice.record = &record;
+  slice.right = right && record.legible;
+  adopt(slice, pods);
+}
+
+// Pods that are in no slice yet, but stand in this one.
+void PolicySlices::adopt(Slice& slice, const PodTable& pods) {
+  const SliceRecord& record = *slice.record;
+  for (const EndpointRecord& endpoint : record.endpoints) {
+    const auto id = pods.find(*endpoint.namespace_, *endpoint.pod);
+    const auto member = id ? members_.find(*id) : members_.end();
+    // One that another slice has already, or more than a slice may have, is too much.
+    if (member == members_.end() || member->second != nullptr) continue;
+    if (slice.pods.size() >= kMaxEndpoints) break;
+    const bool same = record.legible && endpoint == pods.get(*id)->endpoint;
+    slice.pods.emplace(*id, same);
+    if (!same) ++slice.wrong;
+    member->second = &slice;
+    missing_.erase(*id);
+  }
+}
+
+void PolicySlices::erase(const std::string& name) {
+  const auto at = slices_.find(name);
+  if (at == slices_.end()) return;
+  for (const auto& [pod, right] : at->second.pods) {
+    members_.at(pod) = nullptr;
+    missing_.insert(pod);
+  }
+  slices_.erase(at);
+}
+
+// Slices that are written are drafts; the others are looked at, not touched.
+class PolicySlices::Planner {
+ public:
+  Planner(const PolicySlices& own, const api::EgressPolicy& policy, const PodTable& pods,
+          std::size_t most)
+      : own_(own), policy_(policy), pods_(pods), left_(most) {}
+
+  SliceChanges run() {
+    put_right();
+    add_missing();
+    take_excess();
+    merge();
+    return changes();
   }
 
  private:
-  void keep(const api::EgressEndpointSlice& slice, const Endpoints& wanted) {
-    Draft draft{&slice, slice, false};
-    set_meta(policy_, draft.slice.meta);
-    draft.slice.endpoints.clear();
-    for (const api::Endpoint& endpoint : slice.endpoints) {
-      const auto at = wanted.find(pod_of(endpoint));
-      if (at == wanted.end() || draft.size() >= kMaxEndpoints ||
-          !placed_.insert(at->first).second) {
-        continue;
-      }
-      draft.slice.endpoints.push_back(at->second);
+  struct Draft {
+    const SliceRecord* record = nullptr; // nullptr: new
+    std::string name;
+    std::vector<PodId> pods;
+  };
+
+  // Nothing: there are no writes left.
+  Draft* take(const Slice& slice) {
+    const auto known = drafts_.find(slice.record->meta.name);
+    if (known != drafts_.end()) return &known->second;
+    if (left_ == 0) {
+      changes_.more = true;
+      return nullptr;
     }
-    draft.changed = draft.slice != slice;
-    names_.insert(slice.meta.name);
-    drafts_.push_back(std::move(draft));
+    --left_;
+    Draft& draft = drafts_[slice.record->meta.name];
+    draft.record = slice.record;
+    draft.name = slice.record->meta.name;
+    for (const auto& [pod, right] : slice.pods) draft.pods.push_back(pod);
+    return &draft;
+  }
+  [[nodiscard]] bool taken(const Slice& slice) const {
+    return drafts_.contains(slice.record->meta.name);
   }
 
-  // A slice that is written anyway, else the fullest that has room, else a new one.
-  Draft& room() {
-    Draft* best = nullptr;
-    for (Draft& draft : drafts_) {
-      if (draft.size() == 0 || draft.size() >= kMaxEndpoints) continue;
-      const auto rank = [](const Draft& d) { return std::pair(d.changed, d.size()); };
-      if (best == nullptr || rank(draft) > rank(*best)) best = &draft;
+  void put_right() {
+    std::vector<const Slice*> wrong;
+    for (const auto& [name, slice] : own_.slices_) {
+      if (slice.wrong > 0 || !slice.right) wrong.push_back(&slice);
     }
-    if (best == nullptr) {
-      Draft fresh;
-      set_meta(policy_, fresh.slice.meta);
-      for (std::size_t n = 0; fresh.slice.meta.name.empty(); ++n) {
-        const std::string name = slice_name(policy_, n);
-        if (names_.insert(name).second) fresh.slice.meta.name = name;
-      }
-      best = &drafts_.emplace_back(std::move(fresh));
-    }
-    best->changed = true;
-    return *best;
+    std::ranges::stable_sort(wrong, std::greater{}, [](const Slice* s) { return s->wrong; });
+    for (const Slice* slice : wrong) (void)take(*slice);
   }
+
+  void add_missing() {
+    std::vector<PodId> rest(own_.missing_.begin(), own_.missing_.end());
+    std::ranges::sort(rest, {}, [&](PodId id) {
+      const EndpointRecord& e = pods_.get(id)->endpoint;
+      return std::pair<const std::string&, const std::string&>(*e.namespace_, *e.pod);
+    });
+    for (auto next = rest.begin(); next != rest.end();) {
+      Draft* draft = room(static_cast<std::size_t>(rest.end() - next));
+      if (draft == nullptr) return;
+      for (; next != rest.end() && draft->pods.size() < kMaxEndpoints; ++next) {
+        draft->pods.push_back(*next);
+      }
+    }
+  }
+
+  // A slice that is written anyway, else one that should be, else the fullest that has room, else a
+  // new one. Where writes are scarce, those with the most room, so that nobody waits.
+  Draft* room(std::size_t wanted) {
+    Draft* open = nullptr;
+    for (auto& [name, draft] : drafts_) {
+      if (draft.pods.size() >= kMaxEndpoints) continue;
+      if (open == nullptr || draft.pods.size() > open->pods.size()) open = &draft;
+    }
+    if (open != nullptr) return open;
+    if (left_ == 0) {
+      changes_.more = true;
+      return nullptr;
+    }
+    const bool scarce = left_ <= (wanted + kMaxEndpoints - 1) / kMaxEndpoints;
+    const Slice* best = nullptr;
+    const auto rank = [](const Slice& s) { return std::pair(s.excess() > 0, s.pods.size()); };
+    for (const auto& [name, slice] : own_.slices_) {
+      const std::size_t free = kMaxEndpoints - std::min(kMaxEndpoints, slice.pods.size());
+      if (free == 0 || taken(slice) || (scarce && free < std::min(wanted, kMaxEndpoints))) continue;
+      if (best == nullptr || rank(slice) > rank(*best)) best = &slice;
+    }
+    return best != nullptr ? take(*best) : fresh();
+  }
+
+  Draft* fresh() {
+    --left_;
+    for (std::size_t n = 0;; ++n) {
+      std::string name = slice_name(policy_, n);
+      if (own_.slices_.contains(name) || drafts_.contains(name)) continue;
+      Draft& draft = drafts_[name];
+      draft.name = std::move(name);
+      return &draft;
+    }
+  }
+
+  void take_excess() {
+    std::vector<const Slice*> excess;
+    for (const auto& [name, slice] : own_.slices_) {
+      if (slice.excess() > 0 && !taken(slice)) excess.push_back(&slice);
+    }
+    std::ranges::stable_sort(excess, std::greater{}, [](const Slice* s) { return s->excess(); });
+    for (const Slice* slice : excess) (void)take(*slice);
+  }
+
+  struct Small {
+    const Slice* slice; // nullptr: a new one
+    Draft* draft;       // nullptr: not written so far
+    [[nodiscard]] std::size_t size() const {
+      return draft != nullptr ? draft->pods.size() : slice->pods.size();
+    }
+    [[nodiscard]] std::size_t cost() const { return draft == nullptr ? 1 : 0; }
+  };
 
   // Two that are at most half full become one.
   void merge() {
-    std::vector<Draft*> small;
-    for (Draft& draft : drafts_) {
-      if (draft.size() > 0 && draft.size() <= kMaxEndpoints / 2) small.push_back(&draft);
+    std::vector<Small> small;
+    for (const auto& [name, slice] : own_.slices_) {
+      if (!taken(slice)) small.push_back({&slice, nullptr});
     }
-    std::stable_sort(small.begin(), small.end(),
-                     [](const Draft* a, const Draft* b) { return a->size() > b->size(); });
+    for (auto& [name, draft] : drafts_) small.push_back({nullptr, &draft});
+    std::erase_if(small, [](const Small& s) { return s.size() == 0 || s.size() > kHalf; });
+    std::ranges::stable_sort(small, std::greater{}, &Small::size);
     while (small.size() >= 2) {
-      Draft& from = *small.back();
+      Small from = small.back(), into = small[small.size() - 2];
+      if (from.cost() + into.cost() > left_) {
+        changes_.more = true;
+        return;
+      }
       small.pop_back();
-      Draft& into = *small.back();
-      into.slice.endpoints.insert(into.slice.endpoints.end(), from.slice.endpoints.begin(),
-                                  from.slice.endpoints.end());
-      into.changed = true;
-      from.slice.endpoints.clear();
-      if (into.size() > kMaxEndpoints / 2) small.pop_back();
+      if (into.draft == nullptr) small.back() = into = {nullptr, take(*into.slice)};
+      if (from.draft == nullptr) from.draft = take(*from.slice);
+      into.draft->pods.insert(into.draft->pods.end(), from.draft->pods.begin(),
+                              from.draft->pods.end());
+      from.draft->pods.clear();
+      if (into.size() > kHalf) small.pop_back();
     }
   }
 
+  SliceChanges changes() {
+    for (auto& [name, draft] : drafts_) {
+      if (draft.pods.empty()) {
+        if (draft.record == nullptr) continue;
+        api::EgressEndpointSlice gone;
+        gone.meta = draft.record->meta;
+        changes_.remove.push_back(std::move(gone));
+        continue;
+      }
+      api::EgressEndpointSlice slice;
+      if (draft.record != nullptr) slice.meta = draft.record->meta;
+      slice.meta.name = draft.name;
+      set_slice_meta(policy_, slice.meta);
+      for (const PodId id : draft.pods) {
+        slice.endpoints.push_back(to_endpoint(pods_.get(id)->endpoint));
+      }
+      std::ranges::sort(slice.endpoints);
+      (draft.record == nullptr ? changes_.create : changes_.update).push_back(std::move(slice));
+    }
+    return std::move(changes_);
+  }
+
+  static constexpr std::size_t kHalf = kMaxEndpoints / 2;
+
+  const PolicySlices& own_;
   const api::EgressPolicy& policy_;
-  std::vector<Draft> drafts_;
-  std::set<api::NamespacedName> placed_;
-  std::set<std::string> names_;
+  const PodTable& pods_;
+  std::size_t left_;
+  std::map<std::string, Draft> drafts_; // by name
+  SliceChanges changes_;
 };
 
-} // namespace
-
-api::Endpoint endpoint_of(const api::Pod& pod) {
-  api::Endpoint endpoint{pod.meta.namespace_, pod.meta.name, pod.node_name, {}, {}};
-  for (const Address& ip : pod.ips) {
-    (ip.family == Family::V4 ? endpoint.ipv4 : endpoint.ipv6).push_back(ip.to_string());
+SliceChanges PolicySlices::plan(const api::EgressPolicy& policy, const PodTable& pods,
+                                std::size_t most) {
+  // A pod may come after the slice that has it: its namespace got other labels for a moment, or
+  // lists came in that order.
+  for (auto& [name, slice] : slices_) {
+    if (slice.excess() > 0 && !missing_.empty()) adopt(slice, pods);
   }
-  return endpoint;
-}
-
-SliceChanges plan_slices(const api::EgressPolicy& policy,
-                         const std::vector<const api::EgressEndpointSlice*>& current,
-                         const Endpoints& wanted) {
-  return Packer(policy, current, wanted).changes();
+  return Planner(*this, policy, pods, most).run();
 }
 
 } // namespace egw::egress

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <type_traits>
 #include <utility>
 
@@ -35,14 +36,11 @@ const typename Map::mapped_type& members(const Map& map, const typename Map::key
   return at == map.end() ? kNone : at->second;
 }
 
-// Calls `f(map, key)` with the map that holds objects of the kind. `W` is World or const World.
+// Calls `f(map, key)` with the map that holds objects of the kind, pods apart. `W` is World or
+// const World.
 template <class W, class F>
 auto with_table(W& w, const ObjectKey& k, const F& f) {
   switch (k.kind) {
-    case Kind::Node:
-      return f(w.nodes, k.name);
-    case Kind::Pod:
-      break;
     case Kind::Namespace:
       return f(w.namespaces, k.name);
     case Kind::EndpointSlice:
@@ -60,26 +58,32 @@ auto with_table(W& w, const ObjectKey& k, const F& f) {
       return f(w.slices, api::NamespacedName{k.namespace_, k.name});
     case Kind::ClusterInfo:
       return f(w.cluster_infos, k.name);
+    case Kind::Node:
+    case Kind::Pod:
+      break;
   }
-  if constexpr (std::is_const_v<W>) {
-    static const std::map<std::string, api::Pod> kNone;
-    const auto at = w.pods.find(k.namespace_);
-    return f(at == w.pods.end() ? kNone : at->second, k.name);
-  } else {
-    return f(w.pods[k.namespace_], k.name);
-  }
+  return f(w.nodes, k.name);
 }
 
-// There are a hundred thousand pods, and nobody asks for these parts of them; nor is a change of
-// them one for us.
+// Nobody asks for these parts of Nodes, and a change of them is none for us.
 void strip(Object& object) {
-  const auto forget = [](api::ObjectMeta& meta) {
-    meta.annotations = {};
-    meta.owners = {};
-    meta.finalizers = {};
-  };
-  if (auto* pod = std::get_if<api::Pod>(&object)) forget(pod->meta);
-  if (auto* node = std::get_if<api::Node>(&object)) forget(node->meta);
+  auto* node = std::get_if<api::Node>(&object);
+  if (node == nullptr) return;
+  node->meta.annotations = {};
+  node->meta.owners = {};
+  node->meta.finalizers = {};
+}
+
+// The key of what a table holds under that name.
+ObjectKey key_in(Kind kind, const std::string& name) {
+  return {kind, "", name};
+}
+ObjectKey key_in(Kind kind, const api::NamespacedName& name) {
+  if (kind != Kind::Slice && kind != Kind::ClusterSlice) return {kind, name.namespace_, name.name};
+  return {name.namespace_.empty() ? Kind::ClusterSlice : Kind::Slice, name.namespace_, name.name};
+}
+ObjectKey key_in(Kind, const api::PolicyKey& name) {
+  return key_of(name);
 }
 
 bool matches(const api::EgressGateway& gateway, const api::Node& node) {
@@ -94,33 +98,66 @@ bool older_version(const std::string& a, const std::string& b) {
   return x && y && *x < *y;
 }
 
-std::optional<api::PolicyKey> owner_of(const api::EgressEndpointSlice& slice) {
-  for (const auto& owner : slice.meta.owners) {
+std::optional<api::PolicyKey> owner_of(const api::ObjectMeta& slice) {
+  for (const auto& owner : slice.owners) {
     const auto kind = api::parse_policy_kind(owner.kind);
-    if (kind && owner.controller) return api::PolicyKey{*kind, slice.meta.namespace_, owner.name};
+    if (kind && owner.controller) return api::PolicyKey{*kind, slice.namespace_, owner.name};
   }
   return std::nullopt;
+}
+
+std::optional<World::Change> World::put_pod(const ObjectKey& key, const api::Pod& pod) {
+  const auto id = pods.put(pod);
+  if (!id) return std::nullopt;
+  return Change{.key = key, .pod = id};
+}
+
+std::optional<World::Change> World::put_slice(const ObjectKey& key,
+                                              const api::EgressEndpointSlice& slice) {
+  SliceRecord fresh = to_record(slice, names_);
+  const auto [at, is_new] = slices.try_emplace({key.namespace_, key.name});
+  SliceRecord& known = at->second;
+  Change change{.key = key};
+  if (!is_new) {
+    if (older_version(fresh.meta.resource_version, known.meta.resource_version)) {
+      return std::nullopt;
+    }
+    known.meta.resource_version = fresh.meta.resource_version;
+    if (known == fresh) return std::nullopt;
+    change.old_owner = owner_of(known.meta);
+    index_slice(known.meta, false);
+  }
+  known = std::move(fresh);
+  index_slice(known.meta, true);
+  return change;
 }
 
 std::optional<World::Change> World::put(Object object) {
   const ObjectKey key = key_of(object);
   strip(object);
   unreadable_.erase(key);
-  Change change{key, std::nullopt};
+  if (const auto* pod = std::get_if<api::Pod>(&object)) return put_pod(key, *pod);
+  if (const auto* slice = std::get_if<api::EgressEndpointSlice>(&object)) {
+    return put_slice(key, *slice);
+  }
+  Change change{.key = key};
   const bool taken = with_table(*this, key, [&](auto& map, const auto& name) {
     using T = typename std::decay_t<decltype(map)>::mapped_type;
-    T& fresh = std::get<T>(object);
-    const auto at = map.find(name);
-    if (at == map.end()) {
-      map.emplace(name, fresh);
+    if constexpr (!std::is_same_v<T, SliceRecord>) {
+      T& fresh = std::get<T>(object);
+      const auto at = map.find(name);
+      if (at == map.end()) {
+        map.emplace(name, fresh);
+        return true;
+      }
+      T& known = at->second;
+      if (older_version(fresh.meta.resource_version, known.meta.resource_version)) return false;
+      known.meta.resource_version = fresh.meta.resource_version;
+      if (known == fresh) return false;
+      change.before = std::exchange(known, fresh);
       return true;
     }
-    T& known = at->second;
-    if (older_version(fresh.meta.resource_version, known.meta.resource_version)) return false;
-    known.meta.resource_version = fresh.meta.resource_version;
-    if (known == fresh) return false;
-    change.before = std::exchange(known, fresh);
-    return true;
+    return false;
   });
   if (!taken) return std::nullopt;
   if (change.before) index(*change.before, false);
@@ -130,64 +167,98 @@ std::optional<World::Change> World::put(Object object) {
 
 std::optional<World::Change> World::erase(const Deleted& deleted) {
   unreadable_.erase(deleted.key);
-  Change change{deleted.key, std::nullopt};
-  with_table(*this, deleted.key, [&](auto& map, const auto& name) {
+  Change change{.key = deleted.key};
+  if (deleted.key.kind == Kind::Pod) {
+    change.pod =
+        pods.erase(deleted.key.namespace_, deleted.key.name, deleted.resource_version, deleted.uid);
+    return change.pod ? std::optional(change) : std::nullopt;
+  }
+  const bool gone = with_table(*this, deleted.key, [&](auto& map, const auto& name) {
     const auto at = map.find(name);
-    if (at == map.end()) return;
+    if (at == map.end()) return false;
     const api::ObjectMeta& meta = at->second.meta;
-    if (older_version(deleted.resource_version, meta.resource_version)) return;
+    if (older_version(deleted.resource_version, meta.resource_version)) return false;
     // A deletion of an earlier object of this name says nothing about the one that is there now.
     if (!deleted.uid.empty() && deleted.uid != meta.uid &&
         !older_version(meta.resource_version, deleted.resource_version)) {
-      return;
+      return false;
     }
-    change.before = std::move(at->second);
+    using T = typename std::decay_t<decltype(map)>::mapped_type;
+    if constexpr (std::is_same_v<T, SliceRecord>) {
+      change.old_owner = owner_of(meta);
+      index_slice(meta, false);
+    } else {
+      change.before = std::move(at->second);
+    }
     map.erase(at);
+    return true;
   });
-  if (deleted.key.kind == Kind::Pod) {
-    const auto at = pods.find(deleted.key.namespace_);
-    if (at != pods.end() && at->second.empty()) pods.erase(at);
-  }
-  if (!change.before) return std::nullopt;
-  index(*change.before, false);
+  if (!gone) return std::nullopt;
+  if (change.before) index(*change.before, false);
   return change;
 }
 
 std::vector<World::Change> World::replace(Replaced list) {
-  std::set<ObjectKey> present;
-  std::vector<Change> changes;
-  for (const auto& name : list.unreadable) present.insert({list.kind, name.namespace_, name.name});
-  for (const auto& object : list.objects) present.insert(key_of(object));
-
-  std::vector<Deleted> gone;
-  const auto collect = [&](const auto& map) {
-    for (const auto& [name, object] : map) {
-      const ObjectKey key = key_of(Object(object));
-      if (key.kind != list.kind || present.contains(key)) continue;
-      gone.push_back({key, object.meta.uid, list.resource_version});
+  auto& listed = listed_[list.kind];
+  if (list.begins) {
+    listed.clear();
+    if (list.kind == Kind::Pod) listed_pods_.assign(pods.capacity(), false);
+  }
+  const auto note = [&](const ObjectKey& key) {
+    if (key.kind != Kind::Pod) {
+      listed.insert(key);
+    } else if (const auto id = pods.find(key.namespace_, key.name)) {
+      if (listed_pods_.size() <= *id) listed_pods_.resize(pods.capacity(), false);
+      listed_pods_[*id] = true;
     }
   };
-  if (list.kind == Kind::Pod) {
-    for (const auto& [ns, map] : pods) collect(map);
-  } else {
-    with_table(std::as_const(*this), {list.kind, "", ""},
-               [&](const auto& map, const auto&) { collect(map); });
-  }
-  for (const Deleted& deleted : gone) {
-    if (auto change = erase(deleted)) changes.push_back(*std::move(change));
-  }
-  std::erase_if(unreadable_, [&](const ObjectKey& key) { return key.kind == list.kind; });
+  std::vector<Change> changes;
   for (auto& object : list.objects) {
+    const ObjectKey key = key_of(object);
     if (auto change = put(std::move(object))) changes.push_back(*std::move(change));
+    note(key);
   }
+  if (!list.ends) return changes;
+  std::erase_if(unreadable_, [&](const ObjectKey& key) { return key.kind == list.kind; });
   for (const auto& name : list.unreadable) {
+    note({list.kind, name.namespace_, name.name});
     unreadable_.insert({list.kind, name.namespace_, name.name});
   }
+  std::ranges::move(drop_unlisted(list.kind, list.resource_version), std::back_inserter(changes));
+  listed_.erase(list.kind);
+  if (list.kind == Kind::Pod) std::vector<bool>().swap(listed_pods_);
   synced_.set(static_cast<std::size_t>(list.kind));
   return changes;
 }
 
+std::vector<World::Change> World::drop_unlisted(Kind kind, const std::string& resource_version) {
+  std::vector<Deleted> gone;
+  if (kind == Kind::Pod) {
+    pods.for_each([&](PodId id) {
+      if (id < listed_pods_.size() && listed_pods_[id]) return;
+      const EndpointRecord& pod = pods.get(id)->endpoint;
+      gone.push_back({{kind, *pod.namespace_, *pod.pod}, "", resource_version});
+    });
+  } else {
+    const auto& listed = listed_.at(kind);
+    with_table(std::as_const(*this), {kind, "", ""}, [&](const auto& map, const auto&) {
+      for (const auto& [name, object] : map) {
+        const ObjectKey key = key_in(kind, name);
+        // Three kinds of policies share a table, and so do two of slices.
+        if (key.kind != kind || listed.contains(key)) continue;
+        gone.push_back({key, object.meta.uid, resource_version});
+      }
+    });
+  }
+  std::vector<Change> changes;
+  for (const Deleted& deleted : gone) {
+    if (auto change = erase(deleted)) changes.push_back(*std::move(change));
+  }
+  return changes;
+}
+
 const api::ObjectMeta* World::find(const ObjectKey& key) const {
+  if (key.kind == Kind::Pod) return nullptr;
   return with_table(*this, key, [](const auto& map, const auto& name) -> const api::ObjectMeta* {
     const auto at = map.find(name);
     return at == map.end() ? nullptr : &at->second.meta;
@@ -223,14 +294,16 @@ void World::match(const std::string& gateway, const std::string& node, bool matc
   set_member(nodes_of_, gateway, node, matches);
 }
 
+void World::index_slice(const api::ObjectMeta& slice, bool present) {
+  if (const auto owner = owner_of(slice)) {
+    set_member(by_policy_, *owner, {slice.namespace_, slice.name}, present);
+  }
+}
+
 void World::index(const Object& object, bool present) {
   if (const auto* policy = std::get_if<api::EgressPolicy>(&object)) {
     set_member(by_namespace_, policy->meta.namespace_, policy->key(), present);
     set_member(by_gateway_, policy->spec.gateway, policy->key(), present);
-  } else if (const auto* slice = std::get_if<api::EgressEndpointSlice>(&object)) {
-    if (const auto owner = owner_of(*slice)) {
-      set_member(by_policy_, *owner, {slice->meta.namespace_, slice->meta.name}, present);
-    }
   } else if (const auto* gateway = std::get_if<api::EgressGateway>(&object)) {
     for (const auto& [name, node] : nodes) {
       if (matches(*gateway, node)) match(gateway->meta.name, name, present);

@@ -12,27 +12,37 @@
 #include <vector>
 
 #include "egress/controller_io.hpp"
+#include "egress/pod_table.hpp"
+#include "egress/slices.hpp"
 
 namespace egw::egress {
 
 // What the controller knows of the API server, with the indices that tell whom a change touches.
 // The order in which objects arrive does not matter: an older version never replaces a newer one.
 class World {
+  Names names_; // first: what follows holds parts of it
+
  public:
+  World() = default;
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
   std::map<std::string, api::Node> nodes;
-  std::map<std::string, std::map<std::string, api::Pod>> pods; // by namespace, by name
+  PodTable pods{names_};
   std::map<std::string, api::Namespace> namespaces;
   std::map<api::NamespacedName, api::EndpointSlice> api_server;
   std::map<std::string, api::EgressGateway> gateways;
   std::map<api::PolicyKey, api::EgressPolicy> policies;
   std::map<std::string, api::EgressNode> egress_nodes;
-  std::map<api::NamespacedName, api::EgressEndpointSlice> slices;
+  std::map<api::NamespacedName, SliceRecord> slices;
   std::map<std::string, api::EgressClusterInfo> cluster_infos;
 
   // An object that is another one now. Gone when find() has nothing.
   struct Change {
     ObjectKey key;
-    std::optional<Object> before; // nothing: it is new
+    std::optional<Object> before{};            // nothing: it is new, or a pod or a slice
+    std::optional<PodId> pod{};                // of a pod, also when it is gone
+    std::optional<api::PolicyKey> old_owner{}; // of a slice that was there before
   };
   std::optional<Change> put(Object object);
   std::optional<Change> erase(const Deleted& deleted);
@@ -49,7 +59,7 @@ class World {
   [[nodiscard]] bool complete() const { return synced_.all(); }
   [[nodiscard]] bool answered() const; // every list has come or was denied
   [[nodiscard]] const std::map<Kind, std::string>& denied() const { return denied_; } // and why
-  [[nodiscard]] const api::ObjectMeta* find(const ObjectKey& key) const;
+  [[nodiscard]] const api::ObjectMeta* find(const ObjectKey& key) const; // nullptr also for pods
   [[nodiscard]] bool unreadable(const ObjectKey& key) const { return unreadable_.contains(key); }
   [[nodiscard]] bool any_policy_unreadable() const;
   [[nodiscard]] std::set<std::string> unreadable_gateways() const;
@@ -64,10 +74,17 @@ class World {
   [[nodiscard]] const api::Labels* namespace_labels(const std::string& ns) const;
 
  private:
+  std::optional<Change> put_pod(const ObjectKey& key, const api::Pod& pod);
+  std::optional<Change> put_slice(const ObjectKey& key, const api::EgressEndpointSlice& slice);
+  std::vector<Change> drop_unlisted(Kind kind, const std::string& resource_version);
   void index(const Object& object, bool present);
+  void index_slice(const api::ObjectMeta& slice, bool present);
   void match(const std::string& gateway, const std::string& node, bool matches);
 
   std::bitset<kKinds> synced_;
+  // Of a list that is coming: what it has named so far. Pods by id.
+  std::map<Kind, std::set<ObjectKey>> listed_;
+  std::vector<bool> listed_pods_;
   std::map<Kind, std::string> denied_;
   std::set<ObjectKey> unreadable_;
   std::map<std::string, std::set<api::PolicyKey>> by_namespace_, by_gateway_;
@@ -76,7 +93,7 @@ class World {
 };
 
 // The policy that owns a slice, by its ownerReference. Nothing: it is not ours.
-[[nodiscard]] std::optional<api::PolicyKey> owner_of(const api::EgressEndpointSlice& slice);
+[[nodiscard]] std::optional<api::PolicyKey> owner_of(const api::ObjectMeta& slice);
 
 // Resource versions of one kind are compared as numbers (etcd revisions). True only if both are
 // numbers.

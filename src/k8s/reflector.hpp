@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -28,6 +29,9 @@ struct WatchOptions {
   // an old cache.
   bool streaming = true;
   int page_size = 500;
+  // Of a list: Replaced comes in pieces of so many objects, and a hundred thousand of them are
+  // never in one place. 0: in one piece.
+  std::size_t piece_size = 0;
   BackoffOptions backoff{std::chrono::milliseconds(100), std::chrono::seconds(30)};
   // The server ends a stream after this, drawn up to twice as long; it says something at least once
   // a minute (bookmarks), so that silence for idle_timeout means a dead connection.

@@ -3,8 +3,10 @@
 
 #include <charconv>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,11 +21,14 @@
 namespace egw::k8s {
 
 // All objects that there are: what is not among them is gone. Comes first, and again after a gap.
+// In pieces where that is asked for (WatchOptions::piece_size): the first begins the list, and ends
+// whatever began before it; `broken` and `resource_version` come with the last.
 template <class T>
 struct Replaced {
   std::vector<T> items;
   std::vector<api::NamespacedName> broken; // exist, but could not be decoded: keep what was known
   std::string resource_version;
+  bool begins = true, ends = true;
 };
 template <class T>
 struct Upsert {
@@ -117,21 +122,24 @@ class Store {
     items_.erase(i);
   }
 
-  void replace(Replaced<T> all, std::vector<api::NamespacedName>& changed) {
-    Map before = std::exchange(items_, {});
-    const auto keep = [&](const api::NamespacedName& key) {
-      if (auto node = before.extract(key)) items_.insert(std::move(node));
-    };
-    for (const auto& key : all.broken) keep(key);
-    for (auto& object : all.items) {
-      keep({object.meta.namespace_, object.meta.name});
+  void replace(Replaced<T> list, std::vector<api::NamespacedName>& changed) {
+    if (list.begins) listed_.clear();
+    for (auto& key : list.broken) listed_.insert(std::move(key));
+    for (auto& object : list.items) {
+      listed_.insert({object.meta.namespace_, object.meta.name});
       put(std::move(object), changed);
     }
-    for (const auto& [key, object] : before) changed.push_back(key);
+    if (!list.ends) return;
+    for (auto i = items_.begin(); i != items_.end();) {
+      if (!listed_.contains(i->first)) changed.push_back(i->first);
+      i = listed_.contains(i->first) ? std::next(i) : items_.erase(i);
+    }
+    listed_.clear();
     synced_ = true;
   }
 
   Map items_;
+  std::set<api::NamespacedName> listed_; // by the pieces of a list so far
   bool synced_ = false;
 };
 

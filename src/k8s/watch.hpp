@@ -30,6 +30,7 @@ class Watch : private ReflectorSink {
   Watch(const Config& config, WatchOptions options, WatchSink<T> sink,
         Decoder<T> decoder = &api::decode<T>)
       : kind_(options.resource->kind),
+        piece_size_(options.piece_size),
         sink_(std::move(sink)),
         decode_(std::move(decoder)),
         reflector_(std::make_unique<Reflector>(config, std::move(options),
@@ -53,7 +54,11 @@ class Watch : private ReflectorSink {
     log::warn("{}", error.message);
     return error;
   }
-  void list_begin() override { listed_.clear(), broken_.clear(); }
+  void list_begin() override {
+    listed_.clear();
+    broken_.clear();
+    begun_ = false;
+  }
   void list_item(const rapidjson::Value& object) override {
     const auto head = object_head(object);
     broken_.erase(head.key);
@@ -64,18 +69,28 @@ class Watch : private ReflectorSink {
       return;
     }
     listed_.insert_or_assign(head.key, std::move(result).value());
+    if (piece_size_ > 0 && listed_.size() >= piece_size_) sink_(piece());
   }
   void list_drop(const api::NamespacedName& key) override {
-    listed_.erase(key), broken_.erase(key);
+    broken_.erase(key);
+    if (listed_.erase(key) == 0 && begun_) sink_(Deleted{key, "", ""}); // of an earlier piece
+  }
+  // What of the list has come since the last one.
+  Replaced<T> piece() {
+    Replaced<T> some;
+    some.begins = !std::exchange(begun_, true);
+    some.ends = false;
+    some.items.reserve(listed_.size());
+    for (auto& [key, object] : listed_) some.items.push_back(std::move(object));
+    listed_.clear();
+    return some;
   }
   void list_end(const std::string& resource_version) override {
-    Replaced<T> all;
-    all.resource_version = resource_version;
-    all.items.reserve(listed_.size());
-    for (auto& [key, object] : listed_) all.items.push_back(std::move(object));
-    for (const auto& [key, error] : broken_) all.broken.push_back(key);
-    listed_.clear();
-    sink_(std::move(all));
+    Replaced<T> last = piece();
+    last.ends = true;
+    last.resource_version = resource_version;
+    for (const auto& [key, error] : broken_) last.broken.push_back(key);
+    sink_(std::move(last));
     for (auto& [key, error] : std::exchange(broken_, {})) sink_(Broken{key, error});
   }
   void upsert(const rapidjson::Value& object) override {
@@ -96,9 +111,11 @@ class Watch : private ReflectorSink {
   }
 
   std::string kind_;
+  std::size_t piece_size_;
   WatchSink<T> sink_;
   Decoder<T> decode_;
-  std::map<api::NamespacedName, T> listed_; // a list under way
+  std::map<api::NamespacedName, T> listed_; // of a list under way
+  bool begun_ = false;                      // a piece of it has been told
   std::map<api::NamespacedName, Error> broken_;
   std::unique_ptr<Reflector> reflector_; // last: its thread uses the others
 };

@@ -279,3 +279,57 @@ TEST_CASE("controller: a slice at once, then at most two batches a second") {
   h.pod("default", "other", "node1", "10.244.9.9", "db");
   CHECK(h.settle() == 0);
 }
+
+TEST_CASE("controller: churn that goes on costs two slice writes a second") {
+  Harness h = cluster();
+  h.policy("default", "a", "eg1");
+  for (int i = 0; i < 1000; ++i) {
+    h.pod("default", fmt::format("w{:04}", i), "node1",
+          fmt::format("10.244.{}.{}", i / 200, i % 200));
+  }
+  h.settle();
+  h.advance(std::chrono::minutes(1));
+  h.history.clear();
+  const Time start = h.now.steady;
+  for (int i = 0; i < 6000; ++i) { // a minute of it: one goes and one comes, anywhere
+    h.api.remove({Kind::Pod, "default", fmt::format("w{:04}", (i * 7) % 1000 + i / 1000 * 1000)});
+    h.pod("default", fmt::format("w{:04}", 1000 + i), "node2",
+          fmt::format("10.244.{}.{}", 10 + i / 200, i % 200));
+    h.pump();
+    h.advance(std::chrono::milliseconds(10));
+  }
+  const auto seconds = std::chrono::duration<double>(h.now.steady - start).count();
+  CHECK(seconds == 60);
+  CHECK(count(h.history, Kind::Slice) <= 2 * 60 + 20 + 1); // and what a rest gives
+  h.settle();
+  CHECK(h.now.steady - start < std::chrono::seconds(120));
+}
+
+TEST_CASE("controller: a status tells which policies come first, without haste") {
+  Harness h = cluster();
+  h.pod("default", "pod1", "node1", "10.244.1.1");
+  h.policy("default", "a", "eg1");
+  h.settle();
+  CHECK(h.condition(h.policy("default", "a").status.conditions, kOverlapped).empty());
+  h.history.clear();
+  h.policy("default", "first", "eg1", "", "web",
+           [](api::PolicySpec& spec) { spec.priority = 100; });
+  h.settle();
+  CHECK(h.condition(h.policy("default", "a").status.conditions, kOverlapped) == "True");
+  CHECK(h.condition(h.policy("default", "first").status.conditions, kOverlapped).empty());
+  h.api.remove({Kind::Policy, "default", "first"});
+  h.settle();
+  CHECK(h.condition(h.policy("default", "a").status.conditions, kOverlapped).empty());
+
+  // One that comes before thirty others: twenty writes a second.
+  for (int i = 0; i < 29; ++i) h.policy("default", fmt::format("p{}", i), "eg1");
+  h.settle();
+  h.history.clear();
+  const Time start = h.now.steady;
+  h.policy("default", "first", "eg1", "", "web",
+           [](api::PolicySpec& spec) { spec.priority = 100; });
+  h.settle();
+  const auto seconds = std::chrono::duration<double>(h.now.steady - start).count();
+  CHECK(seconds >= 1.4);
+  CHECK(count(h.history, Kind::Policy) <= 32);
+}

@@ -18,6 +18,7 @@ struct Case {
   std::map<std::string, api::EgressGateway> gateways;
   std::map<std::string, Refusal> refused;
   const api::EgressGateway* by_default = nullptr;
+  std::vector<const CompiledPolicy*> ahead;
 
   Case() {
     policy.kind = api::PolicyKind::EgressPolicy;
@@ -33,8 +34,9 @@ struct Case {
   api::PolicyStatus status(const Allocation* a = nullptr, const std::string& node = "") {
     const Verdict v = verdict();
     const auto gateway = gateways.find(v.gateway);
-    return plan_policy_status(
-        {&policy, &v, gateway == gateways.end() ? nullptr : &gateway->second.spec, a, node, kNow});
+    return plan_policy_status({&policy, &v,
+                               gateway == gateways.end() ? nullptr : &gateway->second.spec, a, node,
+                               ahead, kNow});
   }
 };
 
@@ -131,4 +133,29 @@ TEST_CASE("policy plan: from Pending to Ready, and closed when it is refused lat
   CHECK(text(ignored, kEnforced).empty());
   CHECK(text(ignored, kAllocated).empty());
   CHECK(text(ignored, kReady) == "False GatewayNotFound");
+}
+
+TEST_CASE("policy plan: the status names policies that come first") {
+  Case c;
+  const Allocation a{7, "10.0.0.1", "", {}};
+  const auto alone = c.status(&a, "node1");
+  CHECK(text(alone, kOverlapped).empty());
+  std::vector<CompiledPolicy> others(5);
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    others[i].key = {api::PolicyKind::EgressClusterPolicy, "", "p" + std::to_string(i)};
+    others[i].priority = static_cast<std::int32_t>(10 * i + 10);
+  }
+  c.ahead = {&others[0]};
+  c.policy.status = c.status(&a, "node1");
+  CHECK(text(c.policy.status, kOverlapped) == "True OthersFirst");
+  CHECK(text(c.policy.status, kReady) == "True Ready");
+  CHECK(same_but_overlap(c.policy.status, alone));
+  CHECK_FALSE(same_but_overlap(c.policy.status, c.status(&a)));
+  for (std::size_t i = 1; i < others.size(); ++i) c.ahead.push_back(&others[i]);
+  CHECK(api::find_condition(c.status(&a, "node1").conditions, kOverlapped)->message ==
+        "of pods and destinations that several name, these decide first: EgressClusterPolicy p0 "
+        "(priority 10), EgressClusterPolicy p1 (priority 20), EgressClusterPolicy p2 (priority 30) "
+        "and 2 more");
+  c.ahead.clear();
+  CHECK(text(c.status(&a, "node1"), kOverlapped).empty());
 }

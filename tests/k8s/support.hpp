@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -112,6 +113,10 @@ class NodeCache {
     std::lock_guard lock(mutex_);
     return broken_;
   }
+  [[nodiscard]] std::size_t largest_piece() {
+    std::lock_guard lock(mutex_);
+    return largest_;
+  }
   [[nodiscard]] int changes() {
     std::lock_guard lock(mutex_);
     return changes_;
@@ -126,9 +131,10 @@ class NodeCache {
     }
     if (const auto* broken = std::get_if<k8s::Broken>(&event))
       broken_.push_back(broken->error.message);
-    if (std::holds_alternative<k8s::Replaced<api::Node>>(event)) {
+    if (const auto* list = std::get_if<k8s::Replaced<api::Node>>(&event)) {
       ++replaced_;
-      synced_ = true;
+      largest_ = std::max(largest_, list->items.size());
+      synced_ = synced_ || list->ends;
     }
     changes_ += static_cast<int>(store_.apply(std::move(event)).size());
     changed_.notify_all();
@@ -150,6 +156,7 @@ class NodeCache {
   k8s::Store<api::Node> store_;
   std::vector<std::string> errors_, broken_;
   int replaced_ = 0, changes_ = 0;
+  std::size_t largest_ = 0;
   bool healthy_ = true, synced_ = false;
 };
 

@@ -41,3 +41,36 @@ TEST_CASE_FIXTURE(WatchFixture,
   CHECK(now().steady - begun >= 150ms);
   watch->stop();
 }
+
+TEST_CASE_FIXTURE(WatchFixture, "a list in pieces: the last one tells what is gone") {
+  options.piece_size = 2;
+  list(10, {node_json("a", 3), node_json("b", 4), node_json("c", 5), node_json("d", 6)});
+  server.expect("GET", from(10), Reply::gone("too old"));
+  list(50, {node_json("b", 4), node_json("d", 41), node_json("e", 42)});
+  server.expect("GET", from(50), Reply::stream().hold());
+  start();
+  CHECK(cache.await({"b@4", "d@41", "e@42"}));
+  CHECK(cache.largest_piece() == 2);
+  finish();
+}
+
+TEST_CASE_FIXTURE(WatchFixture, "a list in pieces that breaks off is begun anew") {
+  options.streaming = true;
+  options.piece_size = 1;
+  const auto initial =
+      "/api/v1/nodes?watch=true&sendInitialEvents=true"
+      "&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&!resourceVersion";
+  server.expect(
+      "GET", initial,
+      Reply::stream().event("ADDED", node_json("x", 3)).event("ADDED", node_json("a", 4)).cut());
+  server.expect("GET", initial,
+                Reply::stream()
+                    .event("ADDED", node_json("a", 4))
+                    .event("ADDED", node_json("b", 5))
+                    .event("DELETED", node_json("b", 21)) // of a piece that was told
+                    .event("BOOKMARK", bookmark_json(22, true))
+                    .hold());
+  start();
+  CHECK(cache.await({"a@4"})); // and x, which the first one told, is gone
+  finish();
+}

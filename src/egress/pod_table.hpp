@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "api/core.hpp"
+#include "api/egress.hpp"
+#include "base/interned.hpp"
+#include "base/ip.hpp"
+#include "egress/policy.hpp"
+
+// A hundred thousand pods in few bytes each: texts that many share are kept once.
+namespace egw::egress {
+
+struct LabelsHash {
+  std::size_t operator()(const api::Labels& labels) const noexcept;
+};
+using Name = InternPool<std::string>::Handle;
+using SharedLabels = InternPool<api::Labels, LabelsHash>::Handle;
+
+// A pod has at most one address of each family (status.podIPs).
+class PodIps {
+ public:
+  PodIps() = default;
+  explicit PodIps(const std::vector<Address>& ips); // what is more than two is left out
+  [[nodiscard]] std::span<const Address> all() const { return {ips_.data(), count_}; }
+  bool operator==(const PodIps&) const = default;
+
+ private:
+  std::array<Address, 2> ips_{};
+  std::uint8_t count_ = 0;
+};
+
+// api::Endpoint in few bytes.
+struct EndpointRecord {
+  Name namespace_, pod, node;
+  PodIps ips;
+  bool operator==(const EndpointRecord&) const = default;
+};
+[[nodiscard]] api::Endpoint to_endpoint(const EndpointRecord& record);
+
+struct PodRecord {
+  EndpointRecord endpoint;
+  SharedLabels labels;
+  std::uint64_t uid = 0;     // its hash: one that is made anew under the same name is another pod
+  std::uint64_t version = 0; // resourceVersion; 0: no number
+  bool host_network = false, ended = false;
+  bool operator==(const PodRecord&) const = default;
+  [[nodiscard]] PodView view() const {
+    return {*endpoint.namespace_, *labels, endpoint.ips.all(), host_network, ended};
+  }
+};
+
+struct Names { // the pools
+  InternPool<std::string> texts;
+  InternPool<api::Labels, LabelsHash> labels;
+};
+
+using PodId = std::uint32_t; // of a pod that is there; used again after release()
+
+class PodTable {
+ public:
+  explicit PodTable(Names& names) : names_(names) {}
+
+  // Nothing: it is what was known, or older.
+  std::optional<PodId> put(const api::Pod& pod);
+  // `resource_version`: of the deletion; `uid`: of the pod that was deleted. Both may be empty. The
+  // id stays that pod's until release().
+  std::optional<PodId> erase(const std::string& ns, const std::string& name,
+                             const std::string& resource_version, const std::string& uid);
+  void release();
+
+  [[nodiscard]] std::optional<PodId> find(std::string_view ns, std::string_view name) const;
+  // nullptr: it is gone.
+  [[nodiscard]] const PodRecord* get(PodId id) const {
+    return records_[id].present ? &records_[id].pod : nullptr;
+  }
+  [[nodiscard]] std::span<const PodId> in(const std::string& ns) const;
+  [[nodiscard]] std::size_t size() const { return index_.size(); }
+  [[nodiscard]] std::size_t capacity() const { return records_.size(); } // above every id
+  template <class F>
+  void for_each(F f) const {
+    for (const auto& [ns, ids] : by_namespace_) {
+      for (const PodId id : ids) f(id);
+    }
+  }
+
+ private:
+  struct Slot {
+    PodRecord pod;
+    std::uint32_t position = 0; // in its namespace's list
+    bool present = false;
+  };
+  using Key = std::pair<std::string_view, std::string_view>;
+  struct Hash {
+    using is_transparent = void;
+    const PodTable* table;
+    std::size_t operator()(const Key& key) const;
+    std::size_t operator()(PodId id) const { return (*this)(table->key(id)); }
+  };
+  struct Equal {
+    using is_transparent = void;
+    const PodTable* table;
+    bool operator()(PodId a, PodId b) const { return a == b; }
+    bool operator()(const Key& a, PodId b) const { return a == table->key(b); }
+    bool operator()(PodId a, const Key& b) const { return table->key(a) == b; }
+  };
+  [[nodiscard]] Key key(PodId id) const {
+    const EndpointRecord& e = records_[id].pod.endpoint;
+    return {*e.namespace_, *e.pod};
+  }
+  [[nodiscard]] PodRecord record(const api::Pod& pod);
+
+  Names& names_;
+  std::vector<Slot> records_;
+  std::vector<PodId> free_, leaving_;
+  std::map<std::string, std::vector<PodId>> by_namespace_;
+  std::unordered_set<PodId, Hash, Equal> index_{16, Hash{this}, Equal{this}};
+};
+
+} // namespace egw::egress
