@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
-#include <openssl/evp.h>
 #include <yaml-cpp/yaml.h>
 
 #include <array>
@@ -10,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/base64.hpp"
 #include "k8s/config.hpp"
 #include "k8s/file.hpp"
 #include "k8s/tls.hpp"
@@ -63,7 +63,9 @@ class Reader {
   [[nodiscard]] std::string material(const YAML::Node& node, const std::string& field) const {
     const auto inline_field = field + "-data";
     if (const auto data = text(node, inline_field.c_str()); !data.empty()) {
-      return base64(data, inline_field);
+      auto decoded = base64_decode(data);
+      if (!decoded) fail(fmt::format("{} is {}", inline_field, decoded.error().message));
+      return std::move(decoded).value();
     }
     const auto file = text(node, field.c_str());
     if (file.empty()) return {};
@@ -77,20 +79,6 @@ class Reader {
   }
 
  private:
-  [[nodiscard]] std::string base64(std::string text, const std::string& field) const {
-    std::erase_if(text, [](char c) { return c == '\n' || c == '\r' || c == ' '; });
-    std::string out(text.size() / 4 * 3, '\0');
-    const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                     reinterpret_cast<const unsigned char*>(text.data()),
-                                     static_cast<int>(text.size()));
-    if (size < 0 || text.size() % 4 != 0) fail(fmt::format("{} is not base64", field));
-    std::size_t padding = 0;
-    while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=')
-      ++padding;
-    out.resize(static_cast<std::size_t>(size) - padding);
-    return out;
-  }
-
   std::string path_;
 };
 

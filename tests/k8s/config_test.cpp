@@ -3,7 +3,6 @@
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
-#include <openssl/evp.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -11,6 +10,7 @@
 #include <fstream>
 
 #include "apiserver/certificates.hpp"
+#include "base/base64.hpp"
 
 using namespace egw;
 using namespace egw::k8s;
@@ -20,15 +20,6 @@ namespace {
 const test::Certificates& certificates() {
   static const auto made = test::make_certificates();
   return made;
-}
-
-std::string base64(const std::string& text) {
-  std::string out(4 * ((text.size() + 2) / 3), '\0');
-  // The terminating zero that OpenSSL writes lands on the string's own.
-  EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                  reinterpret_cast<const unsigned char*>(text.data()),
-                  static_cast<int>(text.size()));
-  return out;
 }
 
 struct Fixture {
@@ -84,9 +75,9 @@ bool has(const std::string& text, const std::string& part) {
 TEST_CASE_FIXTURE(Fixture, "kubeconfig: inline") {
   const auto config = from_kubeconfig(kubeconfig(
       fmt::format("server: 'https://[fd00::1]:6443/prefix/', certificate-authority-data: {}",
-                  base64(certificates().ca)),
-      fmt::format("client-certificate-data: {}, client-key-data: {}", base64(certificates().client),
-                  base64(certificates().client_key)),
+                  base64_encode(certificates().ca)),
+      fmt::format("client-certificate-data: {}, client-key-data: {}",
+                  base64_encode(certificates().client), base64_encode(certificates().client_key)),
       ", namespace: team"));
   REQUIRE_MESSAGE(config, (config ? "" : config.error().message));
   CHECK(config->host == "fd00::1");
@@ -140,10 +131,11 @@ TEST_CASE_FIXTURE(Fixture, "kubeconfig: what is wrong names the field") {
             "the certificate authority is not PEM"));
   CHECK(has(error("server: 'https://h', certificate-authority: nowhere.pem", ""), "nowhere.pem"));
   CHECK(has(error("server: 'https://h'", "client-certificate-data: aGFsbG8="), "only one of"));
-  CHECK(has(error("server: 'https://h'",
-                  fmt::format("client-certificate-data: {}, client-key-data: {}",
-                              base64(certificates().client), base64(certificates().server_key))),
-            "does not belong to the client certificate"));
+  CHECK(has(
+      error("server: 'https://h'", fmt::format("client-certificate-data: {}, client-key-data: {}",
+                                               base64_encode(certificates().client),
+                                               base64_encode(certificates().server_key))),
+      "does not belong to the client certificate"));
   CHECK(has(error("server: 'http://h'", "token: a"), "plain http"));
   CHECK(has(error("server: 'https://h'", "token: 'a b'"), "blank"));
   CHECK(has(error("server: [1]", ""), "server must be a string"));
