@@ -31,6 +31,13 @@ std::string unique_identity(const std::string& given) {
   return (given.empty() ? host_name() : given) + "_" + short_digest(seed).substr(0, 8);
 }
 
+Result<egress::IpFamilies> parse_families(const std::string& text) {
+  if (text == "ipv4,ipv6" || text == "ipv6,ipv4") return egress::IpFamilies{};
+  if (text == "ipv4") return egress::IpFamilies{.v6 = false};
+  if (text == "ipv6") return egress::IpFamilies{.v4 = false};
+  return Error{fmt::format("{:?}: give ipv4, ipv6 or ipv4,ipv6", text)};
+}
+
 } // namespace
 
 Result<ControllerSettings> parse(const ControllerArguments& a) {
@@ -43,6 +50,7 @@ Result<ControllerSettings> parse(const ControllerArguments& a) {
   taker.take("--log-level", parse_level(a.log_level), s.level);
   taker.take("--tunnel-ipv4-subnet", Prefix::parse_strict(a.tunnel_ipv4_subnet), s.core.tunnel.v4);
   taker.take("--tunnel-ipv6-subnet", Prefix::parse_strict(a.tunnel_ipv6_subnet), s.core.tunnel.v6);
+  taker.take("--ip-families", parse_families(a.ip_families), s.core.families);
   taker.take("--lease-duration", parse_duration(a.lease_duration), s.leader.lease_duration);
   taker.take("--renew-deadline", parse_duration(a.renew_deadline), s.leader.renew_deadline);
   taker.take("--retry-period", parse_duration(a.retry_period), s.leader.retry_period);
@@ -73,6 +81,10 @@ void add_controller(CLI::App& app, Run& run) {
       ->capture_default_str();
   command
       ->add_option("--tunnel-ipv6-subnet", a->tunnel_ipv6_subnet, "Of the nodes' tunnel addresses")
+      ->capture_default_str();
+  command
+      ->add_option("--ip-families", a->ip_families,
+                   "In which EIPs are given out: ipv4, ipv6 or ipv4,ipv6")
       ->capture_default_str();
   command
       ->add_option("--lease-duration", a->lease_duration,

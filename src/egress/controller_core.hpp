@@ -22,6 +22,7 @@ namespace egw::egress {
 
 struct ControllerOptions {
   TunnelSubnets tunnel;
+  IpFamilies families;
   // Of what only people read in a gateway's status (names of policies, usage): one write each
   // interval.
   Duration cosmetic_interval = std::chrono::seconds(1);
@@ -47,6 +48,7 @@ class ControllerCore {
   [[nodiscard]] std::optional<Time> deadline() const;
 
   [[nodiscard]] const World& world() const { return world_; }
+  [[nodiscard]] const ControllerOptions& options() const { return options_; }
   // Leads, and every list has come or was denied: it writes.
   [[nodiscard]] bool active() const { return active_; }
   [[nodiscard]] std::int64_t term() const { return term_; }

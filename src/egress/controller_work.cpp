@@ -96,7 +96,7 @@ void ControllerCore::check_addresses() {
     for (const auto& [name, node] : world_.nodes) mark(Task::Node, name);
   }
 
-  auto refused = refuse_gateways(world_.gateways, inside);
+  auto refused = refuse_gateways(world_.gateways, {inside, options_.tunnel, options_.families});
   std::swap(refused, refused_gateways_);
   const auto* by_default = cluster_default(world_.gateways);
   const std::string default_name = by_default != nullptr ? by_default->meta.name : "";

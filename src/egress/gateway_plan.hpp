@@ -12,6 +12,7 @@
 #include "api/egress.hpp"
 #include "base/interval_set.hpp"
 #include "egress/allocation.hpp"
+#include "egress/tunnel.hpp"
 
 // What a gateway's status should be: pure, the same input gives the same plan. What stands is kept;
 // a change moves only what it must.
@@ -65,10 +66,23 @@ struct GatewayPlan {
 };
 [[nodiscard]] GatewayPlan plan_gateway(const GatewayInput& input);
 
+struct IpFamilies { // in which EIPs are given out
+  bool v4 = true, v6 = true;
+  [[nodiscard]] bool has(Family f) const { return f == Family::V4 ? v4 : v6; }
+  bool operator==(const IpFamilies&) const = default;
+};
+// What no EIP may be.
+struct PoolRules {
+  IntervalSet cluster; // addresses of nodes, pods and services
+  TunnelSubnets tunnel;
+  IpFamilies families;
+};
+[[nodiscard]] std::optional<Refusal> refuse_pools(const api::Pools& pools, const PoolRules& rules);
+
 // Why nothing can be allocated from a gateway: it is wrong in itself, or it touches the pool of an
-// older gateway or an address of the cluster. By gateway; what is not in it is right.
+// older gateway or what no EIP may be. By gateway; what is not in it is right.
 [[nodiscard]] std::map<std::string, Refusal> refuse_gateways(
-    const std::map<std::string, api::EgressGateway>& gateways, const IntervalSet& cluster);
+    const std::map<std::string, api::EgressGateway>& gateways, const PoolRules& rules);
 
 // The cluster's default gateway: the oldest that says so. nullptr: none.
 [[nodiscard]] const api::EgressGateway* cluster_default(

@@ -12,8 +12,6 @@
 
 namespace egw::egress {
 
-namespace {
-
 const std::string* namespace_default(const api::Namespace* ns) {
   if (ns == nullptr) return nullptr;
   for (const api::Labels* where : {&ns->meta.labels, &ns->meta.annotations}) {
@@ -23,25 +21,44 @@ const std::string* namespace_default(const api::Namespace* ns) {
   return nullptr;
 }
 
-std::optional<Refusal> refuse(const PolicyInput& in, const std::string& name) {
-  const auto gateway = in.gateways->find(name);
-  if (gateway == in.gateways->end() || gateway->second.meta.deleting) {
+std::string no_default_gateway() {
+  return fmt::format(
+      "spec.egressGatewayName is empty and there is no default: set spec.clusterDefault of a "
+      "gateway to true, or label the namespace with {}=NAME",
+      api::kLabelNamespaceDefault);
+}
+
+std::optional<Refusal> refuse_reference(const api::EgressPolicy& policy,
+                                        const api::EgressGateway* gateway, const api::Namespace* ns,
+                                        const std::string& ns_name) {
+  const std::string& name = policy.spec.gateway;
+  if (gateway == nullptr || gateway->meta.deleting) {
     return Refusal{
         "GatewayNotFound",
         fmt::format("EgressGateway {} does not exist: create it, or make a new policy that "
                     "names another one",
                     name)};
   }
-  if (in.policy->kind != api::PolicyKind::EgressClusterPolicy) {
-    api::Namespace unknown;
-    unknown.meta.name = in.policy->meta.namespace_;
-    if (!in_scope(gateway->second.spec, in.ns != nullptr ? *in.ns : unknown)) {
-      return Refusal{
-          "NotInScope",
-          fmt::format("spec.scope of EgressGateway {} does not admit namespace {}: add it "
-                      "there, or make a new policy that names another gateway",
-                      name, in.policy->meta.namespace_)};
-    }
+  if (policy.kind == api::PolicyKind::EgressClusterPolicy) return std::nullopt;
+  api::Namespace unknown;
+  unknown.meta.name = ns_name;
+  if (in_scope(gateway->spec, ns != nullptr ? *ns : unknown)) return std::nullopt;
+  return Refusal{"NotInScope",
+                 fmt::format("spec.scope of EgressGateway {} does not admit namespace {}: add it "
+                             "there, or make a new policy that names another gateway",
+                             name, ns_name)};
+}
+
+namespace {
+
+std::optional<Refusal> refuse(const PolicyInput& in, const std::string& name) {
+  const auto gateway = in.gateways->find(name);
+  api::EgressPolicy policy = *in.policy;
+  policy.spec.gateway = name; // a default, where it names none
+  if (auto why =
+          refuse_reference(policy, gateway == in.gateways->end() ? nullptr : &gateway->second,
+                           in.ns, policy.meta.namespace_)) {
+    return why;
   }
   // Whoever got an EIP before keeps it; a gateway that is refused gives out no new ones.
   const auto refused = in.refused_gateways->find(name);
@@ -82,12 +99,7 @@ Verdict judge(const PolicyInput& in) {
     } else if (in.cluster_default != nullptr) {
       v.gateway = in.cluster_default->meta.name;
     } else {
-      return refused(
-          {"NoDefaultGateway",
-           fmt::format("spec.egressGatewayName is empty and there is no default: set "
-                       "spec.clusterDefault of a gateway to true, or label the namespace "
-                       "with {}=NAME",
-                       api::kLabelNamespaceDefault)});
+      return refused({"NoDefaultGateway", no_default_gateway()});
     }
     v.fill = true;
   }

@@ -31,6 +31,17 @@ struct Verdict {
 };
 [[nodiscard]] Verdict judge(const PolicyInput& input);
 
+// The gateway that policies of a namespace have by default: its label, else its annotation.
+// nullptr: none, or the namespace is not known (nullptr).
+[[nodiscard]] const std::string* namespace_default(const api::Namespace* ns);
+[[nodiscard]] std::string no_default_gateway(); // the message when there is none at all
+// Why a policy may not refer to the gateway; nullptr: it does not exist. `ns` is not asked for by
+// cluster policies; nullptr: not known, only its name.
+[[nodiscard]] std::optional<Refusal> refuse_reference(const api::EgressPolicy& policy,
+                                                      const api::EgressGateway* gateway,
+                                                      const api::Namespace* ns,
+                                                      const std::string& ns_name);
+
 // Whether a gateway's scope admits a namespace. Cluster policies are made by those who make
 // gateways, and are always admitted.
 [[nodiscard]] bool in_scope(const api::EgressGatewaySpec& gateway, const api::Namespace& ns);
@@ -48,6 +59,14 @@ struct StatusInput {
 [[nodiscard]] api::PolicyStatus plan_policy_status(const StatusInput& input);
 // The same but for what is told of other policies.
 [[nodiscard]] bool same_but_overlap(const api::PolicyStatus& a, const api::PolicyStatus& b);
+
+template <class F>
+void for_each_entry(const api::EgressGatewayStatus& status, const F& f) {
+  for (const auto& node : status.node_list) {
+    for (const auto& entry : node.eips) f(entry);
+  }
+  for (const auto& entry : status.unplaced) f(entry);
+}
 
 // Finds an entry in a gateway's status.
 struct Placed {

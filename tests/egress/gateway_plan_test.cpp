@@ -195,7 +195,7 @@ TEST_CASE("gateway plan: who is refused among gateways") {
   add("bad", 1, {"nonsense"});
   IntervalSet cluster;
   cluster.add(Prefix::parse("10.6.0.0/16").value());
-  const auto refused = refuse_gateways(gateways, cluster);
+  const auto refused = refuse_gateways(gateways, {cluster, {}, {}});
   CHECK(refused.size() == 3);
   CHECK(refused.at("young").reason == "PoolOverlap");
   CHECK(refused.at("inside").reason == "PoolInsideCluster");
