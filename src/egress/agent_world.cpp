@@ -49,6 +49,8 @@ api::EgressGateway reduced(api::EgressGateway gateway) {
   api::EgressGateway g;
   g.meta = head(gateway.meta);
   g.meta.uid = gateway.meta.uid;
+  g.spec.when_no_gateway = gateway.spec.when_no_gateway;
+  g.spec.unserved_family = gateway.spec.unserved_family;
   g.status.term = gateway.status.term;
   for (auto& node : gateway.status.node_list) {
     for (auto& entry : node.eips) entry.policies.clear();

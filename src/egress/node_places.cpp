@@ -5,19 +5,22 @@
 
 namespace egw::egress {
 
-Places::Places(const AgentWorld& world, const std::set<Address>& refused) {
+Places::Places(const AgentWorld& world, const api::TunnelParent& own_parent,
+               const std::set<Address>& refused) {
   for (const auto& [name, gateway] : world.gateways) {
     for (const auto& node : gateway.status.node_list) {
-      for (const auto& entry : node.eips) add(world, name, node.name, entry, refused);
+      for (const auto& entry : node.eips) add(world, own_parent, name, node.name, entry, refused);
     }
-    for (const auto& entry : gateway.status.unplaced) add(world, name, "", entry, refused);
+    for (const auto& entry : gateway.status.unplaced)
+      add(world, own_parent, name, "", entry, refused);
   }
   // Two places for one id or address: serving either might be wrong, so neither is.
   for (const std::int32_t id : doubled_) places_.erase(id);
 }
 
-void Places::add(const AgentWorld& world, const std::string& gateway, const std::string& node,
-                 const api::EipEntry& entry, const std::set<Address>& refused) {
+void Places::add(const AgentWorld& world, const api::TunnelParent& own_parent,
+                 const std::string& gateway, const std::string& node, const api::EipEntry& entry,
+                 const std::set<Address>& refused) {
   if (entry.id < 1 || entry.id > api::kMaxEipId) {
     warnings_.push_back(
         fmt::format("EgressGateway {}: status has an EIP with id {}, which is not "
@@ -33,7 +36,8 @@ void Places::add(const AgentWorld& world, const std::string& gateway, const std:
               entry.ipv6,
               entry.ipv4.empty() && entry.ipv6.empty()};
   if (const auto holder = world.nodes.find(node); place.node_ip && holder != world.nodes.end()) {
-    const api::TunnelParent& parent = holder->second.status.parent;
+    // Of this host what it has now, not what the API server was told.
+    const auto& parent = node == world.node ? own_parent : holder->second.status.parent;
     if (const auto a = Address::parse(parent.ipv4)) place.ipv4 = *a;
     if (const auto a = Address::parse(parent.ipv6)) place.ipv6 = *a;
   }

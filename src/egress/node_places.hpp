@@ -14,8 +14,10 @@ namespace egw::egress {
 
 class Places {
  public:
-  // `refused`: addresses that no EIP may have, because they are somebody's own.
-  Places(const AgentWorld& world, const std::set<Address>& refused);
+  // `own_parent`: this node's. `refused`: addresses that no EIP may have, because they are
+  // somebody's own.
+  Places(const AgentWorld& world, const api::TunnelParent& own_parent,
+         const std::set<Address>& refused);
 
   struct Place {
     std::string gateway;
@@ -31,8 +33,8 @@ class Places {
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
-  void add(const AgentWorld& world, const std::string& gateway, const std::string& node,
-           const api::EipEntry& entry, const std::set<Address>& refused);
+  void add(const AgentWorld& world, const api::TunnelParent& own_parent, const std::string& gateway,
+           const std::string& node, const api::EipEntry& entry, const std::set<Address>& refused);
   std::optional<Address> parse(const std::string& gateway, const std::string& text, Family family,
                                const std::set<Address>& refused);
 

@@ -43,7 +43,7 @@ class Planner {
         host_(host),
         o_(options),
         underlay_(find_underlay(world, host, options.ownership.device)),
-        places_(world, node_addresses(world, host)),
+        places_(world, underlay_.parent, node_addresses(world, host)),
         pods_(select_pods(world, places_)) {
     plan_.parent = underlay_.parent;
     plan_.warnings = places_.warnings();
@@ -220,16 +220,10 @@ class Planner {
   EipPlace place_of(const Places::Place& place) {
     if (place.node.empty()) return {};
     if (place.node == world_.node) {
-      EipPlace here{.where = EipPlace::Where::Here, .ipv4 = place.ipv4, .ipv6 = place.ipv6};
-      if (!place.node_ip) return here;
-      here.node_ip = true; // what this host has now, not what the API server was told
-      const auto own = [](const std::string& text) -> std::optional<Address> {
-        const auto address = Address::parse(text);
-        return address ? std::optional(*address) : std::nullopt;
-      };
-      here.ipv4 = own(underlay_.parent.ipv4);
-      here.ipv6 = own(underlay_.parent.ipv6);
-      return here;
+      return {.where = EipPlace::Where::Here,
+              .ipv4 = place.ipv4,
+              .ipv6 = place.ipv6,
+              .node_ip = place.node_ip};
     }
     const auto index = plan_.marks.index.find(place.node);
     if (index == plan_.marks.index.end()) return {}; // told once, below

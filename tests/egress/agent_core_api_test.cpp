@@ -196,3 +196,26 @@ TEST_CASE("without EgressClusterInfo nothing is captured that may be inside the 
   b.send({Gone<api::EgressClusterInfo>{{"", "default"}}, Listed<api::EgressClusterInfo>{{}}});
   CHECK(b.kernel == wanted);
 }
+
+TEST_CASE("an agent keeps of a gateway what decides about packets") {
+  const Scene scene("");
+  Bench b;
+  b.start(scene.world, scene.policies);
+  b.pass(1s);
+  const auto decide = [&] {
+    const auto& [key, found] = *scene.world.pods.begin();
+    return b.core.plan().classifier.decide(found.ips.front(), ip("192.0.2.1")).kind;
+  };
+  using Kind = Classifier::Decision::Kind;
+  CHECK(decide() == Kind::Drop);
+  auto gateway = scene.moved_to("", 5);
+  gateway.spec.when_no_gateway = api::WhenNoGateway::Bypass;
+  b.send({Changed<api::EgressGateway>{gateway}});
+  b.pass(1s);
+  CHECK(decide() == Kind::Untouched);
+  gateway = scene.moved_to("node2", 5);
+  gateway.spec.when_no_gateway = api::WhenNoGateway::Bypass;
+  b.send({Changed<api::EgressGateway>{gateway}});
+  b.pass(1s);
+  CHECK(decide() == Kind::Tunnel);
+}

@@ -44,6 +44,7 @@ class Maker {
     }
     // Entries of useNodeIP policies; node3 has no IPv6 address.
     w.nodes["node3"].status.parent.ipv6.clear();
+    w.nodes["node1"].status.parent = {}; // an agent does not keep its own
     for (std::int32_t id = 7; id <= 8; ++id) {
       place(w, "eg1", one_of(std::vector<std::string>{"node1", "node3", ""}), {id, "", "", {}});
     }
@@ -164,7 +165,8 @@ Oracle oracle(const AgentWorld& w, const std::vector<api::EgressPolicy>& policie
   if (std::ranges::any_of(gateway->second.status.unplaced, agree)) return bypass ? Oracle{} : drop;
   for (const auto& node : gateway->second.status.node_list) {
     if (std::ranges::none_of(node.eips, agree)) continue;
-    const auto& parent = w.nodes.at(node.name).status.parent;
+    const auto parent = node.name == w.node ? api::TunnelParent{"eth0", "10.6.0.1", "fd06::1"}
+                                            : w.nodes.at(node.name).status.parent;
     const bool served = winner->spec.use_node_ip
                             ? !(v4 ? parent.ipv4 : parent.ipv6).empty()
                             : !(v4 ? status.eip_ipv4 : status.eip_ipv6).empty();

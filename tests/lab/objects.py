@@ -28,7 +28,14 @@ def of(kind, name, namespace=None, spec=None, labels=None):
 
 
 def gateway(
-    name, ipv4=(), ipv6=(), labels=None, default=False, ipv4_default=None, ipv6_default=None
+    name,
+    ipv4=(),
+    ipv6=(),
+    labels=None,
+    default=False,
+    ipv4_default=None,
+    ipv6_default=None,
+    **more,
 ):
     pools = {"ipv4": list(ipv4), "ipv6": list(ipv6)}
     if ipv4_default:
@@ -42,6 +49,7 @@ def gateway(
             "ippools": pools,
             "clusterDefault": default,
             "nodeSelector": {"selector": {"matchLabels": dict(labels or GATEWAY_LABEL)}},
+            **more,
         },
     )
 
