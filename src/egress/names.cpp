@@ -7,8 +7,10 @@
 
 namespace egw::egress {
 
-Mac tunnel_mac(std::string_view node) {
-  const auto digest = sha256(std::string("egw tunnel ").append(node));
+Mac tunnel_mac(std::string_view node, int attempt) {
+  std::string text = std::string("egw tunnel ").append(node);
+  if (attempt > 0) text += " " + std::to_string(attempt);
+  const auto digest = sha256(text);
   Mac mac;
   mac.bytes[0] = 0x66; // locally administered, unicast
   std::copy_n(digest.begin(), mac.bytes.size() - 1, mac.bytes.begin() + 1);

@@ -24,52 +24,81 @@ Result<void> validate(const TunnelSubnets& subnets) {
   return {};
 }
 
-void TunnelBook::remove(const std::string& node) {
-  const auto at = nodes_.find(node);
-  if (at == nodes_.end()) return;
-  const auto& [created, addresses] = at->second;
-  for (const Address& address : addresses) {
-    const auto claim = addresses_.find(address);
-    claim->second.erase({created, node});
-    if (claim->second.empty()) addresses_.erase(claim);
-  }
-  nodes_.erase(at);
-}
+namespace {
 
-void TunnelBook::claim(const api::EgressNode& node) {
-  remove(node.meta.name);
-  // One that is not written yet comes after all that are.
-  const WallTime created = node.meta.uid.empty() ? WallTime::max() : node.meta.created;
+std::set<Address> addresses_of(const api::EgressNode& node) {
   std::set<Address> addresses;
   for (const std::string* text : {&node.status.tunnel_ipv4, &node.status.tunnel_ipv6}) {
     if (const auto address = Address::parse(*text)) addresses.insert(*address);
   }
-  for (const Address& address : addresses) addresses_[address].insert({created, node.meta.name});
-  nodes_.emplace(node.meta.name, std::make_tuple(created, std::move(addresses)));
+  return addresses;
+}
+
+template <class Map>
+void give_back(Map& claims, const typename Map::key_type& what,
+               const typename Map::mapped_type::key_type& claimant) {
+  const auto claim = claims.find(what);
+  claim->second.erase(claimant);
+  if (claim->second.empty()) claims.erase(claim);
+}
+
+template <class Map>
+const std::string* first_of(const Map& claims, const typename Map::key_type& what) {
+  const auto at = claims.find(what);
+  return at == claims.end() ? nullptr : &std::get<1>(*at->second.begin());
+}
+
+template <class Map>
+void add_claimants(const Map& claims, const typename Map::key_type& what,
+                   std::set<std::string>& names) {
+  const auto at = claims.find(what);
+  if (at == claims.end()) return;
+  for (const auto& [created, name] : at->second) names.insert(name);
+}
+
+} // namespace
+
+void TunnelBook::remove(const std::string& node) {
+  const auto at = nodes_.find(node);
+  if (at == nodes_.end()) return;
+  const Claim& claim = at->second;
+  for (const Address& address : claim.addresses) {
+    give_back(addresses_, address, {claim.created, node});
+  }
+  if (claim.mac) give_back(macs_, *claim.mac, {claim.created, node});
+  nodes_.erase(at);
+}
+
+void TunnelBook::claim(const api::EgressNode& node) {
+  const std::string& name = node.meta.name;
+  remove(name);
+  // One that is not written yet comes after all that are.
+  Claim claim{node.meta.uid.empty() ? WallTime::max() : node.meta.created, addresses_of(node), {}};
+  if (const auto mac = Mac::parse(node.status.tunnel_mac)) claim.mac = *mac;
+  for (const Address& address : claim.addresses) addresses_[address].insert({claim.created, name});
+  if (claim.mac) macs_[*claim.mac].insert({claim.created, name});
+  nodes_.emplace(name, std::move(claim));
 }
 
 const std::string* TunnelBook::owner(const Address& address) const {
-  const auto at = addresses_.find(address);
-  return at == addresses_.end() ? nullptr : &std::get<1>(*at->second.begin());
+  return first_of(addresses_, address);
+}
+const std::string* TunnelBook::owner(const Mac& mac) const {
+  return first_of(macs_, mac);
 }
 
 std::set<std::string> TunnelBook::claimants(const api::EgressNode& node) const {
   std::set<std::string> names;
-  for (const std::string* text : {&node.status.tunnel_ipv4, &node.status.tunnel_ipv6}) {
-    const auto address = Address::parse(*text);
-    const auto at = address ? addresses_.find(*address) : addresses_.end();
-    if (at == addresses_.end()) continue;
-    for (const auto& [created, name] : at->second) {
-      if (name != node.meta.name) names.insert(name);
-    }
-  }
+  for (const Address& address : addresses_of(node)) add_claimants(addresses_, address, names);
+  if (const auto mac = Mac::parse(node.status.tunnel_mac)) add_claimants(macs_, *mac, names);
+  names.erase(node.meta.name);
   return names;
 }
 
 std::optional<Address> TunnelBook::own(const Prefix& subnet, const std::string& node) const {
   const auto at = nodes_.find(node);
   if (at == nodes_.end()) return std::nullopt;
-  for (const Address& address : std::get<1>(at->second)) {
+  for (const Address& address : at->second.addresses) {
     if (subnet.contains(address) && *owner(address) == node) return address;
   }
   return std::nullopt;
@@ -149,6 +178,21 @@ std::string pick_address(const EgressNodeInput& in, const TunnelBook& book, cons
   return picked ? picked->to_string() : "";
 }
 
+// From the node's name; another one only while an older node has that. One that was given in such a
+// case stays: a MAC that changes breaks the tunnel for a moment.
+std::string pick_mac(const std::string& name, const TunnelBook& book, const std::string& present) {
+  constexpr int kAttempts = 8;
+  std::optional<Mac> free;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const Mac mac = tunnel_mac(name, attempt);
+    const std::string* owner = book.owner(mac);
+    if (owner != nullptr && *owner != name) continue;
+    if (mac.to_string() == present) return present;
+    if (!free) free = mac;
+  }
+  return free.value_or(tunnel_mac(name)).to_string();
+}
+
 struct ReadyText {
   bool ready;
   std::string reason, message;
@@ -205,7 +249,7 @@ api::EgressNode plan_egress_node(const EgressNodeInput& in, const TunnelBook& bo
   } else {
     wanted.meta.labels.erase(api::kLabelGatewayNode);
   }
-  wanted.status.tunnel_mac = tunnel_mac(name).to_string();
+  wanted.status.tunnel_mac = pick_mac(name, book, wanted.status.tunnel_mac);
   wanted.status.tunnel_ipv4 = pick_address(in, book, in.subnets.v4, wanted.status.tunnel_ipv4);
   wanted.status.tunnel_ipv6 = pick_address(in, book, in.subnets.v6, wanted.status.tunnel_ipv6);
   wanted.status.phase = node_phase(in.node, &wanted);

@@ -25,7 +25,7 @@ struct TunnelSubnets {
 // Room for at least two nodes, the right families.
 [[nodiscard]] Result<void> validate(const TunnelSubnets& subnets);
 
-// Who has which tunnel address. Of two that claim one, the older EgressNode has it.
+// Who has which tunnel address and MAC. Of two that claim one, the older EgressNode has it.
 class TunnelBook {
  public:
   // What a node's EgressNode holds or is about to; replaces what it claimed before.
@@ -33,6 +33,7 @@ class TunnelBook {
   void remove(const std::string& node);
   // nullptr: nobody.
   [[nodiscard]] const std::string* owner(const Address& address) const;
+  [[nodiscard]] const std::string* owner(const Mac& mac) const;
   [[nodiscard]] std::set<std::string> claimants(const api::EgressNode& node) const; // others
 
   // The address of the subnet that the node claims, if no older one does.
@@ -43,9 +44,15 @@ class TunnelBook {
   [[nodiscard]] std::optional<Address> pick(const Prefix& subnet, const std::string& node) const;
 
  private:
-  using Claimant = std::tuple<WallTime, std::string>;
-  std::map<Address, std::set<Claimant>> addresses_;
-  std::map<std::string, std::tuple<WallTime, std::set<Address>>> nodes_;
+  using Claimants = std::set<std::tuple<WallTime, std::string>>;
+  struct Claim {
+    WallTime created{};
+    std::set<Address> addresses;
+    std::optional<Mac> mac;
+  };
+  std::map<Address, Claimants> addresses_;
+  std::map<Mac, Claimants> macs_;
+  std::map<std::string, Claim> nodes_;
 };
 
 struct EgressNodeInput {

@@ -178,3 +178,38 @@ TEST_CASE("tunnel: the label, the owner, and nothing that is another's") {
   REQUIRE(adopted.meta.owners.size() == 2);
   CHECK(adopted.meta.owners[1].uid == "new");
 }
+
+TEST_CASE("tunnel: two nodes with one MAC: the younger gets another, and keeps it") {
+  TunnelBook book;
+  const TunnelSubnets subnets;
+  const auto a = node("a"), b = node("b");
+  auto old = plan_egress_node({&a, nullptr, false, subnets, {}, kNow}, book);
+  old.meta.uid = "1";
+  old.meta.created = kNow;
+  old.status.tunnel_mac = tunnel_mac("b").to_string(); // as if the digests were the same
+  book.claim(old);
+  auto young = plan_egress_node({&b, nullptr, false, subnets, {}, kNow}, book);
+  CHECK(young.status.tunnel_mac == tunnel_mac("b", 1).to_string());
+  young.meta.uid = "2";
+  young.meta.created = kNow + std::chrono::seconds(1);
+  book.claim(young);
+  CHECK(book.claimants(young).empty());
+  // Written by hand: the younger one is looked at again, and repaired.
+  auto copied = young;
+  copied.status.tunnel_mac = old.status.tunnel_mac;
+  book.claim(copied);
+  CHECK(book.claimants(old) == std::set<std::string>{"b"});
+  CHECK(plan_egress_node({&b, &copied, false, subnets, {}, kNow}, book).status.tunnel_mac ==
+        tunnel_mac("b", 1).to_string());
+  // The other node goes: what is in use stays.
+  book.claim(young);
+  book.remove("a");
+  CHECK(plan_egress_node({&b, &young, false, subnets, {}, kNow}, book).status.tunnel_mac ==
+        young.status.tunnel_mac);
+  // Something that is none of its MACs is repaired.
+  auto odd = young;
+  odd.status.tunnel_mac = "02:00:00:00:00:09";
+  book.claim(odd);
+  CHECK(plan_egress_node({&b, &odd, false, subnets, {}, kNow}, book).status.tunnel_mac ==
+        tunnel_mac("b").to_string());
+}
