@@ -10,6 +10,8 @@
 namespace egw::cmd {
 namespace {
 
+constexpr const char* kNodeIp = "node's own";
+
 constexpr std::size_t kProblemsShown = 20;
 constexpr std::size_t kObjectsShown = 3;
 
@@ -90,7 +92,10 @@ std::string gateways_table(const StatusReport& r, bool colour) {
     Cell name{g.cluster_default ? g.name + " *" : g.name}, ready{g.ready, tone_of(g.ready)};
     // The gateway stands on its first line, a node on its own first one.
     const auto line = [&](Cell node, Cell phase, const StatusReport::Eip* eip) {
-      const auto or_dash = [](const std::string& s) { return s.empty() ? std::string("-") : s; };
+      const bool node_ip = eip != nullptr && eip->ipv4.empty() && eip->ipv6.empty();
+      const auto or_dash = [&](const std::string& s) {
+        return !s.empty() ? s : std::string(node_ip ? kNodeIp : "-");
+      };
       table.row({std::exchange(name, {}),
                  std::exchange(ready, {}),
                  std::move(node),
@@ -121,8 +126,8 @@ std::string policies_table(const StatusReport& r, bool colour) {
                 : gateway ? "gateway"
                           : "policy"},
                {p.gateway},
-               {p.ipv4},
-               {p.ipv6},
+               {p.node_ip ? kNodeIp : p.ipv4},
+               {p.node_ip ? kNodeIp : p.ipv6},
                {p.node},
                {fmt::format("{}", p.pods)},
                {p.ready, tone_of(p.ready)}});
@@ -192,6 +197,7 @@ Tree policy_tree(const StatusReport::Policy& p) {
                        {"gateway", p.gateway},
                        {"ipv4", p.ipv4},
                        {"ipv6", p.ipv6},
+                       {"useNodeIP", p.node_ip},
                        {"node", p.node},
                        {"pods", Tree::count(p.pods)},
                        {"ready", p.ready},

@@ -193,7 +193,8 @@ class Reporter {
                               .ipv6 = s.eip_ipv6,
                               .node = s.node,
                               .ready = ready_of(s.conditions),
-                              .reason = ready == nullptr ? "" : ready->reason};
+                              .reason = ready == nullptr ? "" : ready->reason,
+                              .node_ip = p.spec.use_node_ip};
     const auto pods = pods_.find(p.meta.uid);
     if (pods != pods_.end()) line.pods = pods->second;
     const std::string name = line.key.to_string();
@@ -203,6 +204,12 @@ class Reporter {
       tell(report_.problems, name, "not judged by a controller yet");
     } else if (line.pods == 0) {
       tell(report_.notes, name, "selects no running pod: compare spec.appliedTo with their labels");
+    }
+    for (const char* type : {"Allocated", "Overlapped"}) {
+      const Condition* c = api::find_condition(s.conditions, type);
+      if (c != nullptr && c->status == "True" && !c->message.empty()) {
+        tell(report_.notes, name, reason_of(*c));
+      }
     }
     report_.policies.push_back(std::move(line));
   }

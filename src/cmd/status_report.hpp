@@ -50,6 +50,7 @@ struct StatusReport {
   struct Policy {
     api::PolicyKey key;
     std::string gateway, ipv4, ipv6, node, ready, reason;
+    bool node_ip = false; // it leaves with the node's own addresses
     std::size_t pods = 0; // that it selects
     bool operator==(const Policy&) const = default;
   };

@@ -120,3 +120,12 @@ TEST_CASE("JSON holds everything") {
     CHECK(json.find(part) != std::string::npos);
   }
 }
+
+TEST_CASE("policies that leave with the node's own address say so") {
+  auto c = example_cluster();
+  c.policies[0].spec.use_node_ip = true;
+  c.policies[0].status.eip_ipv4 = c.policies[0].status.eip_ipv6 = "";
+  const std::string text = table(c);
+  CHECK(text.find("node's own") != std::string::npos);
+  CHECK(longest_line(text) <= 100);
+}

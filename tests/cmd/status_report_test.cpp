@@ -147,3 +147,13 @@ TEST_CASE("an object that cannot be read is not passed over") {
   CHECK(only_problem(c).text.starts_with("unreadable: spec.priority"));
   CHECK(report(c).problem_count() == 1);
 }
+
+TEST_CASE("what holds but should be known is a note") {
+  auto c = example_cluster();
+  c.policies[0].status.conditions.push_back(
+      condition("Overlapped", "True", "OthersFirst", "others decide first"));
+  auto r = report(c);
+  CHECK(r.ok());
+  REQUIRE(r.notes.size() == 1);
+  CHECK(r.notes[0].text == "OthersFirst: others decide first");
+}
