@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from lab import kernel, objects
 from lab.traffic import wait_received
 from lab.wait import until
 
@@ -124,3 +125,39 @@ def test_what_happened_while_the_api_server_was_away_counts(cluster, scene, busy
     cluster.await_source(gone, cluster.srv.ip4, home.ip4)
     cluster.await_source(gone, cluster.srv.ip6, home.ip6)
     scene.await_eip(*busy[1:])
+
+
+def test_other_tunnel_subnets_without_a_restart_of_agents(cluster, scene, busy):
+    """The controllers get other options; agents follow, and meanwhile nobody sees another
+    source."""
+    before = {name: agent.pid for name, agent in cluster.agents.items()}
+    subnets = ["--tunnel-ipv4-subnet=172.29.0.0/24", "--tunnel-ipv6-subnet=fd29::/112"]
+    old = {name: list(controller.argv) for name, controller in cluster.controllers.items()}
+
+    def restart(extra):
+        for name, controller in cluster.controllers.items():
+            controller.stop()
+            controller.argv[:] = old[name] + extra
+        for controller in cluster.controllers.values():
+            controller.start()
+
+    def tunnels_in(prefix):
+        nodes = cluster.api.list(objects.NODES)
+        return all(n["status"]["tunnel"]["ipv4"].startswith(prefix) for n in nodes)
+
+    cluster.srv.clear()
+    try:
+        restart(subnets)
+        until(lambda: tunnels_in("172.29.0."), "addresses of the new subnet")
+        works_again(cluster)
+        scene.await_eip(*busy)
+        for node in cluster.nodes.values():
+            text = kernel.raw(node)
+            assert "172.31." not in str(text), "nothing of the old subnet is left"
+    finally:
+        restart([])
+        until(lambda: tunnels_in("172.31."), "addresses of the old subnet")
+        works_again(cluster)
+    scene.await_eip(*busy)
+    assert cluster.srv.foreign(scene.eip()) == []
+    assert before == {name: agent.pid for name, agent in cluster.agents.items()}
