@@ -43,12 +43,15 @@ class ApiServer:
     advertise    the endpoint of the Service `kubernetes`; none is written where `address` is a
                  loopback or any address and this is not given
     node_monitor_grace  seconds after which a node that renews no Lease is NotReady
+    real_nodes   kubelets will join, with the rights of nodes; pods get tokens, a scheduler places
+                 them, and nodes get ranges for them. It takes a controller manager
     """
 
     def __init__(self, directory, address="127.0.0.1", port=0, netns=None, server=None,
                  advertise=None, service_cidrs=_DEFAULT_SERVICE_CIDRS,
                  cluster_cidrs=_DEFAULT_CLUSTER_CIDRS, controller_manager=False,
-                 node_monitor_grace=4, extra_args=(), controller_manager_args=()):
+                 node_monitor_grace=4, real_nodes=False, extra_args=(),
+                 controller_manager_args=()):
         self.directory = Path(directory).resolve()
         self.netns = netns
         self.address = address
@@ -66,6 +69,7 @@ class ApiServer:
             advertise = address
         self._advertise = advertise
         self._with_manager = controller_manager
+        self._real_nodes = real_nodes
         self._extra_args = list(extra_args)
         self._manager_args = list(controller_manager_args)
         self._processes = {}
@@ -234,6 +238,8 @@ class ApiServer:
             self.api.wait_for("namespaces", namespace)
         if self._with_manager:
             self._start_controller_manager()
+        if self._real_nodes:
+            self._start_scheduler()
 
     def _start_etcd(self, kubernetes, data):
         port, peer = (_free_port("127.0.0.1", self.netns) for _ in range(2))
@@ -260,17 +266,25 @@ class ApiServer:
         flags = [
             f"--bind-address={self.address}", f"--secure-port={self.port}",
             f"--service-cluster-ip-range={','.join(self.service_cidrs)}",
-            "--authorization-mode=RBAC", f"--client-ca-file={self._authority.certificate}",
+            f"--client-ca-file={self._authority.certificate}",
             f"--tls-cert-file={certificate}", f"--tls-private-key-file={key}",
             f"--service-account-issuer={_ISSUER}", f"--service-account-key-file={public}",
             f"--service-account-signing-key-file={private}",
             "--allow-privileged=true", "--profiling=false", "--shutdown-delay-duration=0s",
             # Without it, an open HTTP/1.1 watch keeps a stopping server up for a minute.
             "--shutdown-watch-termination-grace-period=1s",
+        ]
+        if self._real_nodes:
+            certificate, key = self._authority.client("kubelet-client", ["system:masters"])
+            flags += ["--authorization-mode=Node,RBAC",
+                      "--enable-admission-plugins=NodeRestriction",
+                      "--kubelet-preferred-address-types=InternalIP",
+                      f"--kubelet-client-certificate={certificate}", f"--kubelet-client-key={key}"]
+        else:
             # Pods here run no container: they need no token, and no account that a controller
             # would have to make first.
-            "--disable-admission-plugins=ServiceAccount",
-        ]
+            flags += ["--authorization-mode=RBAC",
+                      "--disable-admission-plugins=ServiceAccount"]
         if self._advertise is not None:
             flags.append(f"--advertise-address={self._advertise}")
         else:
@@ -292,6 +306,7 @@ class ApiServer:
             f"--service-cluster-ip-range={','.join(self.service_cidrs)}",
             f"--node-monitor-grace-period={grace}s", f"--node-startup-grace-period={grace}s",
             f"--node-monitor-period={min(grace * 1000 // 8, 5000):.0f}ms",
+            f"--allocate-node-cidrs={str(self._real_nodes).lower()}",
             "--kube-api-qps=200", "--kube-api-burst=400", *self._manager_args])
 
         def works():
@@ -299,6 +314,11 @@ class ApiServer:
             return self.api.find("serviceaccounts", "default", "default")
 
         wait_until(works, 60, "the controller manager has made the account default", interval=0.05)
+
+    def _start_scheduler(self):
+        self._spawn("kube-scheduler", [
+            *binaries().command("kube-scheduler"), "--leader-elect=false", "--secure-port=0",
+            f"--kubeconfig={self.user_kubeconfig('system:kube-scheduler')}"])
 
     def _spawn(self, name, command):
         process = ChildProcess(name, command, self.directory / f"{name}.log", self.netns,

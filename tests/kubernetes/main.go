@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The parts of a Kubernetes control plane that the tests need, in one binary.
+// The parts of Kubernetes, and of Flannel, that the tests need, in one binary.
 //
 //	kubernetes PART ARGS...     PART is a key of the table below
 //	ln -s kubernetes kubectl; ./kubectl ARGS...
@@ -11,6 +11,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/url"
@@ -29,14 +30,21 @@ import (
 	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
+	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
-// parts: a new one (scheduler, kubelet, proxy) is one import and one line here.
+// parts: a new one is one import and one line here.
 var parts = map[string]func(){
 	"etcd":                    func() { etcdmain.Main(os.Args) },
+	"flanneld":                flanneld,
 	"kube-apiserver":          command(apiserver.NewAPIServerCommand),
 	"kube-controller-manager": command(controllermanager.NewControllerManagerCommand),
+	"kube-proxy":              command(proxy.NewProxyCommand),
+	"kube-scheduler":          command(newScheduler),
 	"kubectl":                 runKubectl,
+	"kubelet":                 command(newKubelet),
 	"up":                      up,
 }
 
@@ -60,6 +68,10 @@ func main() {
 func command(build func() *cobra.Command) func() {
 	return func() { os.Exit(cli.Run(build())) }
 }
+
+func newScheduler() *cobra.Command { return scheduler.NewSchedulerCommand() }
+
+func newKubelet() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) }
 
 func runKubectl() {
 	if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {

@@ -5,7 +5,7 @@
 #
 # Kubernetes' own go.mod points its staging modules (k8s.io/api and so on) at ./staging/src/...,
 # which only works inside its own tree; a main module has to name the published versions: v0.Y.Z
-# for Kubernetes v1.Y.Z.
+# for Kubernetes v1.Y.Z. Flannel is as new as can be without a newer module than Kubernetes has.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -21,11 +21,14 @@ upstream=$(go mod download -json "k8s.io/kubernetes@$version" |
 line() { grep -E "$1" "$upstream" | head -n 1; }
 etcd=$(grep -oE 'go\.etcd\.io/etcd/server/v3 v[0-9.]+' "$upstream" | head -n 1)
 cobra=$(grep -oE 'github\.com/spf13/cobra v[0-9.]+' "$upstream" | head -n 1)
+flannel="github.com/flannel-io/flannel v0.28.0"
 
 rm -f go.sum
 {
   printf 'module egw/tests/kubernetes\n\n%s\n\n%s\n\n' "$(line '^go ')" "$(line '^godebug ')"
-  printf 'require (\n\tk8s.io/kubernetes %s\n\t%s\n\t%s\n)\n\n' "$version" "$etcd" "$cobra"
+  printf 'require (\n'
+  printf '\t%s\n' "k8s.io/kubernetes $version" "$etcd" "$cobra" "$flannel"
+  printf ')\n\n'
   echo 'replace ('
   sed -n "s#^[[:space:]]*\(k8s\.io/[a-z-]*\) => \./staging/.*#\t\1 => \1 $staging#p" \
     "$upstream"
