@@ -7,6 +7,8 @@ everything.
 10.7.0.0/24, fd07::/64   a second outside server behind the router
 10.244.(16 N).0/20, fd00:244:0:N::/64   pods of node N"""
 
+import os
+
 from .traffic import Server
 
 ROUTER4, ROUTER6 = "10.6.0.1", "fd06::1"
@@ -35,9 +37,10 @@ class Wires:
         self.switch.batch(
             "link add br0 type bridge forward_delay 0 mcast_snooping 0\nlink set br0 up"
         )
-        self.switch.sysctl(
-            {f"net.bridge.bridge-nf-call-{x}": 0 for x in ("iptables", "ip6tables", "arptables")}
-        )
+        # Where the module br_netfilter is loaded, a switch would send all through iptables.
+        if self.switch.call(os.path.exists, "/proc/sys/net/bridge"):
+            tools = ("iptables", "ip6tables", "arptables")
+            self.switch.sysctl({f"net.bridge.bridge-nf-call-{tool}": 0 for tool in tools})
         self.router = self.host("rt", ROUTER4, ROUTER6, gateway=False)
         self.router.sysctl({"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1})
         self.control = self.host("cp", CONTROL4, CONTROL6)
