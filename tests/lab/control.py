@@ -125,12 +125,6 @@ class Cluster(Lab):
         argv += ["--metrics-address", f"127.0.0.1:{port}", "--log-level", self.log_level]
         return self.process(space, name, argv).start()
 
-    def keep_logs(self):
-        """Logs outlive a lab that failed to start."""
-        target = os.path.join(TOP, "build", "lab-logs", self.prefix.rstrip("-"))
-        self.collect_logs(target)
-        print(f"logs of all processes: {target}", file=sys.stderr)
-
     # ---- egw -------------------------------------------------------------------------------------
 
     def all_ready(self):

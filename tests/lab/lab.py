@@ -24,6 +24,7 @@ from .topology import POD4, Wires, node4, node6
 from .traffic import Flow
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
 _labs = itertools.count()
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -128,6 +129,7 @@ class Lab:
         self.addresses = set()  # IPv4 addresses of the pods that there are
         self.flow_numbers = itertools.count(1)
         self.closers = []  # functions to call first at the end, last added first
+        self.last_command = []  # run at the end, when all processes are gone, also by the reaper
         self.timings = {}
         self.reaper = self.old_handler = None
         self.stopped = False
@@ -143,7 +145,7 @@ class Lab:
         ):
             self.old_handler = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         self.reaper = subprocess.Popen(
-            [sys.executable, f"{HERE}/reaper.py", self.prefix, self.directory],
+            [sys.executable, f"{HERE}/reaper.py", self.prefix, self.directory, *self.last_command],
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
@@ -189,6 +191,8 @@ class Lab:
             for process in self.processes:
                 if process.popen:
                     process.popen.wait(timeout=10)
+            if self.last_command:
+                netns.run(*self.last_command)
             shutil.rmtree(self.directory, ignore_errors=True)
             if self.reaper:
                 self.reaper.stdin.close()
@@ -238,7 +242,15 @@ class Lab:
         for base, _, names in os.walk(self.directory):
             for name in names:
                 if name.endswith((".log", ".requests", ".txt")):
-                    shutil.copy(os.path.join(base, name), os.path.join(target, name))
+                    path = os.path.join(base, name)
+                    flat = os.path.relpath(path, self.directory).replace(os.sep, "-")
+                    shutil.copy(path, os.path.join(target, flat))
+
+    def keep_logs(self):
+        """Logs outlive a lab that failed."""
+        target = os.path.join(TOP, "build", "lab-logs", self.prefix.rstrip("-"))
+        self.collect_logs(target)
+        print(f"logs of all processes: {target}", file=sys.stderr)
 
 
 __all__ = ["Lab", "Node", "POD4", "Pod", "topology"]
