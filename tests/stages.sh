@@ -14,6 +14,7 @@ stages=(
   "kubernetes 480 the suite 'k8s_api', tests/{kubernetes,manifests,cmd} against a real API server"
   "netns 120 the suite 'netns': the kernel, in network namespaces"
   "e2e 300 tests/lab and tests/e2e: all roles as processes, real packets"
+  "cluster 150 tests/cluster: egw's manifests in a real Kubernetes of three nodes"
 )
 
 # doctest DIR SUITE...: runs those suites of the test programs of a build folder; the array `within`
@@ -96,6 +97,12 @@ stage_e2e() {
   kubernetes
   pytest tests/lab
   pytest tests/e2e
+}
+
+stage_cluster() {
+  do_build
+  kubernetes
+  pytest tests/cluster
 }
 
 # Sums what the test programs themselves said in a stage's log: doctest's and pytest's last lines.
