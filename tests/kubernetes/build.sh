@@ -32,7 +32,7 @@ ready_made() { # NAME_OF_VARIABLE PATH
 cache=${EGW_CACHE:-/var/cache/egw}/kubernetes
 hash=$(cat go.sum go.mod *.go | sha256sum | cut -c1-16)
 binary=$cache/$hash/kubernetes
-if [ -x "$binary" ]; then
+if [ -x "$binary" ] && [ -s "$binary" ]; then
   echo "$binary"
   exit 0
 fi
@@ -40,7 +40,7 @@ fi
 mkdir -p "$cache/$hash" 2>/dev/null || die "cannot write to $cache; set EGW_CACHE to a directory"
 exec 9>"$cache/$hash/lock"
 flock -n 9 || { say "another build is running, waiting for it"; flock 9; }
-if [ -x "$binary" ]; then # by the one that was waited for
+if [ -x "$binary" ] && [ -s "$binary" ]; then # by the one that was waited for
   echo "$binary"
   exit 0
 fi
