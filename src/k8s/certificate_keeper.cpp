@@ -32,6 +32,7 @@ class Step {
   std::vector<KeeperAction> run(KeeperEvent& event) {
     std::visit([this](auto& e) { take(e); }, event);
     s_.next = now_.steady + kLookAgain;
+    judge();
     serve();
     if (s_.leads) keep_secret();
     if (s_.leads) {
@@ -100,23 +101,46 @@ class Step {
     return check_serving(pair.certificate, authorities, {}, now_.wall).ok();
   }
 
-  void serve() {
+  void judge() {
     const auto stands = material();
-    if (!stands) return;
-    if (const auto right = check_key(stands->serving); !right) {
+    if (!stands) return s_.judgement.reset();
+    const auto* holder = config_.from_secret() ? secret() : nullptr;
+    const auto version = holder == nullptr ? std::string() : holder->meta.resource_version;
+    const auto& old = s_.judgement;
+    if (old && old->from <= now_.wall && now_.wall < old->until && old->version == version &&
+        old->material == *stands) {
+      return;
+    }
+    KeeperJudgement made{*stands,
+                         version,
+                         now_.wall,
+                         now_.wall,
+                         check_key(stands->serving),
+                         belongs(stands->serving, stands->authorities),
+                         {}};
+    if (holder != nullptr) {
+      made.plan = plan_certificates(holder, config_.policy, now_.wall);
+      made.until = made.plan.next.value_or(now_.wall);
+    }
+    s_.judgement = std::move(made);
+  }
+
+  void serve() {
+    if (!s_.judgement) return;
+    const auto& [stands, version, from, until, usable, trusted, plan] = *s_.judgement;
+    if (!usable) {
       // A leader mends its Secret, and says so.
-      if (!config_.from_secret()) trouble("tls.crt", kUnusable, right.error().message);
+      if (!config_.from_secret()) trouble("tls.crt", kUnusable, usable.error().message);
       return;
     }
-    if (!config_.from_secret()) judge_age(stands->serving);
+    if (!config_.from_secret()) judge_age(stands.serving);
     // A pair that nobody would trust is no reason to give up one that is trusted.
-    if (s_.served == stands->serving ||
-        (s_.served && !belongs(stands->serving, stands->authorities) &&
-         belongs(*s_.served, stands->authorities))) {
+    if (s_.served == stands.serving ||
+        (s_.served && !trusted && belongs(*s_.served, stands.authorities))) {
       return;
     }
-    s_.served = stands->serving;
-    actions_.emplace_back(Serve{stands->serving});
+    s_.served = stands.serving;
+    actions_.emplace_back(Serve{stands.serving});
   }
 
   // Of files, which others renew.
@@ -133,7 +157,8 @@ class Step {
   void keep_secret() {
     if (!config_.from_secret() || !s_.secrets.synced() || s_.secret.busy) return;
     const auto* before = secret();
-    const auto plan = plan_certificates(before, config_.policy, now_.wall);
+    const auto plan =
+        s_.judgement ? s_.judgement->plan : plan_certificates(before, config_.policy, now_.wall);
     trouble("plan", "WebhookCertificateFailed",
             plan.trouble.empty()
                 ? ""
@@ -149,20 +174,17 @@ class Step {
   void keep_bundle(api::WebhookKind kind) {
     auto& target = s_.bundles[index(kind)];
     const auto* stands = s_.configurations[index(kind)].find({"", config_.configurations});
-    const auto wanted = material();
-    if (!config_.injects() || stands == nullptr || target.busy || !wanted) return;
+    if (!config_.injects() || stands == nullptr || target.busy || !s_.judgement) return;
+    const auto& authorities = s_.judgement->material.authorities;
     trouble("ca.crt", kUnusable,
-            wanted->authorities.empty() && !config_.from_secret()
+            authorities.empty() && !config_.from_secret()
                 ? "there is no ca.crt among the files, which is to go into the webhook "
                   "configurations: add it, or set --webhook-ca-injection=false"
                 : "");
     // Nothing is sent that would shut out what is served.
-    if (!belongs(wanted->serving, wanted->authorities)) return;
-    WriteBundle write{kind,
-                      stands->meta.name,
-                      stands->meta.resource_version,
-                      {},
-                      base64_encode(wanted->authorities)};
+    if (!s_.judgement->trusted) return;
+    WriteBundle write{
+        kind, stands->meta.name, stands->meta.resource_version, {}, base64_encode(authorities)};
     for (std::size_t i = 0; i < stands->ca_bundles.size(); ++i) {
       if (stands->ca_bundles[i] != write.bundle) write.webhooks.push_back(i);
     }

@@ -43,12 +43,24 @@ struct KeeperTarget {
   bool creates = false; // the write under way
 };
 
+// What was found out about what stands in the Secret or the files. It holds for the same material
+// until a certificate's date is passed.
+struct KeeperJudgement {
+  Material material;
+  std::string version; // of the Secret
+  WallTime from{}, until{};
+  Result<void> usable;  // key and certificate belong together
+  bool trusted = false; // by who trusts the authorities that stand beside it
+  CertificatePlan plan; // of the Secret
+};
+
 struct KeeperState {
   bool leads = false;
   Store<api::Secret> secrets; // holds at most the one
   std::array<Store<api::WebhookConfiguration>, kWebhookKinds.size()> configurations;
   std::optional<Material> files;
   std::optional<KeyPair> served;
+  std::optional<KeeperJudgement> judgement;
   KeeperTarget secret;
   std::array<KeeperTarget, kWebhookKinds.size()> bundles;
   CertificatePlan writing;                     // the plan whose write is under way

@@ -160,9 +160,9 @@ CertificatePlan plan_certificates(const api::Secret* secret, const CertificatePo
   // The API server's clock is the one that judges certificates. Where ours is behind what it wrote,
   // all that we made would be of the past.
   if (now + duration_cast<microseconds>(kClockSkew) < secret->meta.created) {
-    plan.trouble =
-        fmt::format("the clock of this machine says {}, which is before it was made ({})",
-                    rfc3339(now), rfc3339(secret->meta.created));
+    plan.trouble = fmt::format(
+        "it was made at {}, which the clock of this machine has yet to see: set the clock",
+        rfc3339(secret->meta.created));
     return plan;
   }
   return Planner(*secret, policy, now).plan();

@@ -89,7 +89,7 @@ struct Replica {
   std::deque<KeeperEvent> events;
   std::optional<KeyPair> served;
   std::vector<std::string> told; // "REASON: MESSAGE", a warning with '!'
-  int seen = 0;                  // of the server's version
+  int seen = -1;                 // of the server's version
   bool cut = false;              // its watches bring nothing, its writes get no answer
 
   // What the watches say: the last state, as after a list.
@@ -155,14 +155,16 @@ struct Fixture {
   }
   // What follows at this moment.
   void settle() {
-    for (int i = 0; i < 20; ++i) {
+    for (bool busy = true; busy;) {
+      busy = false;
       for (auto& replica : replicas) {
         replica.look(server);
+        busy = busy || !replica.events.empty();
         replica.handle(server, now);
       }
     }
   }
-  // From wake to wake.
+  // From wake to wake, as far as that makes no more than a hundred: years take too long else.
   void live(Duration d) {
     const auto end = now.steady + d;
     for (settle(); now.steady < end; settle()) {
@@ -171,7 +173,7 @@ struct Fixture {
         if (const auto at = wake(replica.state)) next = std::min(next, *at);
         replica.events.emplace_back(KeeperTick{});
       }
-      pass(std::max<Duration>(next - now.steady, 1ms));
+      pass(std::max<Duration>({next - now.steady, 1ms, d / 100}));
     }
   }
   void start() {
@@ -235,12 +237,18 @@ TEST_CASE_FIXTURE(Fixture, "keeper: a new leader finds what the last one made") 
 TEST_CASE_FIXTURE(Fixture, "keeper: renewals come in time for ten years, and nobody is shut out") {
   start();
   const int bundles = server.bundle_writes;
-  for (int day = 0; day < 3650; day += 10) {
+  for (int day = 0; day < 3640; day += 10) {
     live(10 * kDay);
     check_well();
   }
+  // The last day of the first authority.
   CHECK(server.secret_writes == 1 + 14 + 1);  // certificates each 243 days, one authority
   CHECK(server.bundle_writes == bundles + 2); // that of the new authority
+  live(20 * kDay);
+  check_well();
+  CHECK(read_certificates(server.secret->data.at("ca.crt"))->size() == 1);
+  CHECK(server.secret_writes == 1 + 15 + 1 + 1);
+  CHECK(server.bundle_writes == bundles + 4);
   CHECK(leader.told_of("!") == 0);
 }
 
@@ -401,8 +409,8 @@ TEST_CASE_FIXTURE(Fixture, "keeper: a wall clock that is set is noticed within t
   const int version = server.version;
   live(10 * kDay);
   CHECK(server.version == version);
-  CHECK(leader.told_of("!WebhookCertificateFailed: Secret egw-system/egw-webhook: the clock of "
-                       "this machine says") == 1);
+  CHECK(leader.told_of("!WebhookCertificateFailed: Secret egw-system/egw-webhook: it was made "
+                       "at 2026-") == 1);
 }
 
 TEST_CASE_FIXTURE(Fixture, "keeper: certificates that end in the year 9999 are no trouble") {
@@ -461,12 +469,12 @@ TEST_CASE_FIXTURE(Fixture, "keeper: files are served as they stand, and their au
 }
 
 TEST_CASE("keeper: leaders that come and go, cuts, deletions, damage: in the end all is well") {
-  for (unsigned seed = 0; seed < 30; ++seed) {
+  for (unsigned seed = 0; seed < 10; ++seed) {
     CAPTURE(seed);
     std::mt19937 random(seed);
     Fixture f;
     f.server.make_configurations();
-    for (int turn = 0; turn < 60; ++turn) {
+    for (int turn = 0; turn < 40; ++turn) {
       for (auto& replica : f.replicas) {
         if (random() % 5 == 0) f.lead(replica, random() % 2 == 0);
         if (random() % 5 == 0) replica.cut = !replica.cut;

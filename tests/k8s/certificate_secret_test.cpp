@@ -233,7 +233,7 @@ TEST_CASE("certificates: a clock that jumps") {
   // Before the API server made the Secret: this clock is wrong, and nothing is touched.
   const auto behind = plan(secret, kNow - 11min);
   CHECK_FALSE(behind.any());
-  CHECK(behind.trouble.starts_with("the clock of this machine says "));
+  CHECK(behind.trouble.ends_with("set the clock"));
   CHECK(plan(secret, kNow - 9min).trouble.empty());
   CHECK_FALSE(plan(secret, kNow - 9min).any());
 }
