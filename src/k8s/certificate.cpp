@@ -79,7 +79,7 @@ Result<void> add_names(X509* to, const std::vector<std::string>& names) {
   must(list != nullptr, "names of a certificate");
   for (const std::string& name : names) {
     const auto address = Address::parse(name);
-    if (!address && !is_dns_name(name)) {
+    if (!is_certificate_name(name)) {
       return Error{fmt::format("'{}' is neither a DNS name nor an address", name)};
     }
     EntryPtr entry(GENERAL_NAME_new());
@@ -202,6 +202,10 @@ bool bears(X509* certificate, const std::string& name) {
 }
 
 } // namespace
+
+bool is_certificate_name(const std::string& name) {
+  return is_dns_name(name) || Address::parse(name).ok();
+}
 
 KeyPair make_authority(const CertificateRequest& request) {
   const auto key = make_key();

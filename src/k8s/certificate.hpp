@@ -19,6 +19,10 @@ struct KeyPair {
 // Certificates begin a little in the past: whoever checks them may have a clock that is behind.
 inline constexpr Duration kClockSkew = std::chrono::minutes(10);
 
+// What may stand in a certificate's subjectAltName: a DNS name in lower case, without a wildcard,
+// or an address.
+[[nodiscard]] bool is_certificate_name(const std::string& name);
+
 struct CertificateRequest {
   std::string common_name;        // at most 64 bytes
   std::vector<std::string> names; // of a serving certificate: DNS names and addresses, at least one

@@ -244,8 +244,12 @@ void CertificateKeeper::lead(bool leads) {
   impl_->queue.push(KeeperLeads{leads});
 }
 
-void CertificateKeeper::stop() {
+void CertificateKeeper::close() {
   impl_->queue.close();
+}
+
+void CertificateKeeper::stop() {
+  close();
   impl_->files.reset();
   if (impl_->secret) impl_->secret->stop();
   for (const auto& hook : impl_->hooks) {

@@ -37,7 +37,8 @@ class CertificateKeeper {
   CertificateKeeper& operator=(const CertificateKeeper&) = delete;
 
   void lead(bool leads); // any thread
-  void stop();           // a request under way is finished
+  void close();          // nothing begins any more; a request under way goes on
+  void stop();           // and waits for it: Client::stop() shortens that
 
   struct View {
     struct WatchView {

@@ -156,6 +156,7 @@ TEST_CASE("names that are none are refused") {
        {"", "a b", "a,DNS:b", "A", "-a", "a-", "a..b", ".a", "a.", "*.a", "a_b", "1.2.3.4/8"}) {
     CHECK(error({"good", name}) ==
           "'" + std::string(name) + "' is neither a DNS name nor an address");
+    CHECK_FALSE(is_certificate_name(name));
   }
   CHECK_FALSE(error({std::string(64, 'a')}).empty());
   CHECK(error({std::string(63, 'a') + ".b"}).empty());
