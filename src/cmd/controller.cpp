@@ -100,7 +100,8 @@ class Controller {
   }
 
   // As an Event, also of a replica that does not lead: certificates are every replica's affair.
-  void announce(const api::ObjectReference& regarding, const k8s::Tell& what) {
+  void announce(api::ObjectReference regarding, const k8s::Tell& what) {
+    regarding.uid = what.uid;
     auto event = recorder_.record(regarding, what.warning ? "Warning" : "Normal", what.reason,
                                   what.message, now());
     if (event) writer_.push(*std::move(event));

@@ -57,9 +57,9 @@ class Step {
   void take(KeeperWroteSecret& event) {
     const auto plan = std::exchange(s_.writing, {});
     if (!wrote(s_.secret, event.secret, "Secret", "WebhookCertificateFailed")) return;
+    s_.secrets.apply(Upsert<api::Secret>{std::move(event.secret).value()});
     tell(plan.repair, plan.repair ? "WebhookCertificateRepaired" : "WebhookCertificateRenewed",
          fmt::format("Secret {}: {}: {}", config_.policy.secret.to_string(), plan.why, done(plan)));
-    s_.secrets.apply(Upsert<api::Secret>{std::move(event.secret).value()});
   }
   void take(KeeperWroteBundle& event) {
     auto& target = s_.bundles[index(event.kind)];
@@ -222,7 +222,9 @@ class Step {
     by(now_.steady + left);
   }
   void tell(bool warning, const char* reason, std::string message) {
-    actions_.emplace_back(Tell{warning, reason, std::move(message)});
+    const auto* about = config_.from_secret() ? secret() : nullptr;
+    actions_.emplace_back(Tell{warning, reason, std::move(message),
+                               about == nullptr ? std::string() : about->meta.uid});
   }
   // What stands at that place; one that is still the same was told. Empty: there is none.
   void trouble(const std::string& where, const char* reason, const std::string& message) {

@@ -110,6 +110,7 @@ struct WriteBundle { // with resourceVersion, and of nothing but these caBundles
 struct Tell { // as a log line and an Event
   bool warning = false;
   std::string reason, message;
+  std::string uid; // of the Secret that it is about; empty: not known, or none
 };
 using KeeperAction = std::variant<Serve, WriteSecret, WriteBundle, Tell>;
 

@@ -160,7 +160,7 @@ void CertificateKeeper::Impl::perform(KeeperAction& action) {
   if (const auto* serve = std::get_if<Serve>(&action)) {
     const auto served = options.serve(serve->pair);
     if (!served) {
-      return tell({true, "WebhookCertificateUnusable", served.error().message});
+      return tell({true, "WebhookCertificateUnusable", served.error().message, {}});
     }
     const auto info = read_certificates(serve->pair.certificate);
     log::info("webhook: serves a certificate for {}, valid until {}",
@@ -225,7 +225,7 @@ void CertificateKeeper::Impl::note(const char* kind, const WatchStatus& status) 
   if (!status.error) {
     log::info("webhook: watch of the {}: works again", kind);
   } else if (forbidden(*status.error)) {
-    tell({true, "WebhookWatchFailed", status.error->message});
+    tell({true, "WebhookWatchFailed", status.error->message, {}});
   } else {
     log::warn("webhook: watch of the {}: {}", kind, status.error->message);
   }

@@ -36,6 +36,7 @@ namespace {
 using ContextPtr = std::unique_ptr<SSL_CTX, FreeWith<SSL_CTX_free>>;
 constexpr int kBacklog = 128;
 constexpr std::size_t kTroubles = 16; // different ones that are told
+constexpr int kAcceptedInTurn = 64;
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 
 // A request that has come, and the answer to it.
@@ -128,6 +129,7 @@ struct WebhookServer::Impl : WebhookHost {
   bool displace();
   void cut_off(Time at);
   void work();
+  static WebhookConnection::Wait advance(WebhookConnection& connection);
   void put_back(int fd, WebhookConnection::Wait wait);
   void park(Slots::iterator slot, std::uint32_t events);
   void unpark(Slots::iterator slot);
@@ -282,7 +284,7 @@ void WebhookServer::Impl::handle(int fd) {
 }
 
 void WebhookServer::Impl::accept_all() {
-  for (;;) {
+  for (int i = 0; i < kAcceptedInTurn; ++i) {
     Fd socket(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (socket) {
       add(std::move(socket));
@@ -307,7 +309,12 @@ void WebhookServer::Impl::add(Fd socket) {
   const int on = 1;
   (void)setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   const int fd = socket.get();
-  watch(fd, EPOLL_CTL_ADD, 0);
+  try {
+    watch(fd, EPOLL_CTL_ADD, 0);
+  } catch (const std::system_error& error) { // the kernel's bound for all of this user's polls
+    log::warn("webhook: {}", error.what());
+    return;
+  }
   auto connection = std::make_unique<WebhookConnection>(std::move(socket), options.limits, *this);
   const auto slot = slots.emplace(fd, Slot{std::move(connection), false, {}}).first;
   ++metrics.accepted;
@@ -355,6 +362,15 @@ void WebhookServer::Impl::unpark(Slots::iterator slot) {
 // --- the workers
 // ----------------------------------------------------------------------------------
 
+WebhookConnection::Wait WebhookServer::Impl::advance(WebhookConnection& connection) {
+  try {
+    return connection.advance();
+  } catch (const std::exception& error) { // no memory: it costs this connection alone
+    log::error("webhook: {}", error.what());
+    return WebhookConnection::Wait::Closed;
+  }
+}
+
 void WebhookServer::Impl::work() {
   std::unique_lock lock(mutex);
   for (;;) {
@@ -364,7 +380,7 @@ void WebhookServer::Impl::work() {
     queue.pop_front();
     auto& connection = *slots.at(fd).connection; // stays: nobody else erases one that is not parked
     lock.unlock();
-    const auto wait = connection.advance();
+    const auto wait = advance(connection);
     lock.lock();
     put_back(fd, wait);
   }

@@ -32,7 +32,8 @@ numbers = itertools.count(1)
 
 
 def gateway(name=None):
-    pool = f"10.6.{next(numbers)}.10"
+    number = next(numbers)
+    pool = f"10.6.{number // 250}.{number % 250 + 1}"
     return {"apiVersion": GROUP, "kind": "EgressGateway", "metadata": {"name": name or "probe"},
             "spec": {"ippools": {"ipv4": [pool]},
                      "nodeSelector": {"selector": {"matchLabels": {"egress": "true"}}}}}
