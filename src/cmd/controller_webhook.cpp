@@ -141,6 +141,8 @@ void ControllerWebhook::Impl::requests(MetricsText& text) const {
   const auto& m = server.metrics();
   text.family("egw_webhook_connections", "gauge", "Open connections");
   text.sample({}, static_cast<double>(m.connections.load()));
+  text.family("egw_webhook_buffered_bytes", "gauge", "Of requests that are not whole yet");
+  text.sample({}, static_cast<double>(m.buffered.load()));
   const auto counter = [&](const char* name, const char* help, const auto& value) {
     text.family(name, "counter", help);
     text.sample({}, static_cast<double>(value.load()));

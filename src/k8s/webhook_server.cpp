@@ -117,7 +117,7 @@ struct WebhookServer::Impl : WebhookHost {
   Reply reply(std::string_view request) override;
   void tls_failed(const std::string& why) override;
   bool reserve(std::size_t bytes) override;
-  void release(std::size_t bytes) override { buffered -= bytes; }
+  void release(std::size_t bytes) override { metrics.buffered -= bytes; }
 
   void route(const std::string& path, const Handler& handler);
   void watch(int fd, int operation, std::uint32_t events) const;
@@ -148,7 +148,6 @@ struct WebhookServer::Impl : WebhookHost {
   bool told_missing = false;
   std::set<std::string> told; // TLS failures, since the last certificate
 
-  std::atomic<std::size_t> buffered{0};
   std::atomic<bool> draining{false};
 
   std::mutex mutex; // for all below
@@ -236,8 +235,8 @@ void WebhookServer::Impl::tls_failed(const std::string& why) {
 }
 
 bool WebhookServer::Impl::reserve(std::size_t bytes) {
-  if (buffered.fetch_add(bytes) + bytes <= options.limits.max_buffered) return true;
-  buffered -= bytes;
+  if (metrics.buffered.fetch_add(bytes) + bytes <= options.limits.max_buffered) return true;
+  metrics.buffered -= bytes;
   return false;
 }
 

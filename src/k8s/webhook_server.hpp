@@ -18,6 +18,7 @@ namespace egw::k8s {
 
 struct WebhookMetrics {
   std::atomic<std::uint64_t> connections{0};  // gauge
+  std::atomic<std::uint64_t> buffered{0};     // gauge: bytes of requests that are not whole yet
   std::atomic<std::uint64_t> accepted{0};     // connections
   std::atomic<std::uint64_t> tls_failures{0}; // handshakes refused by either side
   std::atomic<std::uint64_t> cut_off{0};      // connections whose time ran out, idle ones too

@@ -338,6 +338,7 @@ TEST_SUITE("threads") {
     auto one = connect(), two = connect();
     REQUIRE(one->send("POST /echo HTTP/1.1\r\nContent-Length: 90000\r\n\r\n" +
                       std::string(80'000, 'x')));
+    REQUIRE(await([&] { return server->metrics().buffered > 80'000; }));
     REQUIRE(two->send(post(std::string(90'000, 'x'))));
     CHECK(two->read("\r\n\r\n").starts_with("HTTP/1.1 503 "));
     REQUIRE(one->send(std::string(10'000, 'x')));
