@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "k8s/webhook_server.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <httplib.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
@@ -26,7 +24,6 @@
 #include "base/chrono.hpp"
 #include "base/fd.hpp"
 #include "base/log.hpp"
-#include "k8s/listen.hpp"
 #include "k8s/pem.hpp"
 #include "k8s/webhook_connection.hpp"
 
@@ -34,46 +31,9 @@ namespace egw::k8s {
 namespace {
 
 using ContextPtr = std::unique_ptr<SSL_CTX, FreeWith<SSL_CTX_free>>;
-constexpr int kBacklog = 128;
 constexpr std::size_t kTroubles = 16; // different ones that are told
 constexpr int kAcceptedInTurn = 64;
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
-
-// A request that has come, and the answer to it.
-class MemoryStream : public httplib::Stream {
- public:
-  explicit MemoryStream(std::string_view in) : in_(in) {}
-  bool is_readable() const override { return !in_.empty(); }
-  bool is_writable() const override { return true; }
-  ssize_t read(char* to, std::size_t size) override {
-    const auto n = in_.copy(to, size);
-    in_.remove_prefix(n);
-    return static_cast<ssize_t>(n);
-  }
-  ssize_t write(const char* from, std::size_t size) override {
-    out.append(from, size);
-    return static_cast<ssize_t>(size);
-  }
-  void get_remote_ip_and_port(std::string&, int&) const override {}
-  void get_local_ip_and_port(std::string&, int&) const override {}
-  socket_t socket() const override { return INVALID_SOCKET; }
-
-  std::string out;
-
- private:
-  std::string_view in_;
-};
-
-class HttpServer : public httplib::Server {
- public:
-  Fd take_listener() { return Fd(svr_sock_.exchange(INVALID_SOCKET)); }
-  // Returns whether the connection may go on.
-  bool process(httplib::Stream& stream, bool last) {
-    bool closes = last;
-    const bool done = process_request(stream, "", 0, "", 0, last, closes, nullptr);
-    return done && !closes;
-  }
-};
 
 Result<ContextPtr> make_context(const KeyPair& pair) {
   if (auto right = check_key(pair); !right) return right.error();
@@ -119,7 +79,6 @@ struct WebhookServer::Impl : WebhookHost {
   bool reserve(std::size_t bytes) override;
   void release(std::size_t bytes) override { metrics.buffered -= bytes; }
 
-  void route(const std::string& path, const Handler& handler);
   void watch(int fd, int operation, std::uint32_t events) const;
   void poll();
   [[nodiscard]] int milliseconds_left();
@@ -136,7 +95,7 @@ struct WebhookServer::Impl : WebhookHost {
   void stop();
 
   const Options options;
-  HttpServer http;
+  WebhookHttp http;
   WebhookMetrics metrics;
   int port = 0;
   Fd listener, epoll;
@@ -161,26 +120,11 @@ struct WebhookServer::Impl : WebhookHost {
   std::vector<std::thread> threads;
 };
 
-WebhookServer::Impl::Impl(Options o) : options(std::move(o)) {
-  for (const auto& [path, handler] : options.handlers) route(path, handler);
-  http.set_payload_max_length(options.limits.max_body);
-  http.set_keep_alive_timeout(
-      std::chrono::duration_cast<std::chrono::seconds>(options.limits.idle).count());
-  http.set_exception_handler(
-      [](const httplib::Request& request, httplib::Response& response, std::exception_ptr thrown) {
-        response.status = 500;
-        try {
-          std::rethrow_exception(thrown);
-        } catch (const std::exception& error) {
-          log::error("webhook {}: {}", request.path, error.what());
-        } catch (...) {
-          log::error("webhook {}: failed", request.path);
-        }
-      });
-  port = bind_server(http, options.host, options.port, "the webhook");
-  listener = http.take_listener();
-  check_errno(::listen(listener.get(), kBacklog), "listen"); // httplib's is 5
-  check_errno(fcntl(listener.get(), F_SETFL, O_NONBLOCK), "fcntl");
+WebhookServer::Impl::Impl(Options o)
+    : options(std::move(o)), http(options.handlers, options.limits) {
+  auto made = http.listen(options.host, options.port);
+  listener = std::move(made.socket);
+  port = made.port;
   epoll = Fd(check_errno(epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
   watch(listener.get(), EPOLL_CTL_ADD, EPOLLIN);
   watch(wakeup.fd(), EPOLL_CTL_ADD, EPOLLIN);
@@ -188,15 +132,6 @@ WebhookServer::Impl::Impl(Options o) : options(std::move(o)) {
   for (int i = 0; i < std::max(options.limits.workers, 1); ++i) {
     threads.emplace_back([this] { work(); });
   }
-}
-
-void WebhookServer::Impl::route(const std::string& path, const Handler& handler) {
-  http.Post(path, [&handler](const httplib::Request& request, httplib::Response& response) {
-    auto answer = handler(request.body);
-    response.status = answer.status;
-    response.set_content(std::move(answer.body),
-                         answer.status < 400 ? "application/json" : "text/plain");
-  });
 }
 
 // --- what connections ask, from the workers
@@ -214,18 +149,9 @@ SessionPtr WebhookServer::Impl::session() {
 
 WebhookHost::Reply WebhookServer::Impl::reply(std::string_view request) {
   const auto begun = now().steady;
-  MemoryStream stream(request);
-  const bool goes_on = http.process(stream, draining);
-  const auto line = request.substr(0, request.find("\r\n"));
-  const auto target = line.substr(line.find(' ') + 1);
-  const auto at = options.handlers.find(std::string(target.substr(0, target.find_first_of("? "))));
-  // "HTTP/1.1 200 OK"
-  const int status = stream.out.size() > 12 ? std::atoi(stream.out.substr(9, 3).c_str()) : 0;
-  if (options.observer) {
-    const auto path = at == options.handlers.end() ? std::string() : at->first;
-    options.observer(path, status, now().steady - begun);
-  }
-  return {std::move(stream.out), !goes_on};
+  auto answer = http.answer(request, draining);
+  if (options.observer) options.observer(answer.path, answer.status, now().steady - begun);
+  return {std::move(answer.bytes), answer.last};
 }
 
 void WebhookServer::Impl::tls_failed(const std::string& why) {

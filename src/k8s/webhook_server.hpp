@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +11,7 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "k8s/certificate.hpp"
+#include "k8s/webhook_http.hpp"
 #include "k8s/webhook_limits.hpp"
 
 namespace egw::k8s {
@@ -25,24 +25,18 @@ struct WebhookMetrics {
   std::atomic<std::uint64_t> displaced{0};    // connections that gave way to others
 };
 
-struct WebhookAnswer {
-  int status = 200;
-  std::string body; // application/json, or text where the status is an error's
-};
-
 // An HTTPS server (TLS 1.2 and 1.3) that takes POSTs. One thread waits for all connections and a
 // few answer, so that neither idle nor slow clients keep others out: cpp-httplib, which parses
 // requests and writes answers here, would keep a thread for each.
 class WebhookServer {
  public:
-  using Handler = std::function<WebhookAnswer(const std::string& body)>; // from several threads
   // After each answer; the path is empty where there is no handler for it.
   using Observer = std::function<void(const std::string& path, int status, Duration took)>;
   struct Options {
-    std::string host;                        // an address; "::" for all
-    int port = 0;                            // 0: a free one
-    std::map<std::string, Handler> handlers; // by path, "/validate"
-    Observer observer;                       // may be empty; from several threads
+    std::string host;         // an address; "::" for all
+    int port = 0;             // 0: a free one
+    WebhookHandlers handlers; // called from several threads
+    Observer observer;        // may be empty; from several threads
     WebhookLimits limits;
   };
 

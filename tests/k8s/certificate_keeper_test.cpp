@@ -2,210 +2,15 @@
 #include "k8s/certificate_keeper.hpp"
 
 #include <doctest/doctest.h>
-#include <fmt/format.h>
 
-#include <algorithm>
-#include <deque>
-#include <list>
 #include <random>
 
-#include "base/base64.hpp"
+#include "k8s/keeper_bench.hpp"
 
 using namespace egw;
-using namespace egw::k8s;
-using namespace std::chrono_literals;
+using namespace egw::test;
 
-namespace {
-
-constexpr auto kDay = std::chrono::hours(24);
-
-api::Secret new_secret(const CertificatePolicy& policy, WallTime now) {
-  return make_secret(nullptr, plan_certificates(nullptr, policy, now), policy, now).value();
-}
-
-// The API server's part: the Secret and both configurations, with compare-and-swap.
-struct Server {
-  std::optional<api::Secret> secret;
-  std::array<std::optional<api::WebhookConfiguration>, 2> configurations;
-  int version = 0, secret_writes = 0, bundle_writes = 0, tries = 0;
-  std::optional<Error> refuses; // every write
-
-  std::string next() { return std::to_string(++version); }
-
-  void make_configurations() {
-    for (auto& configuration : configurations) {
-      configuration.emplace();
-      configuration->meta.name = "egw";
-      configuration->meta.resource_version = next();
-      configuration->ca_bundles = {"", "Cg=="};
-    }
-  }
-
-  Result<api::Secret> write(const WriteSecret& wish, const CertificatePolicy& policy,
-                            const Now& now) {
-    ++tries;
-    if (refuses) return *refuses;
-    const auto* before = wish.before ? &*wish.before : nullptr;
-    auto made = make_secret(before, wish.plan, policy, now.wall);
-    if (!made) return made;
-    if (before == nullptr) {
-      if (secret) return Error{"already exists", 409};
-      made->meta.uid = next();
-      made->meta.created = std::chrono::floor<std::chrono::seconds>(now.wall);
-    } else {
-      if (!secret) return Error{"not found", 404};
-      if (secret->meta.resource_version != made->meta.resource_version) {
-        return Error{"the object has been modified", 409};
-      }
-      if (secret->type != made->type) return Error{"type: field is immutable", 422};
-    }
-    made->meta.resource_version = next();
-    ++secret_writes;
-    secret = *made;
-    return made;
-  }
-
-  Result<api::WebhookConfiguration> write(const WriteBundle& wish) {
-    ++tries;
-    if (refuses) return *refuses;
-    auto& stands = configurations[wish.kind == api::WebhookKind::Validating ? 0 : 1];
-    if (!stands) return Error{"not found", 404};
-    if (stands->meta.resource_version != wish.resource_version) {
-      return Error{"the object has been modified", 409};
-    }
-    for (const auto i : wish.webhooks) {
-      if (i >= stands->ca_bundles.size()) return Error{"no such path", 422};
-      stands->ca_bundles[i] = wish.bundle;
-    }
-    stands->meta.resource_version = next();
-    ++bundle_writes;
-    return *stands;
-  }
-};
-
-struct Replica {
-  KeeperState state;
-  KeeperConfig config{{{"egw-system", "egw-webhook"}, {"egw-webhook.egw-system.svc"}}, "egw"};
-  std::deque<KeeperEvent> events;
-  std::optional<KeyPair> served;
-  std::vector<std::string> told; // "REASON: MESSAGE", a warning with '!'
-  int seen = -1;                 // of the server's version
-  bool cut = false;              // its watches bring nothing, its writes get no answer
-
-  // What the watches say: the last state, as after a list.
-  void look(const Server& server) {
-    if (cut || seen == server.version) return;
-    seen = server.version;
-    Replaced<api::Secret> secrets;
-    if (server.secret) secrets.items.push_back(*server.secret);
-    events.emplace_back(KeeperSecret{secrets});
-    for (const auto kind : kWebhookKinds) {
-      Replaced<api::WebhookConfiguration> all;
-      const auto& stands = server.configurations[kind == api::WebhookKind::Validating ? 0 : 1];
-      if (stands) all.items.push_back(*stands);
-      events.emplace_back(KeeperConfiguration{kind, all});
-    }
-  }
-
-  void handle(Server& server, const Now& now) {
-    while (!events.empty()) {
-      auto event = std::move(events.front());
-      events.pop_front();
-      for (auto& action : step(state, config, std::move(event), now)) {
-        perform(server, action, now);
-      }
-    }
-  }
-
-  void perform(Server& server, const KeeperAction& action, const Now& now) {
-    const Error lost{"no answer", 0};
-    if (const auto* serve = std::get_if<Serve>(&action)) {
-      CHECK(check_key(serve->pair).ok());
-      served = serve->pair;
-    } else if (const auto* secret = std::get_if<WriteSecret>(&action)) {
-      CHECK(state.leads);
-      events.emplace_back(KeeperWroteSecret{cut ? Result<api::Secret>(lost)
-                                                : server.write(*secret, config.policy, now)});
-    } else if (const auto* bundle = std::get_if<WriteBundle>(&action)) {
-      CHECK(state.leads);
-      events.emplace_back(KeeperWroteBundle{
-          bundle->kind, cut ? Result<api::WebhookConfiguration>(lost) : server.write(*bundle)});
-    } else if (const auto* tell = std::get_if<Tell>(&action)) {
-      told.push_back(
-          fmt::format("{}{}: {}", tell->warning ? "!" : "", tell->reason, tell->message));
-    }
-  }
-  [[nodiscard]] int told_of(const std::string& part) const {
-    return static_cast<int>(std::ranges::count_if(
-        told, [&](const auto& text) { return text.find(part) != std::string::npos; }));
-  }
-};
-
-struct Fixture {
-  Server server;
-  std::list<Replica> replicas = std::list<Replica>(2);
-  Replica& leader = replicas.front();
-  Replica& follower = replicas.back();
-  Now now{Time{1h}, WallTime{std::chrono::seconds(1'790'000'000)}};
-
-  void lead(Replica& one, bool leads = true) { one.events.emplace_back(KeeperLeads{leads}); }
-  void pass(Duration d) {
-    now.steady += d;
-    now.wall += std::chrono::duration_cast<std::chrono::microseconds>(d);
-  }
-  // What follows at this moment.
-  void settle() {
-    for (bool busy = true; busy;) {
-      busy = false;
-      for (auto& replica : replicas) {
-        replica.look(server);
-        busy = busy || !replica.events.empty();
-        replica.handle(server, now);
-      }
-    }
-  }
-  // From wake to wake, as far as that makes no more than a hundred: years take too long else.
-  void live(Duration d) {
-    const auto end = now.steady + d;
-    for (settle(); now.steady < end; settle()) {
-      auto next = end;
-      for (auto& replica : replicas) {
-        if (const auto at = wake(replica.state)) next = std::min(next, *at);
-        replica.events.emplace_back(KeeperTick{});
-      }
-      pass(std::max<Duration>({next - now.steady, 1ms, d / 100}));
-    }
-  }
-  void start() {
-    server.make_configurations();
-    lead(leader);
-    settle();
-    REQUIRE(server.secret);
-  }
-  [[nodiscard]] std::string bundle() const {
-    return base64_encode(server.secret->data.at("ca.crt"));
-  }
-  // All serve what stands in the Secret, and the configurations trust it.
-  void check_well() {
-    REQUIRE(server.secret);
-    const auto material = material_of(*server.secret);
-    CHECK(check_serving(material.serving.certificate, material.authorities,
-                        leader.config.policy.names, now.wall)
-              .ok());
-    for (const auto& replica : replicas) CHECK(replica.served == material.serving);
-    for (const auto& stands : server.configurations) {
-      for (const auto& stood : stands->ca_bundles) CHECK(stood == bundle());
-    }
-    for (const auto kind : kWebhookKinds) {
-      CHECK(trusted(follower.state, follower.config, kind, now.wall) == true);
-    }
-  }
-  std::string serving() { return server.secret->data.at("tls.crt"); }
-};
-
-} // namespace
-
-TEST_CASE_FIXTURE(Fixture, "keeper: the leader makes what is missing, all serve it") {
+TEST_CASE_FIXTURE(KeeperBench, "keeper: the leader makes what is missing, all serve it") {
   server.make_configurations();
   live(1h);
   CHECK_FALSE(server.secret); // nobody leads
@@ -224,7 +29,7 @@ TEST_CASE_FIXTURE(Fixture, "keeper: the leader makes what is missing, all serve 
   CHECK(server.version == version); // nothing is written without a cause
 }
 
-TEST_CASE_FIXTURE(Fixture, "keeper: a new leader finds what the last one made") {
+TEST_CASE_FIXTURE(KeeperBench, "keeper: a new leader finds what the last one made") {
   start();
   const int version = server.version;
   lead(leader, false);
@@ -234,7 +39,8 @@ TEST_CASE_FIXTURE(Fixture, "keeper: a new leader finds what the last one made") 
   check_well();
 }
 
-TEST_CASE_FIXTURE(Fixture, "keeper: renewals come in time for ten years, and nobody is shut out") {
+TEST_CASE_FIXTURE(KeeperBench,
+                  "keeper: renewals come in time for ten years, and nobody is shut out") {
   start();
   const int bundles = server.bundle_writes;
   for (int day = 0; day < 3640; day += 10) {
@@ -252,7 +58,8 @@ TEST_CASE_FIXTURE(Fixture, "keeper: renewals come in time for ten years, and nob
   CHECK(leader.told_of("!") == 0);
 }
 
-TEST_CASE_FIXTURE(Fixture, "keeper: a Secret that is deleted is made anew, and served meanwhile") {
+TEST_CASE_FIXTURE(KeeperBench,
+                  "keeper: a Secret that is deleted is made anew, and served meanwhile") {
   start();
   const auto before = serving();
   server.secret.reset();
@@ -266,7 +73,7 @@ TEST_CASE_FIXTURE(Fixture, "keeper: a Secret that is deleted is made anew, and s
   check_well();
 }
 
-TEST_CASE_FIXTURE(Fixture, "keeper: damage is repaired with a word") {
+TEST_CASE_FIXTURE(KeeperBench, "keeper: damage is repaired with a word") {
   start();
   const auto before = serving();
   server.secret->data["tls.key"] = "x";
@@ -278,7 +85,7 @@ TEST_CASE_FIXTURE(Fixture, "keeper: damage is repaired with a word") {
                        "tls.key: the key is not a PEM key without password") == 1);
 }
 
-TEST_CASE_FIXTURE(Fixture, "keeper: a follower does not serve what nobody would trust") {
+TEST_CASE_FIXTURE(KeeperBench, "keeper: a follower does not serve what nobody would trust") {
   start();
   lead(leader, false);
   const auto before = follower.served;
@@ -294,7 +101,7 @@ TEST_CASE_FIXTURE(Fixture, "keeper: a follower does not serve what nobody would 
   CHECK(replicas.back().served->certificate == other.data.at("tls.crt"));
 }
 
-TEST_CASE_FIXTURE(Fixture, "keeper: names that changed are another certificate") {
+TEST_CASE_FIXTURE(KeeperBench, "keeper: names that changed are another certificate") {
   start();
   const auto authority = bundle();
   lead(leader, false);
@@ -308,7 +115,7 @@ TEST_CASE_FIXTURE(Fixture, "keeper: names that changed are another certificate")
   CHECK(bundle() == authority);
 }
 
-TEST_CASE_FIXTURE(Fixture, "keeper: what it is refused is told once, and tried less and less") {
+TEST_CASE_FIXTURE(KeeperBench, "keeper: what it is refused is told once, and tried less and less") {
   start();
   const auto served = leader.served;
   server.refuses = Error{"secrets \"egw-webhook\" is forbidden", 403};
@@ -326,7 +133,8 @@ TEST_CASE_FIXTURE(Fixture, "keeper: what it is refused is told once, and tried l
   check_well();
 }
 
-TEST_CASE_FIXTURE(Fixture, "keeper: a namespace that is not there is told, though it is a 404") {
+TEST_CASE_FIXTURE(KeeperBench,
+                  "keeper: a namespace that is not there is told, though it is a 404") {
   server.make_configurations();
   server.refuses = Error{"namespaces \"egw-system\" not found", 404};
   lead(leader);
@@ -337,7 +145,7 @@ TEST_CASE_FIXTURE(Fixture, "keeper: a namespace that is not there is told, thoug
   check_well();
 }
 
-TEST_CASE_FIXTURE(Fixture, "keeper: two that take themselves for the leader make one Secret") {
+TEST_CASE_FIXTURE(KeeperBench, "keeper: two that take themselves for the leader make one Secret") {
   server.make_configurations();
   lead(leader);
   lead(follower);
@@ -347,7 +155,8 @@ TEST_CASE_FIXTURE(Fixture, "keeper: two that take themselves for the leader make
   CHECK(leader.told_of("!") + follower.told_of("!") == 0);
 }
 
-TEST_CASE_FIXTURE(Fixture, "keeper: configurations come and go, and only what differs is written") {
+TEST_CASE_FIXTURE(KeeperBench,
+                  "keeper: configurations come and go, and only what differs is written") {
   lead(leader);
   live(1h);
   REQUIRE(server.secret);
@@ -370,7 +179,7 @@ TEST_CASE_FIXTURE(Fixture, "keeper: configurations come and go, and only what di
   CHECK(server.bundle_writes == 2);
 }
 
-TEST_CASE_FIXTURE(Fixture, "keeper: another program that undoes each write is not raced with") {
+TEST_CASE_FIXTURE(KeeperBench, "keeper: another program that undoes each write is not raced with") {
   start();
   server.bundle_writes = 0;
   for (int i = 0; i < 3600; ++i) { // each second for an hour
@@ -385,7 +194,7 @@ TEST_CASE_FIXTURE(Fixture, "keeper: another program that undoes each write is no
   check_well();
 }
 
-TEST_CASE_FIXTURE(Fixture, "keeper: others may write the configurations") {
+TEST_CASE_FIXTURE(KeeperBench, "keeper: others may write the configurations") {
   for (auto& replica : replicas) replica.config.configurations.clear();
   start();
   live(1h);
@@ -394,7 +203,7 @@ TEST_CASE_FIXTURE(Fixture, "keeper: others may write the configurations") {
   CHECK_FALSE(trusted(leader.state, leader.config, api::WebhookKind::Validating, now.wall));
 }
 
-TEST_CASE_FIXTURE(Fixture, "keeper: a wall clock that is set is noticed within the hour") {
+TEST_CASE_FIXTURE(KeeperBench, "keeper: a wall clock that is set is noticed within the hour") {
   start();
   const auto before = serving();
   now.wall += 300 * kDay;
@@ -413,7 +222,7 @@ TEST_CASE_FIXTURE(Fixture, "keeper: a wall clock that is set is noticed within t
                        "at 2026-") == 1);
 }
 
-TEST_CASE_FIXTURE(Fixture, "keeper: certificates that end in the year 9999 are no trouble") {
+TEST_CASE_FIXTURE(KeeperBench, "keeper: certificates that end in the year 9999 are no trouble") {
   auto far = new_secret(
       {leader.config.policy.secret, leader.config.policy.names, 250 * 365 * kDay, 290 * 365 * kDay},
       now.wall);
@@ -427,7 +236,8 @@ TEST_CASE_FIXTURE(Fixture, "keeper: certificates that end in the year 9999 are n
   CHECK(leader.served->certificate == far.data.at("tls.crt"));
 }
 
-TEST_CASE_FIXTURE(Fixture, "keeper: files are served as they stand, and their authority written") {
+TEST_CASE_FIXTURE(KeeperBench,
+                  "keeper: files are served as they stand, and their authority written") {
   const auto make = [&](Duration lifetime) {
     return material_of(new_secret({{}, {"a.b.svc"}, lifetime, lifetime}, now.wall));
   };
@@ -472,7 +282,7 @@ TEST_CASE("keeper: leaders that come and go, cuts, deletions, damage: in the end
   for (unsigned seed = 0; seed < 10; ++seed) {
     CAPTURE(seed);
     std::mt19937 random(seed);
-    Fixture f;
+    KeeperBench f;
     f.server.make_configurations();
     for (int turn = 0; turn < 40; ++turn) {
       for (auto& replica : f.replicas) {

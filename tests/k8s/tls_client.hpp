@@ -61,6 +61,8 @@ class TlsClient {
             static_cast<std::size_t>(ASN1_STRING_length(serial))};
   }
 
+  [[nodiscard]] int chain_size() const { return sk_X509_num(SSL_get_peer_cert_chain(tls_.get())); }
+
   [[nodiscard]] bool send(std::string_view bytes) {
     return tls_ ? SSL_write(tls_.get(), bytes.data(), static_cast<int>(bytes.size())) ==
                       static_cast<int>(bytes.size())
