@@ -15,7 +15,8 @@ Result<Secret> decode<Secret>(const rapidjson::Value& object) {
     root["data"].each_member([&](const Field& member) {
       std::string text;
       member.read(text);
-      secret.data[std::string(member.key())] = base64_decode(text).value_or("");
+      const auto decoded = base64_decode(text);
+      secret.data[std::string(member.key())] = decoded ? *decoded : std::string();
     });
   });
 }

@@ -88,10 +88,9 @@ Result<void> add_names(X509* to, const std::vector<std::string>& names) {
     GENERAL_NAME_set0_value(entry.get(), address ? GEN_IPADD : GEN_DNS, value); // takes it over
     const void* data = address ? static_cast<const void*>(address->bytes.data()) : name.data();
     const auto size = address ? address->size() : name.size();
-    must(ASN1_STRING_set(value, data, static_cast<int>(size)) == 1 &&
-             sk_GENERAL_NAME_push(list.get(), entry.get()) > 0,
-         "name of a certificate");
-    static_cast<void>(entry.release()); // the list's now
+    must(ASN1_STRING_set(value, data, static_cast<int>(size)) == 1, "name of a certificate");
+    GENERAL_NAME* const named = entry.release(); // the list's from now on
+    must(sk_GENERAL_NAME_push(list.get(), named) > 0, "name of a certificate");
   }
   must(X509_add1_ext_i2d(to, NID_subject_alt_name, list.get(), 0, 0) == 1,
        "names of a certificate");

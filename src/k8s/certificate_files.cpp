@@ -26,15 +26,15 @@ constexpr int kMissingMs = 2000; // until a directory that is not there is looke
 } // namespace
 
 Result<Material> read_material(const std::string& directory) {
-  Material material;
   auto certificate = read_file(directory + "/" + kServingCertificate);
   if (!certificate) return certificate.error();
   auto key = read_file(directory + "/" + kServingKey);
   if (!key) return key.error();
   auto authorities = read_file(directory + "/" + kAuthorityCertificate);
   if (!authorities && authorities.error().code != ENOENT) return authorities.error();
-  return Material{{std::move(certificate).value(), std::move(key).value()},
-                  std::move(authorities).value_or("")};
+  Material material{{std::move(certificate).value(), std::move(key).value()}, {}};
+  if (authorities) material.authorities = std::move(authorities).value();
+  return material;
 }
 
 struct CertificateFiles::Impl {
@@ -47,6 +47,8 @@ struct CertificateFiles::Impl {
     wakeup.signal();
     thread.join();
   }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   void run() {
     while (!stopping) {

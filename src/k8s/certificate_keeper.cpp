@@ -15,13 +15,18 @@ namespace {
 
 constexpr Duration kFirstPause = std::chrono::milliseconds(250);
 constexpr Duration kLongestPause = std::chrono::minutes(5);
-constexpr Duration kQuiet = std::chrono::minutes(10);      // then the pauses begin anew
-constexpr Duration kSuspicious = std::chrono::seconds(30); // after seven writes without rest
+constexpr Duration kQuiet = std::chrono::minutes(10);       // then the pauses begin anew
+constexpr Duration kSuspicious = std::chrono::seconds(30);  // after seven writes without rest
+constexpr const char *kFiles = "files", *kPair = "tls.crt"; // troubles that every replica has
 constexpr const char* kUnusable = "WebhookCertificateUnusable";
 constexpr Duration kLookAgain = std::chrono::hours(1); // the wall clock may have been set
 
 std::size_t index(api::WebhookKind kind) {
   return kind == api::WebhookKind::Validating ? 0 : 1;
+}
+
+bool of_files(const std::string& where) {
+  return where == kFiles || where == kPair;
 }
 
 class Step {
@@ -45,14 +50,18 @@ class Step {
   // --- events
 
   void take(const KeeperTick&) {}
-  void take(const KeeperLeads& event) { s_.leads = event.leads; }
+  void take(const KeeperLeads& event) {
+    s_.leads = event.leads;
+    // What the leader could not do is another's affair now.
+    if (!s_.leads) std::erase_if(s_.troubles, [](const auto& t) { return !of_files(t.first); });
+  }
   void take(KeeperSecret& event) { s_.secrets.apply(std::move(event.event)); }
   void take(KeeperConfiguration& event) {
     s_.configurations[index(event.kind)].apply(std::move(event.event));
   }
   void take(KeeperFiles& event) {
     if (event.material) s_.files = std::move(event.material).value();
-    trouble("files", kUnusable, event.material ? "" : event.material.error().message);
+    trouble(kFiles, kUnusable, event.material ? "" : event.material.error().message);
   }
   void take(KeeperWroteSecret& event) {
     const auto plan = std::exchange(s_.writing, {});
@@ -130,7 +139,7 @@ class Step {
     const auto& [stands, version, from, until, usable, trusted, plan] = *s_.judgement;
     if (!usable) {
       // A leader mends its Secret, and says so.
-      if (!config_.from_secret()) trouble("tls.crt", kUnusable, usable.error().message);
+      if (!config_.from_secret()) trouble(kPair, kUnusable, usable.error().message);
       return;
     }
     if (!config_.from_secret()) judge_age(stands.serving);
@@ -147,7 +156,7 @@ class Step {
   void judge_age(const KeyPair& pair) {
     const auto until = read_certificates(pair.certificate)->front().until;
     const bool over = until <= now_.wall;
-    trouble("tls.crt", kUnusable,
+    trouble(kPair, kUnusable,
             over ? fmt::format("tls.crt ran out at {}: renew it", rfc3339(until)) : "");
     if (!over) by(until);
   }
@@ -188,9 +197,13 @@ class Step {
     for (std::size_t i = 0; i < stands->ca_bundles.size(); ++i) {
       if (stands->ca_bundles[i] != write.bundle) write.webhooks.push_back(i);
     }
-    if (write.webhooks.empty()) return;
     const char* name = api::webhook_resource(kind).kind;
-    trouble(fmt::format("{} again", name), "WebhookConfigurationFailed",
+    const auto where = fmt::format("{} again", name);
+    if (write.webhooks.empty()) {
+      if (now_.steady - target.written_at > kQuiet) s_.troubles.erase(where);
+      return;
+    }
+    trouble(where, "WebhookConfigurationFailed",
             target.pause < kSuspicious
                 ? ""
                 : fmt::format("{} {}: another program changes caBundle each time: set "

@@ -42,8 +42,8 @@ class CertificateKeeper {
 
   struct View {
     struct WatchView {
-      const char* kind;
-      const WatchMetrics* metrics;
+      const char* kind = nullptr;
+      const WatchMetrics* metrics = nullptr;
       std::optional<std::string> fault; // while the watch fails
     };
     std::vector<WatchView> watches;

@@ -128,9 +128,16 @@ TEST_CASE_FIXTURE(KeeperBench, "keeper: what it is refused is told once, and tri
   CHECK(server.tries > 5);
   CHECK(server.tries < 40);
   CHECK(leader.told_of("!WebhookCertificateFailed: secrets \"egw-webhook\" is forbidden") == 1);
+  CHECK(leader.state.troubles.size() == 1);
+  lead(leader, false);
+  lead(follower);
+  live(1min);
+  CHECK(leader.state.troubles.empty());
+  CHECK(follower.told_of("!WebhookCertificateFailed") == 1);
   server.refuses.reset();
   live(6min);
   check_well();
+  CHECK(follower.state.troubles.empty());
 }
 
 TEST_CASE_FIXTURE(KeeperBench,
@@ -190,8 +197,10 @@ TEST_CASE_FIXTURE(KeeperBench, "keeper: another program that undoes each write i
   CHECK(server.bundle_writes > 8);
   CHECK(server.bundle_writes < 30);
   CHECK(leader.told_of("another program changes caBundle each time") == 1);
-  live(11min);
+  CHECK(leader.state.troubles.size() == 1);
+  live(21min);
   check_well();
+  CHECK(leader.state.troubles.empty());
 }
 
 TEST_CASE_FIXTURE(KeeperBench, "keeper: others may write the configurations") {
