@@ -199,6 +199,10 @@ std::string json_pointer(std::initializer_list<std::string_view> parts) {
   return path;
 }
 
+std::string encode(const std::vector<PatchOperation>& patch) {
+  return PatchWriter().write(patch);
+}
+
 AdmissionResponse refusal(std::string message, std::int32_t code, std::string reason) {
   AdmissionResponse response;
   response.allowed = false;
@@ -241,7 +245,7 @@ std::string encode_review(const AdmissionRequest& request, const AdmissionRespon
       const bool changes = response.allowed && request.phase == AdmissionPhase::Mutating;
       if (changes && !response.patch.empty()) {
         w.text("patchType", "JSONPatch");
-        w.text("patch", base64_encode(PatchWriter().write(response.patch)));
+        w.text("patch", base64_encode(encode(response.patch)));
       }
     });
   });

@@ -66,6 +66,7 @@ struct PatchOperation {
   PatchValue value;
   bool operator==(const PatchOperation&) const = default;
 };
+[[nodiscard]] std::string encode(const std::vector<PatchOperation>& patch); // the JSON list
 // {"metadata", "labels", "a/b"} -> "/metadata/labels/a~1b" (RFC 6901)
 [[nodiscard]] std::string json_pointer(std::initializer_list<std::string_view> parts);
 

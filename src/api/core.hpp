@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,23 @@ struct Lease {
   WallTime acquired{}, renewed{};
   std::int32_t transitions = 0;
   bool operator==(const Lease&) const = default;
+};
+
+// v1 Secret. A value that is not base64 reads as empty: no error may show what stands there.
+struct Secret {
+  ObjectMeta meta;
+  std::string type;                        // cannot be changed
+  std::map<std::string, std::string> data; // decoded
+  bool operator==(const Secret&) const = default;
+};
+
+// admissionregistration.k8s.io/v1 ValidatingWebhookConfiguration and MutatingWebhookConfiguration:
+// whom the webhooks' clients trust.
+enum class WebhookKind : std::uint8_t { Validating, Mutating };
+struct WebhookConfiguration {
+  ObjectMeta meta;
+  std::vector<std::string> ca_bundles; // webhooks[*].clientConfig.caBundle, in base64 as it stands
+  bool operator==(const WebhookConfiguration&) const = default;
 };
 
 struct ObjectReference {

@@ -27,6 +27,7 @@ struct Resource {
 // `resource(...)` of policies and slices depends on the kind, so it takes what tells it.
 [[nodiscard]] const Resource& policy_resource(PolicyKind kind);
 [[nodiscard]] const Resource& slice_resource(bool cluster);
+[[nodiscard]] const Resource& webhook_resource(WebhookKind kind);
 template <class T>
 [[nodiscard]] const Resource& resource(); // all other kinds
 template <>
@@ -41,6 +42,8 @@ template <>
 const Resource& resource<Lease>();
 template <>
 const Resource& resource<Event>();
+template <>
+const Resource& resource<Secret>();
 template <>
 const Resource& resource<EgressGateway>();
 template <>
@@ -60,6 +63,10 @@ template <>
 Result<EndpointSlice> decode<EndpointSlice>(const rapidjson::Value&);
 template <>
 Result<Lease> decode<Lease>(const rapidjson::Value&);
+template <>
+Result<Secret> decode<Secret>(const rapidjson::Value&);
+template <>
+Result<WebhookConfiguration> decode<WebhookConfiguration>(const rapidjson::Value&); // either kind
 template <>
 Result<EgressGateway> decode<EgressGateway>(const rapidjson::Value&);
 template <>
@@ -81,6 +88,7 @@ template <class T>
 // Whole objects (meta as far as a client may write it, spec and status).
 [[nodiscard]] std::string encode(const Lease&);
 [[nodiscard]] std::string encode(const Event&);
+[[nodiscard]] std::string encode(const Secret&);
 [[nodiscard]] std::string encode(const EgressGateway&);
 [[nodiscard]] std::string encode(const EgressPolicy&);
 [[nodiscard]] std::string encode(const EgressNode&);

@@ -17,6 +17,12 @@ constexpr Resource kEndpointSlice{"discovery.k8s.io", "v1", "endpointslices", "E
                                   true};
 constexpr Resource kLease{"coordination.k8s.io", "v1", "leases", "Lease", true};
 constexpr Resource kEvent{"", "v1", "events", "Event", true};
+constexpr Resource kSecret{"", "v1", "secrets", "Secret", true};
+constexpr Resource kValidating{"admissionregistration.k8s.io", "v1",
+                               "validatingwebhookconfigurations", "ValidatingWebhookConfiguration",
+                               false};
+constexpr Resource kMutating{"admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations",
+                             "MutatingWebhookConfiguration", false};
 constexpr Resource kGateway = ours("egressgateways", "EgressGateway", false);
 constexpr Resource kEgressNode = ours("egressnodes", "EgressNode", false);
 constexpr Resource kClusterInfo = ours("egressclusterinfos", "EgressClusterInfo", false);
@@ -36,6 +42,7 @@ template <> const Resource& resource<Namespace>() { return kNamespace; }
 template <> const Resource& resource<EndpointSlice>() { return kEndpointSlice; }
 template <> const Resource& resource<Lease>() { return kLease; }
 template <> const Resource& resource<Event>() { return kEvent; }
+template <> const Resource& resource<Secret>() { return kSecret; }
 template <> const Resource& resource<EgressGateway>() { return kGateway; }
 template <> const Resource& resource<EgressNode>() { return kEgressNode; }
 template <> const Resource& resource<EgressClusterInfo>() { return kClusterInfo; }
@@ -57,6 +64,10 @@ const Resource& slice_resource(bool cluster) {
   return cluster ? kClusterSlice : kSlice;
 }
 
+const Resource& webhook_resource(WebhookKind kind) {
+  return kind == WebhookKind::Validating ? kValidating : kMutating;
+}
+
 template <class T>
 Result<T> decode_text(std::string_view text) {
   rapidjson::Document document;
@@ -69,6 +80,8 @@ template Result<Pod> decode_text(std::string_view);
 template Result<Namespace> decode_text(std::string_view);
 template Result<EndpointSlice> decode_text(std::string_view);
 template Result<Lease> decode_text(std::string_view);
+template Result<Secret> decode_text(std::string_view);
+template Result<WebhookConfiguration> decode_text(std::string_view);
 template Result<EgressGateway> decode_text(std::string_view);
 template Result<EgressPolicy> decode_text(std::string_view);
 template Result<EgressNode> decode_text(std::string_view);

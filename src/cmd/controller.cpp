@@ -15,6 +15,7 @@
 #include "base/signals.hpp"
 #include "cmd/controller_metrics.hpp"
 #include "cmd/controller_watches.hpp"
+#include "cmd/controller_webhook.hpp"
 #include "cmd/controller_writes.hpp"
 #include "cmd/health.hpp"
 #include "cmd/role.hpp"
@@ -67,6 +68,7 @@ class Controller {
     if (const auto right = k8s::validate(settings_.leader); !right) {
       throw std::invalid_argument(right.error().message);
     }
+    start_webhook();
     auto health = serve_health(settings_.metrics, questions());
     elect();
     SignalThread signals([this] { queue_.push(Stop{}); });
@@ -74,16 +76,51 @@ class Controller {
               client_.config().host, client_.config().port, client_.config().origin);
     while (!stopping_) turn();
     log::info("stopping");
+    if (webhook_) webhook_->close();
     health.reset();
     queue_.close(); // questions that are asked from now on get no answer
     watches_.stop();
     writer_.stop();
     elector_.reset(); // gives the Lease back, after the last write
     client_.stop();
+    webhook_.reset();
     return 0;
   }
 
  private:
+  void start_webhook() {
+    if (!settings_.webhook) return;
+    WebhookHooks hooks;
+    hooks.rules = [](const api::AdmissionRequest&) { return api::AdmissionResponse{}; };
+    hooks.tell = [this](const api::ObjectReference& regarding, const k8s::Tell& what) {
+      queue_.push(Ask{[this, regarding, what] { announce(regarding, what); }});
+    };
+    webhook_ = std::make_unique<ControllerWebhook>(client_, *settings_.webhook,
+                                                   settings_.leader.namespace_, std::move(hooks));
+  }
+
+  // As an Event, also of a replica that does not lead: certificates are every replica's affair.
+  void announce(api::ObjectReference regarding, const k8s::Tell& what) {
+    regarding.uid = what.uid;
+    auto event = recorder_.record(regarding, what.warning ? "Warning" : "Normal", what.reason,
+                                  what.message, now());
+    if (event) writer_.push(*std::move(event));
+  }
+
+  // API servers send to this pod until they have heard that it ends: it leads no more, and answers.
+  void begin_stop() {
+    const bool drains = webhook_ && settings_.webhook->drain > Duration::zero();
+    if (!drains) {
+      stopping_ = true;
+    } else if (!stop_at_) {
+      log::info("stopping as soon as no API server asks here any more");
+      stop_at_ = now().steady + settings_.webhook->drain;
+      draining_ = true;
+      webhook_->drain();
+      elector_->stop();
+    }
+  }
+
   void elect() {
     elector_ = std::make_unique<k8s::Elector>(client_, settings_.leader,
                                               [this](const k8s::Leadership& l) { queue_.push(l); });
@@ -94,6 +131,7 @@ class Controller {
     const auto earlier = [&](Time at) { first = first ? std::min(*first, at) : at; };
     if (const auto flush = recorder_.next_flush()) earlier(*flush);
     if (!new_events_.empty()) earlier(new_events_.front().first);
+    if (stop_at_) earlier(*stop_at_);
     return first;
   }
 
@@ -107,12 +145,13 @@ class Controller {
             if constexpr (std::is_same_v<T, k8s::Leadership>) events.push_back(leadership(in));
             if constexpr (std::is_same_v<T, Written>) written(in, events);
             if constexpr (std::is_same_v<T, Ask>) in.work();
-            if constexpr (std::is_same_v<T, Stop>) stopping_ = true;
+            if constexpr (std::is_same_v<T, Stop>) begin_stop();
           },
           input);
     }
-    if (stopping_) return;
     const Now start = now();
+    if (stop_at_ && *stop_at_ <= start.steady) stopping_ = true;
+    if (stopping_) return;
     const bool was_active = core_.active();
     auto actions = core_.step(std::move(events), start);
     if (core_.active() && !was_active) log::info("leading, term {}", core_.term());
@@ -126,6 +165,7 @@ class Controller {
   }
 
   egress::Event leadership(const k8s::Leadership& l) {
+    if (webhook_) webhook_->lead(l.leading);
     if (l.leading) {
       log::info("holds the Lease, term {}", l.term);
       return egress::LeaderChanged{l.term};
@@ -151,6 +191,7 @@ class Controller {
       if (event) new_events_.emplace_back(when.steady + kEventDelay, *std::move(event));
     } else if (const auto* resign = std::get_if<egress::Resign>(&action)) {
       log::error("resigns: {}", resign->why);
+      if (stop_at_) return; // it has resigned for good
       elector_.reset();
       elect();
       elector_->term_seen(static_cast<std::int32_t>(resign->term));
@@ -192,8 +233,10 @@ class Controller {
     using namespace std::chrono_literals;
     HealthQuestions q;
     q.metrics = [this] {
-      return ask(queue_, 5s,
-                 [this] { return metrics_text(core_, stats_, client_.metrics(), watches_); });
+      auto text = ask(queue_, 5s,
+                      [this] { return metrics_text(core_, stats_, client_.metrics(), watches_); });
+      if (text && webhook_) *text += webhook_->metrics_text();
+      return text;
     };
     q.unhealthy = [this]() -> std::optional<std::string> {
       if (ask(queue_, 5s, [] { return true; })) return std::nullopt;
@@ -202,7 +245,8 @@ class Controller {
     q.unready = [this]() -> std::optional<std::string> {
       const auto answered = ask(queue_, 2s, [this] { return core_.world().answered(); });
       if (!answered) return "the core thread does not answer";
-      if (*answered) return std::nullopt;
+      if (draining_) return "stopping";
+      if (*answered) return webhook_ ? webhook_->unready() : std::nullopt;
       std::string why = "waiting for lists from the API server";
       for (const auto& view : watches_.views()) {
         if (view.fault) why += "; " + *view.fault;
@@ -226,6 +270,8 @@ class Controller {
   std::map<std::uint64_t, InFlight> in_flight_;
   std::uint64_t last_tag_ = 0;
   bool stopping_ = false;
+  std::optional<Time> stop_at_;       // told to stop, and answers until then
+  std::atomic<bool> draining_{false}; // the same, for the health server's threads
   RestingConsumer resting_{kQuiet, release_memory};
 
   // What has threads comes last: they end before the rest goes.
@@ -234,6 +280,7 @@ class Controller {
   std::unique_ptr<k8s::Elector> elector_;
   k8s::Writer writer_;
   ControllerWatches watches_;
+  std::unique_ptr<ControllerWebhook> webhook_;
 };
 
 } // namespace

@@ -55,12 +55,50 @@ Result<ControllerSettings> parse(const ControllerArguments& a) {
   taker.take("--renew-deadline", parse_duration(a.renew_deadline), s.leader.renew_deadline);
   taker.take("--retry-period", parse_duration(a.retry_period), s.leader.retry_period);
   if (taker.error) return *taker.error;
+  auto webhook = parse(a.webhook);
+  if (!webhook) return webhook.error();
+  s.webhook = std::move(webhook).value();
   if (const auto right = egress::validate(s.core.tunnel); !right) return right.error();
   s.leader.namespace_ = a.namespace_;
   s.leader.name = "egw-controller";
   s.leader.identity = unique_identity(a.identity);
   return s;
 }
+
+namespace {
+
+void add_webhook(CLI::App& command, const std::shared_ptr<ControllerArguments>& a) {
+  WebhookArguments& w = a->webhook;
+  command
+      .add_option("--webhook-address", w.address, "Of the admission webhook (HTTPS); empty: none")
+      ->capture_default_str();
+  command
+      .add_option("--webhook-secret", w.secret,
+                  "Secret with its certificates, made and renewed by the leader")
+      ->capture_default_str();
+  command
+      .add_option("--webhook-service", w.service,
+                  "Service by which API servers reach it; gives the certificate its names")
+      ->capture_default_str();
+  command.add_option("--webhook-names", w.names,
+                     "Further DNS names and addresses of the certificate, by commas");
+  command.add_option("--webhook-cert-dir", w.directory,
+                     "Directory with tls.crt, tls.key and ca.crt, instead of the Secret; read "
+                     "again when they are replaced");
+  command
+      .add_option("--webhook-configuration", w.configuration,
+                  "Name of the ValidatingWebhookConfiguration and MutatingWebhookConfiguration")
+      ->capture_default_str();
+  command
+      .add_option("--webhook-ca-injection", w.inject,
+                  "Whether the leader writes the CA into them: true or false")
+      ->capture_default_str();
+  command.add_option("--webhook-drain", w.drain,
+                     "How long it still answers after SIGTERM, until no API server sends to this "
+                     "pod any more; empty: not at all");
+}
+
+} // namespace
 
 void add_controller(CLI::App& app, Run& run) {
   auto* command = app.add_subcommand("controller", "Decide which node holds which egress IP");
@@ -97,6 +135,7 @@ void add_controller(CLI::App& app, Run& run) {
   command
       ->add_option("--retry-period", a->retry_period, "Between attempts to get or renew the Lease")
       ->capture_default_str();
+  add_webhook(*command, a);
   command->add_option("--log-level", a->log_level, "debug, info, warn or error")
       ->capture_default_str();
   command->callback([a, &run] {

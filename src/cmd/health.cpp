@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cmd/health.hpp"
 
-#include <fmt/format.h>
 #include <httplib.h>
-#include <sys/socket.h>
 
-#include <cerrno>
-#include <system_error>
 #include <thread>
 #include <utility>
 
 #include "base/log.hpp"
+#include "k8s/listen.hpp"
 
 namespace egw::cmd {
 
@@ -39,12 +36,6 @@ HealthServer::HealthServer(const ListenAddress& address, HealthQuestions questio
   server.set_read_timeout(5);
   server.set_write_timeout(5);
   server.set_payload_max_length(1024);
-  // httplib sets SO_REUSEPORT: a second process would take half of the requests unnoticed.
-  server.set_socket_options([](socket_t socket) {
-    const int on = 1, off = 0;
-    (void)setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    (void)setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off); // ENOPROTOOPT for IPv4
-  });
   server.Get("/metrics", [this](const httplib::Request&, httplib::Response& response) {
     auto text = impl_->questions.metrics();
     if (!text) return answer(response, "no answer in time");
@@ -57,19 +48,7 @@ HealthServer::HealthServer(const ListenAddress& address, HealthQuestions questio
     answer(response, impl_->questions.unready());
   });
 
-  errno = 0;
-  // "::" needs IPv6 in the kernel; where it is off, all addresses are those of IPv4.
-  const auto bind = [&](const std::string& host) {
-    if (address.port == 0) return server.bind_to_any_port(host);
-    return server.bind_to_port(host, address.port) ? address.port : -1;
-  };
-  impl_->port = bind(address.host);
-  if (impl_->port < 0 && address.host == "::") impl_->port = bind("0.0.0.0");
-  if (impl_->port < 0) {
-    throw std::system_error(
-        errno != 0 ? errno : EADDRNOTAVAIL, std::system_category(),
-        fmt::format("listen on {} port {} for metrics and health", address.host, address.port));
-  }
+  impl_->port = k8s::bind_server(server, address.host, address.port, "metrics and health");
   impl_->thread = std::jthread([this] { impl_->server.listen_after_bind(); });
   impl_->server.wait_until_ready(); // stop() before that would be lost
 }

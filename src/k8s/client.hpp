@@ -65,7 +65,7 @@ struct ListOptions {
   int page_size = 500;        // 0: one page
 };
 
-enum class Verb : std::uint8_t { Create, Update, MergePatch, Apply, Remove };
+enum class Verb : std::uint8_t { Create, Update, MergePatch, JsonPatch, Apply, Remove };
 [[nodiscard]] const char* to_string(Verb verb);
 
 // One change to one object, as a value, so that it can be queued (writer.hpp) and tested.
@@ -73,7 +73,7 @@ struct Write {
   Verb verb = Verb::Create;
   const api::Resource* resource = nullptr;
   api::NamespacedName key;      // name may be empty for Create with generateName
-  bool status = false;          // the status subresource (Update, MergePatch, Apply)
+  bool status = false;          // the status subresource (Update, patches, Apply)
   std::string body;             // JSON; not used by Remove
   std::string field_manager;    // required by Apply; used by the others when not empty
   bool force = true;            // Apply: take fields over from other managers

@@ -46,6 +46,7 @@ const char* to_string(Verb verb) {
     case Verb::Update:
       return "update";
     case Verb::MergePatch:
+    case Verb::JsonPatch:
       return "patch";
     case Verb::Apply:
       return "apply";
@@ -132,6 +133,10 @@ Result<HttpRequest> write_request(const Write& write) {
     case Verb::MergePatch:
       request.method = "PATCH";
       request.content_type = "application/merge-patch+json";
+      break;
+    case Verb::JsonPatch:
+      request.method = "PATCH";
+      request.content_type = "application/json-patch+json";
       break;
     case Verb::Apply:
       request.method = "PATCH";

@@ -3,11 +3,7 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 
@@ -18,44 +14,22 @@
 #include <vector>
 
 #include "base/free_with.hpp"
+#include "k8s/pem.hpp"
 
 namespace egw::k8s {
 namespace {
 
-using BioPtr = std::unique_ptr<BIO, FreeWith<BIO_free_all>>;
-using X509Ptr = std::unique_ptr<X509, FreeWith<X509_free>>;
-using KeyPtr = std::unique_ptr<EVP_PKEY, FreeWith<EVP_PKEY_free>>;
 using ContextPtr = std::unique_ptr<SSL_CTX, FreeWith<SSL_CTX_free>>;
 
 Error fail(const Config& config, const std::string& what) {
-  const auto code = ERR_peek_last_error();
-  std::array<char, 256> reason{};
-  if (code != 0) ERR_error_string_n(code, reason.data(), reason.size());
-  ERR_clear_error();
-  return {fmt::format("{}: {}{}{}", config.origin, what, code != 0 ? ": " : "", reason.data())};
+  return {fmt::format("{}: {}{}", config.origin, what, openssl_reason())};
 }
 
-BioPtr reader(const std::string& pem) {
-  return BioPtr(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-}
-
-// Empty only at the end of the text: an unreadable certificate in it is an error, never skipped.
 Result<std::vector<X509Ptr>> certificates(const Config& config, const std::string& pem,
                                           const char* what) {
-  std::vector<X509Ptr> found;
-  const auto bio = reader(pem);
-  ERR_clear_error();
-  for (;;) {
-    X509Ptr certificate(PEM_read_bio_X509_AUX(bio.get(), nullptr, nullptr, nullptr));
-    if (!certificate) break;
-    found.push_back(std::move(certificate));
-  }
-  const auto code = ERR_peek_last_error();
-  const bool at_end =
-      ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
-  if (found.empty() || !at_end) return fail(config, fmt::format("the {} is not PEM", what));
-  ERR_clear_error();
-  return found;
+  auto found = parse_certificates(pem);
+  if (found) return found;
+  return Error{fmt::format("{}: the {} is {}", config.origin, what, found.error().message)};
 }
 
 Result<void> add_authorities(SSL_CTX* context, const Config& config) {
@@ -81,11 +55,11 @@ Result<void> add_client_certificate(SSL_CTX* context, const Config& config) {
       return fail(config, "cannot use the client certificate's chain");
     }
   }
-  const auto bio = reader(config.client_key_pem);
-  const auto no_password = [](char*, int, int, void*) { return 0; }; // never ask on the terminal
-  const KeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
-  if (!key) return fail(config, "the client key is not a PEM key without password");
-  if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 || SSL_CTX_check_private_key(context) != 1) {
+  const auto key = parse_key(config.client_key_pem);
+  if (!key) {
+    return Error{fmt::format("{}: the client key is {}", config.origin, key.error().message)};
+  }
+  if (SSL_CTX_use_PrivateKey(context, key->get()) != 1 || SSL_CTX_check_private_key(context) != 1) {
     return fail(config, "the client key does not belong to the client certificate");
   }
   return {};

@@ -92,6 +92,22 @@ TEST_CASE_FIXTURE(Fixture, "create, get, update, patch, apply, delete, and refus
   REQUIRE(patched);
   CHECK(*patched->meta.labels.find("a") == "b");
 
+  // A JSON patch with a version is a compare-and-swap too.
+  const auto swap = [&](const std::string& version, const char* path) {
+    return client.write_as<Node>(
+        node(Verb::JsonPatch, name,
+             fmt::format(R"([{{"op":"replace","path":"/metadata/resourceVersion","value":"{}"}},)"
+                         R"({{"op":"add","path":"{}","value":"b"}}])",
+                         version, path)));
+  };
+  const auto late = swap(created->meta.resource_version, "/metadata/labels/c");
+  REQUIRE_FALSE(late);
+  CHECK(k8s::conflict(late.error()));
+  CHECK(swap(patched->meta.resource_version, "/spec/taints/7/key").error().code == 422);
+  const auto swapped = swap(patched->meta.resource_version, "/metadata/labels/c");
+  REQUIRE(swapped);
+  CHECK(*swapped->meta.labels.find("c") == "b");
+
   auto status = node(Verb::MergePatch, name,
                      R"({"status":{"addresses":[{"type":"InternalIP","address":"192.0.2.7"}]}})");
   status.status = true;

@@ -60,6 +60,11 @@ TEST_CASE("the request of each verb") {
   const auto patch = write_request(w);
   REQUIRE(patch);
   CHECK(patch->content_type == "application/merge-patch+json");
+  w.verb = Verb::JsonPatch;
+  const auto operations = write_request(w);
+  REQUIRE(operations);
+  CHECK(std::string(operations->method) == "PATCH");
+  CHECK(operations->content_type == "application/json-patch+json");
 
   auto r = write(Verb::Remove, kPods, {"ns", "p"});
   r.uid = "u\"1";

@@ -109,7 +109,8 @@ class Cluster(Lab):
         }
         for number in range(1, self.controller_count + 1):
             name = f"controller-{number}"
-            options = f"--namespace {NAMESPACE} --identity {name}".split() + self.election
+            options = f"--namespace {NAMESPACE} --identity {name} --webhook-address=".split()
+            options += self.election
             self.controllers[name] = self.start_role(
                 self.wires.control, name, "controller", config, 9100 + number, options
             )
