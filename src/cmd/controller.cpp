@@ -13,6 +13,7 @@
 #include "base/memory.hpp"
 #include "base/queue.hpp"
 #include "base/signals.hpp"
+#include "cmd/controller_admission.hpp"
 #include "cmd/controller_metrics.hpp"
 #include "cmd/controller_watches.hpp"
 #include "cmd/controller_webhook.hpp"
@@ -91,12 +92,31 @@ class Controller {
   void start_webhook() {
     if (!settings_.webhook) return;
     WebhookHooks hooks;
-    hooks.rules = [](const api::AdmissionRequest&) { return api::AdmissionResponse{}; };
+    hooks.rules = [this](const api::AdmissionRequest& request) {
+      return admit_anew([&](const egress::Fresh& fresh) { return judge(request, fresh); },
+                        [this](const egress::ObjectKey& key) { return read_object(client_, key); });
+    };
     hooks.tell = [this](const api::ObjectReference& regarding, const k8s::Tell& what) {
       queue_.push(Ask{[this, regarding, what] { announce(regarding, what); }});
     };
     webhook_ = std::make_unique<ControllerWebhook>(client_, *settings_.webhook,
                                                    settings_.leader.namespace_, std::move(hooks));
+  }
+
+  // By the core thread, which owns what is known. Nothing: not everything is known yet, or no
+  // answer in time.
+  std::optional<egress::AdmissionVerdict> judge(const api::AdmissionRequest& request,
+                                                const egress::Fresh& fresh) {
+    using Verdict = std::optional<egress::AdmissionVerdict>;
+    // By value: a question that is no longer waited for may still be answered.
+    return ask(queue_, std::chrono::seconds(2),
+               [this, request, fresh]() -> Verdict {
+                 const egress::World& world = core_.world();
+                 if (!world.answered()) return std::nullopt;
+                 const auto& options = core_.options();
+                 return egress::admit(request, {&world, &fresh, options.tunnel, options.families});
+               })
+        .value_or(std::nullopt);
   }
 
   // As an Event, also of a replica that does not lead: certificates are every replica's affair.
