@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "k8s/http_frame.hpp"
 
-#include <strings.h>
-
 #include <algorithm>
 #include <charconv>
+#include <memory>
 #include <optional>
 
 namespace egw::k8s {
@@ -14,8 +13,10 @@ constexpr HttpFrame refused(int status) {
   return {HttpFrame::State::Refused, 0, status};
 }
 
-bool is_name(std::string_view text, std::string_view name) {
-  return text.size() == name.size() && strncasecmp(text.data(), name.data(), name.size()) == 0;
+bool is_name(std::string_view text, std::string_view lower) {
+  return std::ranges::equal(text, lower, [](char c, char l) {
+    return c == l || (c >= 'A' && c <= 'Z' && c - 'A' + 'a' == l);
+  });
 }
 
 // RFC 9110, 5.6.2: no blank before the colon, of which programs think differently.
@@ -55,12 +56,13 @@ HttpFrame read_head(std::string_view head, std::size_t max_body) {
     const auto colon = line.find(':');
     if (colon == std::string_view::npos || !is_token(line.substr(0, colon))) return refused(400);
     const auto name = line.substr(0, colon), value = trimmed(line.substr(colon + 1));
-    if (is_name(name, "Transfer-Encoding")) return refused(411);
-    if (is_name(name, "Expect")) return refused(417);
-    if (!is_name(name, "Content-Length")) continue;
+    if (is_name(name, "transfer-encoding")) return refused(411);
+    if (is_name(name, "expect")) return refused(417);
+    if (!is_name(name, "content-length")) continue;
     std::size_t size = 0;
-    const auto* const end = value.data() + value.size();
-    const auto [stop, error] = std::from_chars(value.data(), end, size);
+    const auto* const begin = std::to_address(value.begin());
+    const auto* const end = begin + value.size();
+    const auto [stop, error] = std::from_chars(begin, end, size);
     if (length || value.empty() || stop != end || error == std::errc::invalid_argument) {
       return refused(400);
     }

@@ -14,11 +14,13 @@ import yaml
 
 import cgroups
 import images
+from lab import objects
 from lab.control import NAMESPACE, ApiServer, binary
 from lab.lab import Lab
 from lab.topology import CONTROL4
 from lab.wait import until
 from binaries import binaries
+from kubeapi import ApiError
 from nodes import IMAGE_ARCHIVE, PAUSE_IMAGE, KubernetesNode
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -125,6 +127,13 @@ class RealCluster(Lab):
             self.nodes[node.name] = node
             node.start()
         until(self.nodes_ready, f"{self.size} nodes Ready", 90, 0.05)
+        # The API server calls webhooks by their Services: a node forwards to these.
+        self.wires.control.batch(
+            "\n".join(
+                f"route add {cidr} via {self.nodes['n1'].address(cidr)}"
+                for cidr in self.server.service_cidrs
+            )
+        )
         self.timings["nodes"] = time.monotonic() - began
 
     def nodes_ready(self):
@@ -176,7 +185,17 @@ class RealCluster(Lab):
         kubectl("apply", "-k", self.overlay)
         for what in EGW_PARTS:
             self.rollout(what, NAMESPACE)
+        until(self.admits, "a gateway is admitted", 20, 0.1)
         self.timings["egw installed"] = time.monotonic() - began
+
+    def admits(self):
+        """kube-proxy and the API server learn of the webhook a moment after its pods are ready."""
+        try:
+            self.api.create(objects.gateway("probe", ["10.6.1.200"]), dry_run=True)
+        except ApiError as error:
+            assert "failed calling webhook" not in error.message, error
+            raise
+        return True
 
     def remove_egw(self):
         """The commands of README's "Remove"."""
