@@ -223,8 +223,10 @@ def test_without_rights_it_says_so_and_becomes_ready_when_it_gets_them(webhook):
         controller = webhook.start()
         controller.restarted = True  # its log is to say "forbidden"
         wait_until(lambda: "WebhookWatchFailed" in controller.log(), 20, "the log tells")
+        told = lambda: "the webhook has no certificate yet" in controller.get("/readyz")[1]
+        wait_until(told, 20, "lists have arrived, the certificate has not")
         status, why = controller.get("/readyz")
-        assert status == 503 and "the webhook has no certificate yet" in why and "forbidden" in why
+        assert status == 503 and "forbidden" in why
         assert controller.metric("egw_webhook_watch_up") == 2  # of three
         wait_until(lambda: any(e["reason"] == "WebhookWatchFailed" and "forbidden" in e["message"]
                                for e in webhook.api.list("events", NAMESPACE)), 10, "an Event")
