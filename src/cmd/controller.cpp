@@ -220,7 +220,9 @@ class Controller {
 
   // A leader's writes are not sent after its Lease may have run out.
   void push(k8s::Write request) {
-    request.not_after = elector_->deadline().value_or(Time{});
+    static const auto kOver = std::make_shared<const k8s::Tenure>();
+    request.tenure = elector_->tenure();
+    if (!request.tenure) request.tenure = kOver;
     writer_.push(std::move(request));
   }
 

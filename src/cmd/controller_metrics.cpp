@@ -109,6 +109,9 @@ std::string metrics_text(const egress::ControllerCore& core, const ControllerSta
   }
   text.family("egw_fruitless_writes_total", "counter", "Writes that succeeded and changed nothing");
   text.sample({}, static_cast<double>(counters.fruitless));
+  text.family("egw_objects_pending", "gauge",
+              "Objects that are being written, or whose write waits for another try");
+  text.sample({}, static_cast<double>(core.pending(now().steady)));
   text.family("egw_step_duration_seconds", "histogram", "One turn of the loop");
   text.histogram({}, stats.steps);
   text.family("egw_writes_total", "counter", "Writes of the controller by result");

@@ -199,6 +199,7 @@ void ControllerCore::handle(WriteDone&& event) {
 
 void ControllerCore::activate() {
   active_ = true;
+  active_since_ = now_;
   // Above whatever was written before, also by a leader whose Lease has been deleted since:
   // gateways are written once, so that a deposed leader's late write meets another resourceVersion.
   term_ = lease_term_;
@@ -215,6 +216,13 @@ void ControllerCore::activate() {
   selection_.emplace(world_);
   (void)selection_->take_touched(); // all of them are looked at
   look_at_everything();
+}
+
+// By which ids rest: wall time, since the next leader must understand it, but going on at the pace
+// of steady time, so that a clock that is set meanwhile ends no rest early and prolongs none.
+WallTime ControllerCore::rest_clock() const {
+  return active_since_.wall +
+         std::chrono::duration_cast<WallTime::duration>(now_.steady - active_since_.steady);
 }
 
 void ControllerCore::look_at_everything() {
@@ -248,6 +256,7 @@ void ControllerCore::deactivate() {
   hindered_.clear();
   cosmetic_after_.clear();
   overlap_turns_.clear();
+  waiting_until_.clear();
   selection_.reset();
   slice_pace_.clear();
 }
@@ -287,6 +296,12 @@ void ControllerCore::submit(Write write, const Work& work, std::vector<Notice> n
   pending.notices = std::move(notices);
   if (work.task == Task::Slices) ++slices_in_flight_[work.key];
   actions_.emplace_back(std::move(write));
+}
+
+std::size_t ControllerCore::pending(Time now) const {
+  return static_cast<std::size_t>(std::ranges::count_if(writes_, [now](const auto& write) {
+    return write.second.in_flight || write.second.not_before > now;
+  }));
 }
 
 void ControllerCore::postpone(Pending& pending) {

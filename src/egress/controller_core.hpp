@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <optional>
 #include <set>
@@ -26,6 +27,8 @@ struct ControllerOptions {
   // Of what only people read in a gateway's status (names of policies, usage): one write each
   // interval.
   Duration cosmetic_interval = std::chrono::seconds(1);
+  // How long a policy waits for an id before its status says so.
+  Duration id_patience = std::chrono::seconds(10);
   // Of what statuses say of other policies alone: one write in each.
   Duration overlap_interval = std::chrono::milliseconds(50);
   // Slices of one policy. The first changes are planned at once, the further ones together, once in
@@ -60,6 +63,8 @@ class ControllerCore {
     std::uint64_t fruitless = 0;
   };
   [[nodiscard]] const Counters& counters() const { return counters_; }
+  // Objects that are being written, or whose write waits for another try.
+  [[nodiscard]] std::size_t pending(Time now) const;
 
  private:
   // In the order in which they are done: what comes later uses what came earlier.
@@ -97,6 +102,7 @@ class ControllerCore {
   void handle(LostLeadership&& event);
   void handle(WriteDone&& event);
   void activate();
+  [[nodiscard]] WallTime rest_clock() const;
   void look_at_everything();
   void deactivate();
   void run(const Work& work);
@@ -137,6 +143,7 @@ class ControllerCore {
   void reconcile_policy(const api::PolicyKey& key);
   [[nodiscard]] bool may_tell_overlap(const Work& work, const api::EgressPolicy& policy,
                                       const api::PolicyStatus& status);
+  [[nodiscard]] bool may_tell_waiting(const Work& work, const Allocation* allocation);
   void reconcile_node(const std::string& name);
   void reconcile_slices(const api::PolicyKey& key);
   void remove_slices(const std::set<api::NamespacedName>& names, SliceChanges& changes) const;
@@ -153,6 +160,7 @@ class ControllerCore {
   bool leading_ = false, active_ = false;
   std::int64_t lease_term_ = 0, term_ = 0;
   Now now_{};
+  Now active_since_{};
   Counters counters_;
   std::vector<Action> actions_;
 
@@ -177,6 +185,7 @@ class ControllerCore {
   std::map<std::string, Time> cosmetic_after_;
   std::map<api::PolicyKey, Time> overlap_turns_;
   Time next_overlap_turn_{};
+  std::map<api::PolicyKey, Time> waiting_until_; // for an id, without a word
   std::optional<Selection> selection_;
   std::map<api::PolicyKey, Pace> slice_pace_;
   std::map<api::PolicyKey, int> slices_in_flight_;

@@ -124,11 +124,12 @@ SliceChanges ControllerCore::plan_paced(const Work& work, const api::EgressPolic
 // Somebody waits for a block: the first that has rested is given out, which no event tells.
 void ControllerCore::schedule_end_of_rest(const std::vector<api::IdBlock>& blocks) {
   std::optional<WallTime> first;
+  const WallTime now = rest_clock();
   for (const api::IdBlock& block : blocks) {
-    if (block.resting_until <= now_.wall) continue;
+    if (block.resting_until <= now) continue;
     if (!first || block.resting_until < *first) first = block.resting_until;
   }
-  if (first) schedule({Task::ClusterInfo, {}}, now_.steady + (*first - now_.wall));
+  if (first) schedule({Task::ClusterInfo, {}}, now_.steady + (*first - now));
 }
 
 void ControllerCore::reconcile_cluster_info() {
@@ -158,7 +159,7 @@ void ControllerCore::reconcile_cluster_info() {
   // A new object, after the old one was deleted, takes over what was known.
   const auto& blocks = info->status.id_blocks.empty() ? known_blocks_ : info->status.id_blocks;
   const BlockPlan plan =
-      plan_blocks(blocks, std::move(users), world_.unreadable_gateways(), now_.wall);
+      plan_blocks(blocks, std::move(users), world_.unreadable_gateways(), rest_clock());
   wanted.status.id_blocks = plan.blocks;
   if (plan.exhausted) schedule_end_of_rest(plan.blocks);
   api::set_condition(

@@ -155,6 +155,8 @@ GatewayInput ControllerCore::gateway_input(const api::EgressGateway& gateway) {
     if (verdict != nullptr && verdict->accepted) in.policies.push_back(&world_.policies.at(key));
   }
 
+  in.given = lookup(allocations_, name);
+
   const auto& ids = ledger_.ids(name);
   std::set<std::int32_t> unowned;
   for (const std::int32_t id : ids) unowned.insert(block_of(id));
@@ -208,6 +210,7 @@ GatewayInput ControllerCore::gateway_input(const api::EgressGateway& gateway) {
   in.ids_exhausted = ids_left != nullptr && ids_left->status == "False";
   in.term = term_;
   in.now = now_.wall;
+  in.rest_clock = rest_clock();
   return in;
 }
 
@@ -289,14 +292,15 @@ void ControllerCore::account(const std::string& name) {
 
 // --- policies ------------------------------------------------------------------------------------
 
-// What a gateway's status is, or will be with the write under way; nullptr: there is no such
-// gateway.
+// What a gateway's status is, or will be with the write under way, where the last one did not fail:
+// one that fails again and again may be that of a leader who is none any more. nullptr: there is no
+// such gateway.
 const api::EgressGatewayStatus* ControllerCore::status_under_way(const std::string& name) const {
   const api::EgressGateway* gateway = lookup(world_.gateways, name);
   if (gateway == nullptr) return nullptr;
   const auto* pending = lookup(writes_, ObjectKey{Kind::Gateway, "", name});
-  if (pending == nullptr || !pending->in_flight) return &gateway->status;
-  return &std::get<api::EgressGateway>(pending->sent.object).status;
+  const bool sure = pending == nullptr || !pending->in_flight || pending->failures > 0;
+  return sure ? &gateway->status : &std::get<api::EgressGateway>(pending->sent.object).status;
 }
 
 // One policy may come before thousands: what is said of that alone waits for its turn, so that it
@@ -317,10 +321,24 @@ bool ControllerCore::may_tell_overlap(const Work& work, const api::EgressPolicy&
   return true;
 }
 
+// A block of ids comes within milliseconds: that a policy waits for it is told when it takes
+// longer. A thousand statuses that say so would stand in the way of what gives the ids out.
+bool ControllerCore::may_tell_waiting(const Work& work, const Allocation* allocation) {
+  if (allocation == nullptr || allocation->id != 0 || allocation->refusal.reason != kWaitingForId) {
+    waiting_until_.erase(work.key);
+    return true;
+  }
+  const auto [until, fresh] =
+      waiting_until_.try_emplace(work.key, now_.steady + options_.id_patience);
+  if (until->second <= now_.steady) return true;
+  schedule(work, until->second);
+  return false;
+}
+
 void ControllerCore::reconcile_policy(const api::PolicyKey& key) {
   const api::EgressPolicy* policy = lookup(world_.policies, key);
   const Verdict* verdict = lookup(verdicts_, key);
-  if (policy == nullptr) overlap_turns_.erase(key);
+  if (policy == nullptr) overlap_turns_.erase(key), waiting_until_.erase(key);
   if (policy == nullptr || verdict == nullptr) return;
   if (world_.unreadable({Kind::Gateway, "", policy->spec.gateway})) return;
   const Work work{Task::Status, key};
@@ -350,6 +368,7 @@ void ControllerCore::reconcile_policy(const api::PolicyKey& key) {
       node = placed.node;
     }
   }
+  if (!may_tell_waiting(work, allocation)) return;
   const api::EgressGateway* gateway = lookup(world_.gateways, verdict->gateway);
   api::PolicyStatus status =
       plan_policy_status({policy, verdict, gateway == nullptr ? nullptr : &gateway->spec,

@@ -10,6 +10,7 @@
 
 #include "base/chrono.hpp"
 #include "egress/ids.hpp"
+#include "egress/lookup.hpp"
 #include "egress/placement.hpp"
 #include "egress/policy.hpp"
 
@@ -50,6 +51,7 @@ class Planner {
   GatewayPlan run() {
     adopt();
     keep_users();
+    give_again();
     release();
     allocate();
     place();
@@ -88,14 +90,23 @@ class Planner {
     }
   }
 
+  // The EIP that a policy was given last. Its status may not say so yet.
+  api::EipEntry given(const api::EgressPolicy& policy) const {
+    const auto* known = in_.given == nullptr ? nullptr : lookup(*in_.given, policy.key());
+    if (known != nullptr && known->id != 0) return {known->id, known->ipv4, known->ipv6, {}};
+    return {policy.status.eip_id, policy.status.eip_ipv4, policy.status.eip_ipv6, {}};
+  }
+
+  bool keep_user(const api::EgressPolicy& policy) {
+    const auto at = held_.find(given(policy).id);
+    if (at == held_.end() || !fits(policy.spec, at->second.entry)) return false;
+    at->second.users.push_back(policy.key());
+    return true;
+  }
+
   void keep_users() {
     for (const api::EgressPolicy* policy : in_.policies) {
-      const auto at = held_.find(policy->status.eip_id);
-      if (at != held_.end() && fits(policy->spec, at->second.entry)) {
-        at->second.users.push_back(policy->key());
-      } else {
-        waiting_.push_back(policy);
-      }
+      if (!keep_user(*policy)) waiting_.push_back(policy);
     }
     std::sort(waiting_.begin(), waiting_.end(), [](const auto* a, const auto* b) {
       return std::make_tuple(a->meta.created, a->key()) <
@@ -103,8 +114,38 @@ class Planner {
     });
   }
 
+  // An EIP that was given to a policy, but is not held: the write of it failed. Nobody else gets
+  // it.
+  void give_again() {
+    PoolState state = pool_state();
+    std::erase_if(waiting_, [&](const api::EgressPolicy* policy) {
+      if (keep_user(*policy)) return true; // another policy of the same EIP came before
+      const api::EipEntry entry = given(*policy);
+      if (!may_give_again(*policy, entry, state)) return false;
+      held_[entry.id] = {entry, "", "", false, {policy->key()}};
+      state.hold(entry, 1);
+      return true;
+    });
+  }
+
+  bool may_give_again(const api::EgressPolicy& policy, const api::EipEntry& entry,
+                      const PoolState& state) const {
+    const auto resting = resting_.find(entry.id);
+    if (in_.refusal || entry.id < 1 || held_.size() >= kMaxEips || held_.contains(entry.id) ||
+        in_.foreign_ids.contains(entry.id) ||
+        std::ranges::find(in_.blocks, block_of(entry.id)) == in_.blocks.end() ||
+        (resting != resting_.end() && resting->second > in_.rest_clock)) {
+      return false;
+    }
+    return fits(policy.spec, entry) &&
+           std::ranges::all_of(addresses_of(entry), [&](const Address& a) {
+             return state.pools.addresses.contains(a) && !state.held.contains(a) &&
+                    !state.taken.contains(a);
+           });
+  }
+
   void rest(std::int32_t id) {
-    resting_[id] = std::chrono::floor<std::chrono::seconds>(in_.now) + kIdRest;
+    resting_[id] = std::chrono::floor<std::chrono::seconds>(in_.rest_clock) + kIdRest;
   }
 
   // Entries that no policy uses, unless one is waiting for exactly that: the write of its status
@@ -207,7 +248,7 @@ class Planner {
               "all EIP ids of the cluster are given out: delete policies with an EIP of their "
               "own, or gateways that are not used"};
     }
-    return {"WaitingForId", "the gateway is waiting for a block of EIP ids"};
+    return {kWaitingForId, "the gateway is waiting for a block of EIP ids"};
   }
 
   std::optional<std::int32_t> next_id() {
@@ -215,7 +256,7 @@ class Planner {
       std::set<std::int32_t> taken = in_.foreign_ids;
       for (const auto& [id, held] : held_) taken.insert(id);
       for (const auto& [id, until] : resting_) {
-        if (until > in_.now) taken.insert(id);
+        if (until > in_.rest_clock) taken.insert(id);
       }
       free_ids_ = egress::free_ids(in_.blocks, taken);
     }
@@ -292,7 +333,7 @@ class Planner {
     if (status == before) return;
     plan_.cosmetic = without_names(status) == without_names(before);
     // Ids that have rested go when the status is written anyway: time alone makes no write.
-    std::erase_if(status.resting_ids, [&](const auto& r) { return r.until <= in_.now; });
+    std::erase_if(status.resting_ids, [&](const auto& r) { return r.until <= in_.rest_clock; });
   }
 
   static api::EgressGatewayStatus without_names(api::EgressGatewayStatus status) {

@@ -22,6 +22,7 @@ inline constexpr std::size_t kMaxEips = 1000;       // of one gateway: the objec
 inline constexpr std::size_t kMaxPolicyNames = 100; // in one gateway's status
 
 inline constexpr const char* kClusterDefault = "ClusterDefault"; // condition type on gateways
+inline constexpr const char* kWaitingForId = "WaitingForId";     // reason of a Refusal
 
 struct GatewayNode { // one that the selector matches
   std::string name;
@@ -31,28 +32,32 @@ struct GatewayNode { // one that the selector matches
   [[nodiscard]] bool ready() const { return phase == api::NodePhase::Ready; }
 };
 
-struct GatewayInput {
-  const api::EgressGateway* gateway = nullptr;
-  std::vector<GatewayNode> nodes;                 // by name
-  std::vector<const api::EgressPolicy*> policies; // accepted, refer to this gateway
-  std::vector<std::int32_t> blocks;               // first ids of the gateway's blocks
-  std::set<std::int32_t> foreign_ids;             // of its entries, but in another gateway's block
-  std::set<Address> taken;        // addresses of its pool that another gateway holds
-  std::set<Address> lost;         // addresses of its entries that an older gateway holds too
-  std::optional<Refusal> refusal; // nothing new is allocated
-  std::string other_default;      // the older gateway that is the cluster's default
-  bool keep_unused = false;       // a policy can't be read: its EIP must not be released
-  bool ids_exhausted = false;     // of the whole cluster
-  std::int64_t term = 0;
-  WallTime now{};
-};
-
 struct Allocation { // what a policy gets
   std::int32_t id = 0;
   std::string ipv4, ipv6;
   Refusal refusal; // when id is 0
   bool operator==(const Allocation&) const = default;
 };
+
+struct GatewayInput {
+  const api::EgressGateway* gateway = nullptr;
+  std::vector<GatewayNode> nodes;                 // by name
+  std::vector<const api::EgressPolicy*> policies; // accepted, refer to this gateway
+  // By the plan before: statuses of policies may lag behind. nullptr: there was none.
+  const std::map<api::PolicyKey, Allocation>* given = nullptr;
+  std::vector<std::int32_t> blocks;   // first ids of the gateway's blocks
+  std::set<std::int32_t> foreign_ids; // of its entries, but in another gateway's block
+  std::set<Address> taken;            // addresses of its pool that another gateway holds
+  std::set<Address> lost;             // addresses of its entries that an older gateway holds too
+  std::optional<Refusal> refusal;     // nothing new is allocated
+  std::string other_default;          // the older gateway that is the cluster's default
+  bool keep_unused = false;           // a policy can't be read: its EIP must not be released
+  bool ids_exhausted = false;         // of the whole cluster
+  std::int64_t term = 0;
+  WallTime now{};        // for people, in conditions
+  WallTime rest_clock{}; // by which ids rest
+};
+
 struct Move {
   std::string eip, from, to; // from or to is empty: was, or is, unplaced
   bool operator==(const Move&) const = default;

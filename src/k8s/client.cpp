@@ -298,8 +298,10 @@ Result<std::string> Client::write(const Write& write, const CallOptions& options
   if (!request) return request.error();
   auto call_options = options;
   if (write.lane == Lane::Failover) call_options.lane = Lane::Failover;
-  if (write.not_after && (!options.not_after || *write.not_after < *options.not_after)) {
-    call_options.not_after = write.not_after;
+  if (write.tenure) {
+    // As it is now: the change may have waited for its turn while the tenure went on.
+    const Time end = write.tenure->until();
+    call_options.not_after = options.not_after ? std::min(*options.not_after, end) : end;
   }
   return impl_->call(describe(write), *request, write.verb != Verb::Create, call_options);
 }

@@ -18,6 +18,7 @@
 #include "k8s/backoff.hpp"
 #include "k8s/config.hpp"
 #include "k8s/metrics.hpp"
+#include "k8s/tenure.hpp"
 
 // Requests to the Kubernetes API (https://kubernetes.io/docs/reference/using-api/api-concepts/). A
 // refusal is a value: Error::code is the HTTP status, Error::message names verb, object and what
@@ -46,7 +47,7 @@ enum class Lane : std::uint8_t { Normal, Failover };
 struct CallOptions {
   Lane lane = Lane::Normal;
   Duration timeout = std::chrono::seconds(30); // for all attempts and waits together
-  std::optional<Time> not_after;               // never sent after this (a leader's deadline())
+  std::optional<Time> not_after;               // never sent after this
 };
 
 struct ClientOptions {
@@ -80,8 +81,8 @@ struct Write {
   std::string uid;              // Remove: only this very object, when not empty
   std::string resource_version; // Remove: only this version, when not empty
   Lane lane = Lane::Normal;
-  std::optional<Time> not_after; // as in CallOptions
-  std::uint64_t tag = 0;         // the caller's own; handed back with the result
+  std::shared_ptr<const Tenure> tenure; // never sent after its end; nothing: no matter who leads
+  std::uint64_t tag = 0;                // the caller's own; handed back with the result
   bool operator==(const Write&) const = default;
 };
 

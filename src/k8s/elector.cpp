@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "k8s/elector.hpp"
 
-#include <atomic>
 #include <deque>
 #include <exception>
-#include <limits>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -18,7 +17,6 @@ namespace egw::k8s {
 namespace {
 
 constexpr auto kReleaseTimeout = std::chrono::seconds(2);
-constexpr auto kNever = std::numeric_limits<std::int64_t>::min();
 
 // What is thrown below (no memory, no descriptors) is a failed request like any other.
 template <class F>
@@ -38,6 +36,7 @@ struct Elector::Impl {
 
   void run();
   void perform(const LeaderAction& action);
+  void keep_tenure();
   static Result<api::Lease> told(Result<api::Lease> answer, std::string& trouble);
   Result<api::Lease> put(Verb verb, const api::Lease& lease) const;
   [[nodiscard]] CallOptions call_options() const;
@@ -49,7 +48,8 @@ struct Elector::Impl {
   std::deque<LeaderEvent> events; // for the thread itself, before those of the queue
   Queue<LeaderEvent> queue;
   std::string read_trouble, write_trouble; // that were logged last
-  std::atomic<std::int64_t> until{kNever}; // deadline(), readable by all
+  mutable std::mutex mutex;
+  std::shared_ptr<Tenure> tenure; // guarded by mutex
   std::thread thread;
 };
 
@@ -105,6 +105,19 @@ void Elector::Impl::perform(const LeaderAction& action) {
   }
 }
 
+void Elector::Impl::keep_tenure() {
+  const auto end = k8s::deadline(state, config);
+  const std::lock_guard lock(mutex);
+  if (!end) {
+    if (tenure) tenure->end();
+    tenure.reset();
+  } else if (tenure) {
+    tenure->extend(*end);
+  } else {
+    tenure = std::make_shared<Tenure>(*end);
+  }
+}
+
 void Elector::Impl::run() {
   events.emplace_back(LeaderTick{});
   while (state.role != LeaderState::Role::Stopped) {
@@ -115,8 +128,7 @@ void Elector::Impl::run() {
     const auto event = std::move(events.front());
     events.pop_front();
     const auto actions = step(state, config, event, now());
-    const auto end = k8s::deadline(state, config);
-    until = end ? end->time_since_epoch().count() : kNever;
+    keep_tenure();
     for (const auto& action : actions) perform(action);
   }
 }
@@ -131,10 +143,9 @@ Elector::~Elector() {
   stop();
 }
 
-std::optional<Time> Elector::deadline() const {
-  const auto until = impl_->until.load();
-  if (until == kNever) return std::nullopt;
-  return Time(Duration(until));
+std::shared_ptr<const Tenure> Elector::tenure() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->tenure;
 }
 
 void Elector::holder_dead(const std::string& holder) {

@@ -4,12 +4,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
-#include "base/clock.hpp"
 #include "k8s/client.hpp"
 #include "k8s/leader.hpp"
+#include "k8s/tenure.hpp"
 
 namespace egw::k8s {
 
@@ -28,9 +27,8 @@ class Elector {
   Elector(const Elector&) = delete;
   Elector& operator=(const Elector&) = delete;
 
-  // Until when writes may be sent; nothing when not leading. Any thread; for
-  // CallOptions::not_after.
-  [[nodiscard]] std::optional<Time> deadline() const;
+  // For Write::tenure; nothing when not leading. Any thread.
+  [[nodiscard]] std::shared_ptr<const Tenure> tenure() const;
   void holder_dead(const std::string& holder); // take its lease without waiting for it to run out
   void term_seen(std::int32_t term); // in a gateway's status: the next term will be higher
   void stop(); // gives the lease back (at most two seconds), so that another need not wait; ends

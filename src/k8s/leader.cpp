@@ -34,7 +34,9 @@ api::Lease mine(const LeaderState& state, const LeaderConfig& config, const Now&
   lease.meta.name = config.name;
   lease.duration_seconds = static_cast<std::int32_t>(
       std::chrono::duration_cast<std::chrono::seconds>(config.lease_duration).count());
-  lease.renewed = now.wall;
+  // What others look for is a change: there is one also where the wall clock was set back or stands
+  // still.
+  lease.renewed = now.wall != lease.renewed ? now.wall : now.wall + WallTime::duration(1);
   if (state.role != Role::Leading) {
     lease.holder = config.identity;
     lease.acquired = now.wall;
@@ -63,15 +65,18 @@ void acquire(LeaderState& state, const LeaderConfig& config, Actions& actions, c
   state.acquiring = true;
 }
 
-// May the lease be taken? It is free, ours from before, known to be abandoned, or has not changed
-// for as long as its holder asked.
+// When the lease has not changed for as long as its holder asked.
+Time runs_out(const LeaderState& state, const LeaderConfig& config) {
+  const auto seconds = state.observed->duration_seconds;
+  return state.observed_at +
+         (seconds > 0 ? Duration(std::chrono::seconds(seconds)) : config.lease_duration);
+}
+
+// May the lease be taken? It is free, ours from before, known to be abandoned, or has run out.
 bool takeable(const LeaderState& state, const LeaderConfig& config, Time at) {
   const auto& lease = *state.observed;
-  if (lease.holder.empty() || lease.holder == config.identity || state.take) return true;
-  const auto duration = lease.duration_seconds > 0
-                            ? Duration(std::chrono::seconds(lease.duration_seconds))
-                            : config.lease_duration;
-  return at >= state.observed_at + duration;
+  return lease.holder.empty() || lease.holder == config.identity || state.take ||
+         at >= runs_out(state, config);
 }
 
 void depose(LeaderState& state, Actions& actions, std::string why) {
@@ -129,7 +134,8 @@ void got(LeaderState& state, const LeaderConfig& config, const Result<api::Lease
            lease ? fmt::format("\"{}\" holds the lease", lease->holder) : "the lease was deleted");
   }
   if (state.stopping) return;
-  if (!lease || takeable(state, config, now.steady)) acquire(state, config, actions, now);
+  if (!lease || takeable(state, config, now.steady)) return acquire(state, config, actions, now);
+  state.next = std::min(state.next, runs_out(state, config));
 }
 
 void wrote(LeaderState& state, const LeaderConfig& config, const Result<api::Lease>& lease,

@@ -22,7 +22,7 @@ class Writer {
   struct Options {
     int normal_threads = 4;
     int failover_threads = 4;
-    CallOptions call; // its timeout for each change; lane and not_after come from the change
+    CallOptions call; // its timeout for each change; lane and tenure come from the change
   };
   Writer(Client& client, Done done, Options options);
   Writer(Client& client, Done done) : Writer(client, std::move(done), Options{}) {}

@@ -26,7 +26,7 @@ struct GatewayCase {
     gateway.spec.node_selector.match_labels = {{"a", "b"}};
     in.blocks = {1};
     in.term = 5;
-    in.now = kNow;
+    in.now = in.rest_clock = kNow;
     for (const char* name : {"node1", "node2", "node3"}) {
       in.nodes.push_back({name, api::NodePhase::Ready, false, 0});
     }

@@ -342,14 +342,14 @@ TEST_CASE_FIXTURE(Fixture, "leader election: one at a time, handed over at once,
   REQUIRE(told.size() == 1);
   CHECK(told[0].leading);
   CHECK(told[0].term == 1);
-  CHECK(first->deadline());
+  CHECK(first->tenure());
 
   leader.identity = "second";
   k8s::Elector second(client, leader, [&](const auto& l) { two.push(l); });
   CHECK(two.take(now().steady + 400ms).empty());
   const auto begun = now().steady;
   first->stop();
-  CHECK_FALSE(first->deadline());
+  CHECK_FALSE(first->tenure());
   told = one.take(now().steady + kPatience);
   REQUIRE(told.size() == 1);
   CHECK_FALSE(told[0].leading);

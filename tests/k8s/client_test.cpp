@@ -179,7 +179,7 @@ TEST_CASE_FIXTURE(
 
 TEST_CASE_FIXTURE(Fixture, "a leader's write is not sent after its time") {
   auto late = write(Verb::Update);
-  late.not_after = now().steady - 1ms;
+  late.tenure = std::make_shared<Tenure>(now().steady - 1ms);
   const auto refused = client.write(late);
   REQUIRE_FALSE(refused);
   CHECK(refused.error().message.find("the time for it has passed") != std::string::npos);

@@ -52,12 +52,16 @@ TEST_CASE_FIXTURE(Fixture, "makes the lease, renews it by compare-and-swap, give
   const auto elected = next();
   CHECK(elected.leading);
   CHECK(elected.term == 1);
-  CHECK(elector->deadline() > now().steady);
+  const auto tenure = elector->tenure();
+  REQUIRE(tenure);
+  const auto first = tenure->until();
+  CHECK(first > now().steady);
   CHECK(server.await_script(std::chrono::milliseconds(kPatience)));
   server.allow("PUT", kLease, Reply::body(200, lease_json("", 1, 7)));
   elector->stop();
   CHECK_FALSE(next().leading);
-  CHECK_FALSE(elector->deadline());
+  CHECK_FALSE(elector->tenure());
+  CHECK(tenure->until() < first); // over, for whoever has kept it
   const auto requests = server.requests();
   CHECK(requests.at(2).body.find(R"("resourceVersion":"5")") != std::string::npos);
   CHECK(requests.back().body.find(R"("holderIdentity":"me")") == std::string::npos);
@@ -70,12 +74,14 @@ TEST_CASE_FIXTURE(Fixture, "a leader whose renewals get no answer steps down in 
   server.allow("GET", kLease, Reply::stream().hold());
   start();
   CHECK(next().term == 4);
-  const auto until = elector->deadline();
-  REQUIRE(until);
+  const auto tenure = elector->tenure();
+  REQUIRE(tenure);
+  const auto until = tenure->until();
   const auto lost = next();
   CHECK_FALSE(lost.leading);
-  CHECK(now().steady < *until + 1500ms); // half a renewal's time, and the machine's own slowness
-  CHECK_FALSE(elector->deadline());
+  CHECK(now().steady < until + 1500ms); // half a renewal's time, and the machine's own slowness
+  CHECK_FALSE(elector->tenure());
+  CHECK(tenure->until() < now().steady);
   client.stop();
   elector->stop();
 }

@@ -291,6 +291,74 @@ TEST_CASE("clocks that differ by hours, cuts and restarts: never two leaders, te
   }
 }
 
+TEST_CASE_FIXTURE(Fixture,
+                  "a stand-by looks again when the lease has run out, not at its next turn") {
+  live(5s);
+  a.cut = true;
+  Time seen{}; // by the stand-by: the last renewal
+  const auto end = now.steady + 30s;
+  while (b.terms.empty() && now.steady < end) {
+    seen = b.state.observed_at;
+    pass(10ms);
+    b.handle(server, LeaderTick{}, now);
+  }
+  REQUIRE(b.terms.size() == 1);
+  CHECK(now.steady - seen >= 15s);
+  CHECK(now.steady - seen <= 15s + 20ms);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "wall clocks that are set, or stand still, neither give nor take the lease") {
+  live(5s);
+  const WallTime before = now.wall;
+  for (const auto jump : {1h, -1h, -2h, 48h}) {
+    CAPTURE(jump.count());
+    now.wall = before + jump;
+    live(20s);
+    CHECK(a.state.role == Role::Leading);
+  }
+  // The same microsecond at each renewal: others must see a change all the same.
+  for (int i = 0; i < 600; ++i) {
+    a.handle(server, LeaderTick{}, now);
+    b.handle(server, LeaderTick{}, now);
+    now.steady += 100ms;
+  }
+  CHECK(a.terms == std::vector<std::int32_t>{1});
+  CHECK(a.deposed == 0);
+  CHECK(b.terms.empty());
+  // Nor does a clock that runs make a dead leader's lease look renewed.
+  a.cut = true;
+  for (int i = 0; i < 200; ++i) {
+    now.wall += 1h;
+    live(100ms);
+  }
+  CHECK(b.terms == std::vector<std::int32_t>{2});
+}
+
+TEST_CASE("wall clocks that jump at any moment: never two leaders, and the first one leads on") {
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    CAPTURE(seed);
+    std::mt19937 random(seed);
+    Server server;
+    Candidate a("a"), b("b");
+    Duration ahead[2] = {};
+    Time time{1h};
+    for (int turn = 0; turn < 4000; ++turn, time += 50ms) {
+      for (int i = 0; i < 2; ++i) {
+        if (random() % 50 == 0) ahead[i] = std::chrono::seconds(int(random() % 20000) - 10000);
+        const WallTime wall{std::chrono::hours(1000) +
+                            std::chrono::duration_cast<std::chrono::microseconds>(
+                                time.time_since_epoch() + ahead[i])};
+        (i == 0 ? a : b).handle(server, LeaderTick{}, {time, wall});
+      }
+      CHECK_FALSE((a.leads({time, {}}) && b.leads({time, {}})));
+    }
+    CHECK(a.terms == std::vector<std::int32_t>{1});
+    CHECK(a.deposed == 0);
+    CHECK(b.terms.empty());
+  }
+}
+
 TEST_CASE("what makes no sense is refused") {
   LeaderConfig config{"ns", "name", "me"};
   CHECK(validate(config));

@@ -94,7 +94,8 @@ TEST_CASE("writers, an elector and a watch side by side") {
           write.key = {"", std::string(1, static_cast<char>('a' + (i % 3)))};
           write.body = "{}";
           write.lane = (i + t) % 4 == 0 ? Lane::Failover : Lane::Normal;
-          write.not_after = elector.deadline() ? std::nullopt : std::optional(now().steady + 10s);
+          write.tenure = std::make_shared<Tenure>(now().steady + 10s);
+          if (elector.tenure()) write.tenure.reset();
           writer.push(write);
         }
       });

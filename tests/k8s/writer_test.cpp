@@ -4,6 +4,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <map>
+#include <memory>
+#include <thread>
 
 #include "base/queue.hpp"
 #include "k8s/support.hpp"
@@ -11,6 +14,7 @@
 using namespace egw;
 using namespace egw::k8s;
 using namespace egw::test;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -120,6 +124,31 @@ TEST_CASE_FIXTURE(Fixture, "after stop() everything that was pushed still gets i
   std::sort(got.begin(), got.end());
   CHECK(got == Tags{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
   CHECK(writer.pending() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "what waits for its turn is sent as long as the leader leads") {
+  server.expect("PUT", "/api/v1/nodes/a", Reply::stream().stall("slow").text("{}"));
+  for (const auto* name : {"a", "b", "c"}) allow(name);
+  const auto soon = now().steady + 20ms;
+  const auto tenure = std::make_shared<Tenure>(soon), ended = std::make_shared<Tenure>(soon);
+  writer.push(write("a", 1)); // occupies the only ordinary thread
+  CHECK(server.await_stall("slow", kPatienceMs));
+  auto kept = write("b", 2), lost = write("c", 3);
+  kept.tenure = tenure;
+  lost.tenure = ended;
+  writer.push(kept);
+  writer.push(lost);
+  while (now().steady <= soon) std::this_thread::yield();
+  tenure->extend(now().steady + kPatience);
+  server.release("slow");
+  std::map<std::uint64_t, bool> done;
+  while (done.size() < 3) {
+    const auto some = results.take(now().steady + kPatience);
+    REQUIRE_FALSE(some.empty());
+    for (const auto& one : some) done[one.write.tag] = one.result.ok();
+  }
+  CHECK(done == std::map<std::uint64_t, bool>{{1, true}, {2, true}, {3, false}});
+  CHECK(server.requests().size() == 2);
 }
 
 TEST_CASE_FIXTURE(Fixture, "what makes no request is refused, and the next one goes on") {

@@ -18,6 +18,7 @@ import ssl
 import struct
 import subprocess
 import time
+import urllib.parse
 from pathlib import Path
 
 from binaries import binaries
@@ -179,14 +180,22 @@ class ApiServer:
              "spec": {"expirationSeconds": seconds, **bound}})
         return answer["status"]["token"]
 
-    def service_account_kubeconfig(self, namespace, name, seconds=86400):
-        """The path of a kubeconfig with a token as a pod of that account has it."""
+    def service_account_kubeconfig(self, namespace, name, seconds=86400, front=None):
+        """The path of a kubeconfig with a token as a pod of that account has it. front: the URL of
+        a server before this one that it names instead."""
         token = self.service_account_token(namespace, name, seconds)
-        return self.token_kubeconfig(f"{namespace}:{name}", token, namespace)
+        port = f":{urllib.parse.urlsplit(front).port}" if front else ""
+        return self.token_kubeconfig(f"{namespace}:{name}{port}", token, namespace, front)
 
-    def token_kubeconfig(self, name, token, namespace="default"):
-        return write_kubeconfig(self._kubeconfig_path(name), self.url, self._authority,
+    def token_kubeconfig(self, name, token, namespace="default", front=None):
+        return write_kubeconfig(self._kubeconfig_path(name), front or self.url, self._authority,
                                 namespace=namespace, token=token)
+
+    def front(self, name):
+        """For a server of one's own before this one: (port, (certificate, key)) to listen with at
+        self.address."""
+        pair = self._authority.server(name, [self.address], [])
+        return _free_port(self.address, self.netns), pair
 
     @property
     def ca_file(self):

@@ -3,6 +3,7 @@
 
 import os
 import re
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -17,12 +18,14 @@ QUICK = ("--lease-duration=3s", "--renew-deadline=2s", "--retry-period=250ms")
 class Controller:
     restarted = False  # the API server: it refuses everything until it has read the roles again
 
-    def __init__(self, name, directory, *arguments, enter=(), env=None, webhook=""):
+    def __init__(self, name, directory, *arguments, enter=(), env=None, webhook="",
+                 election=QUICK, log_level="debug"):
         """enter: words that start the command in another place; env: instead of the own one;
-        webhook: the address of the admission webhook, none by default."""
+        webhook: the address of the admission webhook, none by default; election: options about
+        the Lease."""
         self.process = ChildProcess(name, [
             *enter, BINARY, "controller", f"--identity={name}", "--metrics-address=127.0.0.1:0",
-            "--log-level=debug", f"--webhook-address={webhook}", *QUICK, *arguments],
+            f"--log-level={log_level}", f"--webhook-address={webhook}", *election, *arguments],
             directory / f"{name}.log", env=env)
         found = wait_until(
             lambda: re.search(r"metrics and health on port (\d+)", self.log()) or
@@ -43,10 +46,31 @@ class Controller:
 
     def metric(self, name):
         """The sum of all samples of a family."""
-        text = self.get("/metrics")[1]
-        return sum(float(value) for value in re.findall(
-            rf"^{name}(?:{{.*}})? ([-+.\deInf]+)$", text, re.M))
+        return sum_of(self.get("/metrics")[1], name)
 
     def leads(self):
         self.process.check()
         return self.metric("egw_controller_leader") == 1
+
+    def ready(self):
+        return self.get("/readyz")[0] == 200
+
+    def await_quiet(self, seconds=1.2, timeout=60):
+        """Returns when it has nothing to write, and has written nothing for so long: what people
+        alone read comes up to a second after the rest."""
+        seen = [None, 0.0]
+
+        def quiet():
+            text = self.get("/metrics")[1]
+            now = time.monotonic()
+            writes = sum_of(text, "egw_writes_total")
+            if writes != seen[0] or sum_of(text, "egw_objects_pending") != 0:
+                seen[:] = writes, now
+            return now - seen[1] >= seconds
+        wait_until(quiet, timeout, f"{self.process.name} has written all", interval=0.05)
+
+
+def sum_of(text, name):
+    """Of all samples of a family."""
+    return sum(float(value) for value in re.findall(
+        rf"^{name}(?:{{.*}})? ([-+.\deInf]+)$", text, re.M))
