@@ -30,7 +30,7 @@ ready_made() { # NAME_OF_VARIABLE PATH
 [ -z "${KUBEBUILDER_ASSETS:-}" ] || ready_made KUBEBUILDER_ASSETS "$KUBEBUILDER_ASSETS"
 
 cache=${EGW_CACHE:-/var/cache/egw}/kubernetes
-hash=$(cat go.sum go.mod main.go | sha256sum | cut -c1-16)
+hash=$(cat go.sum go.mod *.go | sha256sum | cut -c1-16)
 binary=$cache/$hash/kubernetes
 if [ -x "$binary" ]; then
   echo "$binary"

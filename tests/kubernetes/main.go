@@ -37,6 +37,7 @@ var parts = map[string]func(){
 	"kube-apiserver":          command(apiserver.NewAPIServerCommand),
 	"kube-controller-manager": command(controllermanager.NewControllerManagerCommand),
 	"kubectl":                 runKubectl,
+	"store":                   store,
 	"up":                      up,
 }
 
@@ -80,8 +81,8 @@ func up() {
 	os.Exit(cli.Run(apiserver.NewAPIServerCommand()))
 }
 
-// startEtcd returns the URL to reach it by, once it answers: an API server whose first call is
-// refused waits a whole second before the next.
+// startEtcd returns the URL to reach it by, once it answers, and leaves it in DIR/client-url for
+// `store`. (An API server whose first call is refused waits a whole second before the next.)
 func startEtcd(dir string) (string, error) {
 	// Ports that the kernel chooses: many clusters run on one host. The advertised URLs only name
 	// the single member to itself, and must be the same at each start on the same data.
@@ -108,7 +109,8 @@ func startEtcd(dir string) (string, error) {
 	case err = <-server.Err():
 		return "", err
 	}
-	return "http://" + server.Clients[0].Addr().String(), nil
+	address := "http://" + server.Clients[0].Addr().String()
+	return address, os.WriteFile(filepath.Join(dir, "client-url"), []byte(address), 0o600)
 }
 
 func fail(err error) {
