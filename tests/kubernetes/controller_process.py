@@ -17,11 +17,13 @@ QUICK = ("--lease-duration=3s", "--renew-deadline=2s", "--retry-period=250ms")
 class Controller:
     restarted = False  # the API server: it refuses everything until it has read the roles again
 
-    def __init__(self, name, directory, *arguments, enter=(), env=None):
-        """enter: words that start the command in another place; env: instead of the own one."""
+    def __init__(self, name, directory, *arguments, enter=(), env=None, election=QUICK,
+                 log_level="debug"):
+        """enter: words that start the command in another place; env: instead of the own one;
+        election: options about the Lease."""
         self.process = ChildProcess(name, [
             *enter, BINARY, "controller", f"--identity={name}", "--metrics-address=127.0.0.1:0",
-            "--log-level=debug", *QUICK, *arguments], directory / f"{name}.log", env=env)
+            f"--log-level={log_level}", *election, *arguments], directory / f"{name}.log", env=env)
         found = wait_until(
             lambda: re.search(r"metrics and health on port (\d+)", self.log()) or
             self.process.check(), 10, f"{name} listens")
