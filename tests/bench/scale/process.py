@@ -21,6 +21,11 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / _TICK
 
 
+def peak_mib(pid):
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^VmHWM:\s+(\d+) kB$", text, re.M)[1]) / 1024
+
+
 def reset_peak(pid):
     """VmHWM begins anew at what is resident now (proc_pid_clear_refs(5))."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")

@@ -3,6 +3,8 @@
 
 from tables import latency_rows, row, verdict_line
 
+from .world import SPARE_GATEWAYS
+
 STARTS = (
     ("install", "first start, no policy yet"),
     ("scratch", "all policies to be placed"),
@@ -137,20 +139,26 @@ def cpu_lines(results):
 
 def agent_lines(results):
     entry, size = results["agent"], results["size"]
-    yield row("one real agent, of a gateway node", ("",))
-    yield row("connections with the API server", (entry["connections"],))
-    yield row("  of the controller", (results["connections"],))
-    yield row("resident memory (MiB)", (f"{entry['resident_mib']:.1f}",))
-    yield row("received at its start (MB)", (f"{entry['start_bytes'] / 1e6:.2f}",))
-    yield row(f"received as {entry['eips']} EIPs move (MB)",
-              (f"{entry['failover_bytes'] / 1e6:.2f}",))
-    for resource, count in entry["failover_object_bytes"].items():
+    both = entry["gateway"], entry["plain"]
+    yield row("real agents: of a node with", (f"{SPARE_GATEWAYS} gateways", "none"), 13)
+    for name, key, form in (
+        ("resident memory (MiB)", "resident_mib", "{:.1f}"), ("  its peak", "peak_mib", "{:.1f}"),
+        ("start to planned kernel (s)", "start_seconds", "{:.2f}"),
+        ("received meanwhile (MB)", "start_bytes", "{:.2f}"),
+        ("connections with the API server", "connections", "{}"),
+        (f"received as {entry['eips']} EIPs move (MB)", "failover_bytes", "{:.2f}"),
+        ("CPU for that (s)", "failover_cpu_seconds", "{:.2f}"),
+    ):
+        scale = 1e-6 if key.endswith("_bytes") else 1
+        yield row(name, [form.format(agent[key] * scale) for agent in both], 13)
+    for resource, count in entry["object_bytes"].items():
         kind = resource.rpartition("/")[2]
         if kind != "events":  # no agent watches them
-            yield row(f"  {kind}", (f"{entry['failover_objects'][resource]} of "
-                                    f"{count / 1e6:.2f} MB together",), 30)
-    yield row(f"sent to {size['nodes']} agents (GB)",
-              (f"{entry['failover_bytes'] * size['nodes'] / 1e9:.2f}",))
+            yield row(f"  {kind}", (f"{entry['objects'][resource]} changes, {count / 1e6:.2f} MB",),
+                      26)
+    everybody = entry["plain"]["failover_bytes"] * size["nodes"] / 1e9
+    yield row(f"sent to {size['nodes']} agents (GB)", (f"{everybody:.2f}",), 26)
+    yield row("connections of the controller", (results["connections"],), 26)
 
 
 def verdicts(results):

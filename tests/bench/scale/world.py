@@ -41,8 +41,8 @@ class Size:
     def check(self):
         if self.gateways % SHARED_GATEWAYS or not 10 <= self.gateways <= 250:
             raise ValueError(f"{self.gateways} gateways: give a multiple of ten from 10 to 250")
-        if self.nodes < self.gateway_nodes:
-            raise ValueError(f"{self.nodes} nodes: {self.gateways} gateways need "
+        if self.nodes <= self.gateway_nodes:
+            raise ValueError(f"{self.nodes} nodes: {self.gateways} gateways need more than "
                              f"{self.gateway_nodes}")
         if self.policies < 100 or self.pods < self.nodes + self.policies:
             raise ValueError("give 100 policies or more, and a pod for each policy and each node")
@@ -133,7 +133,7 @@ class Pod:
 
     @property
     def tier(self):
-        return f"tier-{self.number * 31 % TIERS:02}"
+        return f"tier-{0 if self.of_host else self.app_number * 31 % TIERS:02}"
 
     @property
     def node(self):
