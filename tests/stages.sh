@@ -11,7 +11,7 @@ stages=(
   "binary 180 the shipped binary: static, hardened, small (with LTO too)"
   "asan 600 the same doctest suites under ASan and UBSan; repeats are not counted again"
   "tsan 240 the suite 'threads' under TSan; repeats are not counted again"
-  "kubernetes 480 the suite 'k8s_api', tests/{kubernetes,manifests,cmd} against a real API server"
+  "kubernetes 480 the suite 'k8s_api', tests/{kubernetes,manifests,cmd,bench}: a real API server"
   "netns 120 the suite 'netns': the kernel, in network namespaces"
   "e2e 300 tests/lab and tests/e2e: all roles as processes, real packets"
   "cluster 150 tests/cluster: egw's manifests in a real Kubernetes of three nodes"
@@ -86,6 +86,7 @@ stage_kubernetes() {
   pytest tests/kubernetes
   pytest tests/manifests
   pytest tests/cmd
+  pytest tests/bench
 }
 
 stage_netns() {

@@ -198,6 +198,7 @@ class Controller {
     if (auto* write = std::get_if<egress::Write>(&action)) {
       k8s::Write request = to_request(*write);
       request.tag = ++last_tag_;
+      ++stats_.pending;
       in_flight_.emplace(request.tag,
                          InFlight{egress::key_of(write->object), write->verb, when.steady});
       log::debug("{} {} {}", egress::to_string(write->verb), request.resource->kind,

@@ -30,6 +30,15 @@ void gateways(MetricsText& text, const egress::World& world) {
   }
 }
 
+void nodes(MetricsText& text, const egress::World& world) {
+  std::map<api::NodePhase, int> counts;
+  for (const auto& [name, node] : world.egress_nodes) ++counts[node.status.phase];
+  text.family("egw_nodes", "gauge", "EgressNodes by phase");
+  for (const auto& [phase, count] : counts) {
+    text.sample({{"phase", api::to_string(phase)}}, count);
+  }
+}
+
 void policies(MetricsText& text, const egress::World& world) {
   std::map<std::pair<std::string, bool>, int> counts;
   for (const auto& [key, policy] : world.policies) {
@@ -57,6 +66,12 @@ void watches_of(MetricsText& text, const ControllerWatches& watches) {
   counter("egw_watch_events_total", "Objects added, modified or deleted after the list",
           &M::events);
   counter("egw_watch_lists_total", "Complete lists; after the first one, gaps", &M::lists);
+  text.family("egw_watch_listed_timestamp_seconds", "gauge",
+              "When the last complete list had come, in Unix time; 0: none has");
+  for (const auto& v : views) {
+    text.sample({{"kind", egress::to_string(v.kind)}},
+                static_cast<double>(v.metrics->listed_us.load()) * 1e-6);
+  }
   counter("egw_watch_failures_total", "Watches refused, cut, stalled or not understood",
           &M::failures);
   counter("egw_watch_decode_errors_total", "Objects that could not be decoded", &M::decode_errors);
@@ -81,6 +96,7 @@ void client_of(MetricsText& text, const k8s::ClientMetrics& m) {
 
 void ControllerStats::count(egress::Kind kind, egress::WriteVerb verb,
                             egress::WriteDone::Outcome outcome, Duration took) {
+  --pending;
   ++writes[{kind, verb, outcome}];
   write_times[kind].observe(took);
 }
@@ -96,6 +112,7 @@ std::string metrics_text(const egress::ControllerCore& core, const ControllerSta
   text.sample({}, core.active() ? static_cast<double>(core.term()) : 0);
   gateways(text, core.world());
   policies(text, core.world());
+  nodes(text, core.world());
 
   const auto& counters = core.counters();
   text.family("egw_reconciles_total", "counter", "How often something was planned anew");
@@ -122,6 +139,8 @@ std::string metrics_text(const egress::ControllerCore& core, const ControllerSta
                  {"result", to_string(outcome)}},
                 static_cast<double>(n));
   }
+  text.family("egw_writes_pending", "gauge", "Writes that are queued or under way");
+  text.sample({}, static_cast<double>(stats.pending));
   text.family("egw_write_duration_seconds", "histogram", "From the wish to the answer");
   for (const auto& [kind, histogram] : stats.write_times) {
     text.histogram({{"kind", egress::to_string(kind)}}, histogram);

@@ -19,6 +19,7 @@ struct ControllerStats {
   std::map<std::tuple<egress::Kind, egress::WriteVerb, egress::WriteDone::Outcome>, std::uint64_t>
       writes;
   std::map<egress::Kind, Histogram> write_times; // from the core's wish to the answer
+  std::uint64_t pending = 0;                     // wished for, and not answered yet
 
   void count(egress::Kind kind, egress::WriteVerb verb, egress::WriteDone::Outcome outcome,
              Duration took);

@@ -30,6 +30,8 @@ struct WatchMetrics {
   std::atomic<std::uint64_t> decode_errors{0}; // objects that could not be decoded
   std::atomic<std::uint64_t> stale{0};  // events or lists older than what was seen, not taken
   std::atomic<std::uint64_t> synced{0}; // gauge: 1 after the first complete list
+  // gauge: wall time when the last complete list had come, microseconds since 1970; 0: none has
+  std::atomic<std::int64_t> listed_us{0};
   std::atomic<std::int64_t> last_contact_ns{
       0}; // gauge: steady time of the last byte from the server
 };

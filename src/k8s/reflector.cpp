@@ -140,6 +140,7 @@ bool Reflector::Impl::finish_list(const std::string& listed, Outcome& outcome) {
   need_list = listing = false;
   refusals = error_events = 0;
   ++metrics.lists;
+  metrics.listed_us = now().wall.time_since_epoch().count();
   metrics.synced = 1;
   sink.list_end(version);
   report(std::nullopt);

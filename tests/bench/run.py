@@ -8,8 +8,6 @@ import argparse
 import concurrent.futures
 import json
 import os
-import platform
-import subprocess
 import sys
 import time
 
@@ -19,8 +17,9 @@ sys.path[:0] = [os.path.dirname(HERE), HERE]
 import datapath  # noqa: E402
 import latency  # noqa: E402
 import tables  # noqa: E402
+from facts import machine, version  # noqa: E402
 from lab import objects  # noqa: E402
-from lab.control import TOP, Cluster, binary  # noqa: E402
+from lab.control import TOP, Cluster  # noqa: E402
 from lab.wait import until  # noqa: E402
 
 PARTS = ("latency", "datapath", "memory", "startup")
@@ -144,28 +143,6 @@ def with_policies(cluster, pod, options):
         if bare:
             bare.lab.stop()
     return found
-
-
-def machine():
-    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-        model = next(
-            (line.split(":", 1)[1].strip() for line in file if line.startswith("model name")),
-            "unknown",
-        )
-    return {
-        "cpu": model,
-        "cpus": os.cpu_count(),
-        "kernel": platform.release(),
-        "load": os.getloadavg()[0],
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-
-
-def version():
-    said = subprocess.run(
-        [binary(), "--version"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    return {"version": said, "bytes": os.path.getsize(binary())}
 
 
 def main():

@@ -14,16 +14,23 @@ def row(name, cells, width=CELL):
     return f"{name:<{NAME}}" + "".join(f"{cell:>{width}}" for cell in cells)
 
 
-def latency_lines(latency):
+def latency_rows(latency, names):
     yield row("latency (ms)", ("p50", "p90", "p99", "max", "times"), 9)
-    for key, name in (
-        ("policy_to_packet", "policy created to first packet"),
-        ("policy_deleted", "policy deleted to first packet"),
-        ("write_to_watch", "bare write to watch event"),
-    ):
+    for key, name in names:
         values = latency[key]
         cells = [f"{values[part]:.1f}" for part in ("p50_ms", "p90_ms", "p99_ms", "max_ms")]
         yield row(name, [*cells, values["count"]], 9)
+
+
+def latency_lines(latency):
+    return latency_rows(
+        latency,
+        (
+            ("policy_to_packet", "policy created to first packet"),
+            ("policy_deleted", "policy deleted to first packet"),
+            ("write_to_watch", "bare write to watch event"),
+        ),
+    )
 
 
 def datapath_lines(counts):
@@ -92,7 +99,10 @@ def verdicts(results):
     if "memory" in top:
         got["agent at 1000 policies"] = max(top["memory"]["agent"], top["memory"]["gateway_agent"])
     for name, value in got.items():
-        limit, smaller, unit = EXPECTED[name]
-        good = value < limit if smaller else value >= limit
-        wanted = f"expected {'under' if smaller else 'at least'} {limit}"
-        yield f"{'reached' if good else 'MISSED':<9}{name:<30}{value:.2f} {unit} ({wanted})"
+        yield verdict_line(name, value, *EXPECTED[name])
+
+
+def verdict_line(name, value, limit, smaller, unit, width=30):
+    good = value < limit if smaller else value >= limit
+    wanted = f"expected {'under' if smaller else 'at least'} {limit}"
+    return f"{'reached' if good else 'MISSED':<9}{name:<{width}}{value:.2f} {unit} ({wanted})"

@@ -23,9 +23,12 @@ TEST_CASE_FIXTURE(WatchFixture, "a watch lists, then follows from the list's ver
                     .event("DELETED", node_json("b", 13))
                     .event("BOOKMARK", bookmark_json(20))
                     .hold());
+  const auto before = now().wall.time_since_epoch().count();
   start();
   CHECK(cache.await({"a@12", "c@11"}));
   CHECK(watch->metrics().lists == 1);
+  CHECK(watch->metrics().listed_us >= before);
+  CHECK(watch->metrics().listed_us <= now().wall.time_since_epoch().count());
   CHECK(watch->metrics().events == 3);
   CHECK(watch->metrics().synced == 1);
   CHECK(cache.errors().empty());

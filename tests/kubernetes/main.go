@@ -45,6 +45,7 @@ var parts = map[string]func(){
 	"kube-scheduler":          command(newScheduler),
 	"kubectl":                 runKubectl,
 	"kubelet":                 command(newKubelet),
+	"store":                   store,
 	"up":                      up,
 }
 
@@ -92,8 +93,8 @@ func up() {
 	os.Exit(cli.Run(apiserver.NewAPIServerCommand()))
 }
 
-// startEtcd returns the URL to reach it by, once it answers: an API server whose first call is
-// refused waits a whole second before the next.
+// startEtcd returns the URL to reach it by, once it answers, and leaves it in DIR/client-url for
+// `store`. (An API server whose first call is refused waits a whole second before the next.)
 func startEtcd(dir string) (string, error) {
 	// Ports that the kernel chooses: many clusters run on one host. The advertised URLs only name
 	// the single member to itself, and must be the same at each start on the same data.
@@ -120,7 +121,8 @@ func startEtcd(dir string) (string, error) {
 	case err = <-server.Err():
 		return "", err
 	}
-	return "http://" + server.Clients[0].Addr().String(), nil
+	address := "http://" + server.Clients[0].Addr().String()
+	return address, os.WriteFile(filepath.Join(dir, "client-url"), []byte(address), 0o600)
 }
 
 func fail(err error) {

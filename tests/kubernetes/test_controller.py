@@ -2,6 +2,7 @@
 """The controller as a process of its own, with the rights of its role, against a real API server.
 EGW_BIN names the binary; else build/egw."""
 
+import re
 import statistics
 import time
 
@@ -77,11 +78,14 @@ def test_an_idle_controller_writes_nothing(cluster):
     cluster.policy_when("marker", lambda p: condition(p, "Accepted") == "False GatewayNotFound")
     wait_until(lambda: metric("egw_writes_total") > writes, 5, "the write of the marker is counted")
     assert metric("egw_writes_total") == writes + 1
+    assert metric("egw_writes_pending") == 0
     assert before == {k: v for k, v in versions().items() if k != marker["metadata"]["uid"]}
     assert cluster.controller.metric("egw_fruitless_writes_total") == 0
     assert cluster.controller.get("/healthz") == (200, "ok\n")
     assert cluster.controller.get("/readyz") == (200, "ok\n")
     text = cluster.controller.get("/metrics")[1]
+    assert 'egw_nodes{phase="Ready"} 3\n' in text
+    assert re.search(r'egw_watch_listed_timestamp_seconds{kind="Pod"} 1\d{9}', text)
     assert 'egw_eips{gateway="eg1",node="' in text and "egw_step_duration_seconds_bucket" in text
     print(f"\ncontroller RSS {cluster.controller.process.rss_mib():.1f} MiB")
 
