@@ -159,12 +159,18 @@ class Finder {
       return;
     }
     const bool no_nodes = sources_.nodes != nullptr && sources_.nodes->empty();
+    const bool automatic = info_.spec.pod_cidr_mode == api::PodCidrMode::Auto;
+    if (out_.by_origin.empty() && automatic && !info_.spec.extra_cidr.empty()) {
+      out_.right = true;
+      out_.reason = "ExtraCidr";
+      out_.message = "auto: nothing found; no pod has an address outside spec.extraCidr";
+      return;
+    }
     if (out_.by_origin.empty() && !no_nodes) {
       out_.reason = "NothingFound";
       out_.message = fmt::format(
-          "{}: nothing found in {}: put the pod network's CIDRs into spec.extraCidr and set "
-          "spec.autoDetect.podCidrMode to \"\", or traffic between pods counts as leaving the "
-          "cluster",
+          "{}: nothing found in {}: put the pod network's CIDRs into spec.extraCidr (with "
+          "podCidrMode auto or empty), or traffic between pods counts as leaving the cluster",
           mode, first_of(absent_, ", "));
       return;
     }

@@ -110,6 +110,9 @@ TEST_CASE("cluster info: what is wrong is said") {
   CHECK(condition(status, kDetected) == "False NotAllFound");
   CHECK(message(status, kDetected) == "see condition PodCIDR");
   CHECK(status.pod_cidr_mode.empty());
+  info.spec.extra_cidr = {"10.32.0.0/12"}; // where people name them, and no pod is elsewhere
+  CHECK(condition(detect(info, known.sources, kNow), kPodCidr) == "True ExtraCidr");
+  info.spec.extra_cidr.clear();
   known.nodes.clear(); // nobody there yet is nothing wrong
   CHECK(condition(detect(info, known.sources, kNow), kPodCidr) == "True Found");
 
