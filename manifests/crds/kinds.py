@@ -286,8 +286,9 @@ def slices(kind, plural, scope, description, short):
 def cluster_info():
     detect = fields(
         "What the controller finds by itself.",
-        podCidrMode=word("Where the pods' ranges come from. auto: what fits the cluster. calico: "
-                         "Calico's IPPools. k8s: podCIDRs of the nodes. Empty: nowhere.",
+        podCidrMode=word("Where the pods' ranges come from. auto: from all that is there, Calico's "
+                         "IPPools, Cilium, Flannel and podCIDRs of the nodes. calico: Calico's "
+                         "IPPools alone. k8s: podCIDRs of the nodes alone. Empty: nowhere.",
                          "auto", "calico", "k8s", "", default="auto"),
         clusterIP=flag("The ranges of services.", default=True),
         nodeIP=flag("The addresses of nodes.", default=True),
@@ -304,17 +305,19 @@ def cluster_info():
                    restingUntil=time("When the block is free again, once the gateway is gone."))
     status = fields(
         "What was found, and where. Written by the controller.",
-        nodeIP=mapping("Addresses of nodes, by node.", cidr_source("Those of one node."),
-                       _MOST_NODES),
-        podCIDR=mapping("Ranges of pods, by node or pool.", cidr_source("Those of one node or "
-                                                                        "pool."),
+        nodeIP=mapping("Addresses of nodes, by node; of more than 250 nodes merged under 'all "
+                       "nodes'.", cidr_source("Those of one node."), _MOST_NODES),
+        podCIDR=mapping("Ranges of pods, by node, or by source and name (calico/POOL, "
+                        "cilium/NAMESPACE, flannel/NAMESPACE); of more than 250 nodes merged "
+                        "under 'all nodes'.", cidr_source("Those of one node or pool."),
                         _MOST_NODES),
         clusterIP=cidr_source("Ranges of services."),
         apiServer=cidr_source("Endpoints behind the Service default/kubernetes."),
         extraCidr=cidr_source("What of spec.extraCidr could be parsed."),
-        podCidrMode=text("The mode that is in force.", 16),
+        podCidrMode=text("The mode that is in force; of auto what was found, as in calico+k8s.",
+                         63),
         idBlocks=atomic("Which gateway gives out which EIP ids.", block, 1024),
-        conditions=conditions("Detected, ServiceCIDR, IdsAvailable"))
+        conditions=conditions("Detected, PodCIDR, ServiceCIDR, Watching, IdsAvailable"))
     root = rules(
         fields("Which addresses are inside the cluster: traffic to them is never captured. One "
                "object, "

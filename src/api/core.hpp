@@ -8,6 +8,7 @@
 
 #include "api/meta.hpp"
 #include "base/ip.hpp"
+#include "base/rare.hpp"
 
 // Objects of Kubernetes itself, only the fields used.
 namespace egw::api {
@@ -17,7 +18,8 @@ struct Node {
   std::vector<Address> internal_ips;
   std::vector<Prefix> pod_cidrs;
   bool unschedulable = false;
-  bool ready = false; // condition Ready is "True"
+  bool ready = false;                    // condition Ready is "True"
+  std::vector<std::string> cilium_cidrs; // annotations of Cilium: its ranges of this node's pods
   bool operator==(const Node&) const = default;
 };
 
@@ -28,6 +30,8 @@ struct Pod {
   bool host_network = false;
   PodPhase phase = PodPhase::Pending;
   std::vector<Address> ips; // status.podIPs
+  // Of the control plane's own Pods: what --service-cluster-ip-range says.
+  Rare<std::vector<std::string>> service_cidrs;
   [[nodiscard]] bool ended() const {
     return phase == PodPhase::Succeeded || phase == PodPhase::Failed;
   }

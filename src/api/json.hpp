@@ -6,6 +6,7 @@
 
 #include "api/core.hpp"
 #include "api/egress.hpp"
+#include "api/ranges.hpp"
 #include "api/rapidjson.hpp"
 #include "base/error.hpp"
 
@@ -24,10 +25,13 @@ struct Resource {
   bool namespaced;
 };
 
-// `resource(...)` of policies and slices depends on the kind, so it takes what tells it.
+// `resource(...)` of policies, slices and ranges depends on the kind, so it takes what tells it.
 [[nodiscard]] const Resource& policy_resource(PolicyKind kind);
 [[nodiscard]] const Resource& slice_resource(bool cluster);
 [[nodiscard]] const Resource& webhook_resource(WebhookKind kind);
+[[nodiscard]] const Resource& range_resource(RangeKind kind);
+// The same kind under the version that came before; nullptr: there is none worth asking for.
+[[nodiscard]] const Resource* older_range_resource(RangeKind kind);
 template <class T>
 [[nodiscard]] const Resource& resource(); // all other kinds
 template <>
@@ -80,6 +84,10 @@ Result<EgressClusterInfo> decode<EgressClusterInfo>(const rapidjson::Value&);
 
 // For items of a list, which may come without "kind"; one that is there must be `kind`.
 [[nodiscard]] Result<EgressPolicy> decode_policy(const rapidjson::Value& object, PolicyKind kind);
+
+// Lenient where people write the text (net-conf.json): the object says what is wrong with it.
+[[nodiscard]] Result<RangeObject> decode_range_object(const rapidjson::Value& object,
+                                                      RangeKind kind);
 
 // Parses text first (iterative parser, bounded depth). For tests, files and single objects.
 template <class T>

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "api/json.hpp"
 #include "api/json_read.hpp"
 #include "api/json_write.hpp"
+#include "api/ranges.hpp"
 
 // Kubernetes' own kinds.
 namespace egw::api {
@@ -14,6 +17,32 @@ constexpr std::array<std::pair<const char*, PodPhase>, 6> kPodPhases{
      {"Failed", PodPhase::Failed},
      {"Unknown", PodPhase::Unknown},
      {"", PodPhase::Pending}}};
+
+// Cilium's own, in the names of its present and of its older releases.
+constexpr std::array kCiliumAnnotations = {
+    "network.cilium.io/ipv4-pod-cidr", "network.cilium.io/ipv6-pod-cidr",
+    "io.cilium.network.ipv4-pod-cidr", "io.cilium.network.ipv6-pod-cidr"};
+
+// As kubeadm labels the Pods of a control plane, and as others do.
+bool runs_control_plane(const ObjectMeta& meta) {
+  if (meta.namespace_ != kSystemNamespace) return false;
+  const auto is = [&](const char* label) {
+    const std::string* value = meta.labels.find(label);
+    return value != nullptr && (*value == "kube-apiserver" || *value == "kube-controller-manager");
+  };
+  return is("component") || is("k8s-app");
+}
+
+void read_service_ranges(const Field& spec, Pod& pod) {
+  std::vector<std::string> found;
+  spec["containers"].each([&](const Field& container) {
+    std::vector<std::string> words;
+    container["command"].read(words);
+    container["args"].read(words);
+    std::ranges::move(service_ranges_of(words), std::back_inserter(found));
+  });
+  if (!found.empty()) pod.service_cidrs = std::move(found);
+}
 
 void read_node(const Field& root, Node& node) {
   read_head(root, {"Node"}, node.meta);
@@ -35,6 +64,11 @@ void read_node(const Field& root, Node& node) {
   status["conditions"].read(conditions);
   const Condition* ready = find_condition(conditions, "Ready");
   node.ready = ready != nullptr && ready->status == "True";
+  for (const char* name : kCiliumAnnotations) {
+    if (const std::string* text = node.meta.annotations.find(name)) {
+      node.cilium_cidrs.push_back(*text);
+    }
+  }
 }
 
 void read_pod(const Field& root, Pod& pod) {
@@ -42,6 +76,7 @@ void read_pod(const Field& root, Pod& pod) {
   const Field spec = root["spec"];
   spec["nodeName"].read(pod.node_name);
   spec["hostNetwork"].read(pod.host_network);
+  if (runs_control_plane(pod.meta)) read_service_ranges(spec, pod);
   const Field status = root["status"];
   status["phase"].read(pod.phase, kPodPhases);
   status["podIPs"].each([&](const Field& item) { item["ip"].read(pod.ips.emplace_back()); });

@@ -141,24 +141,4 @@ std::vector<Error> validate(const EgressClusterInfo& info) {
   return errors;
 }
 
-std::vector<Error> not_implemented(const EgressClusterInfo& info) {
-  Errors errors;
-  if (info.spec.pod_cidr_mode == PodCidrMode::Calico) {
-    complain(errors,
-             "spec.autoDetect.podCidrMode: calico is not implemented in this version: use k8s, "
-             "and add the ranges of the IPPools to spec.extraCidr");
-  }
-  return errors;
-}
-
-std::optional<Condition> service_cidr_condition(const EgressClusterInfo& info) {
-  if (!info.spec.cluster_ip) return std::nullopt;
-  return Condition{.type = "ServiceCIDR",
-                   .status = "False",
-                   .reason = "NotImplemented",
-                   .message =
-                       "service ranges are not detected in this version: add the service range to "
-                       "spec.extraCidr and set spec.autoDetect.clusterIP to false"};
-}
-
 } // namespace egw::api

@@ -29,13 +29,4 @@ struct Pools {
 [[nodiscard]] std::vector<Error> validate(const EgressPolicy& policy);
 [[nodiscard]] std::vector<Error> validate(const EgressClusterInfo& info);
 
-// Fields that are valid but that this version does not act on yet: refused by a condition with
-// reason "NotImplemented", never ignored.
-[[nodiscard]] std::vector<Error> not_implemented(const EgressClusterInfo& info);
-
-// Condition "ServiceCIDR" of EgressClusterInfo: False with reason NotImplemented while
-// spec.autoDetect.clusterIP asks for what this version cannot find; nothing when it is switched
-// off.
-[[nodiscard]] std::optional<Condition> service_cidr_condition(const EgressClusterInfo& info);
-
 } // namespace egw::api

@@ -20,6 +20,7 @@
 #include "cmd/controller_writes.hpp"
 #include "cmd/health.hpp"
 #include "cmd/role.hpp"
+#include "cmd/service_probe.hpp"
 #include "k8s/client.hpp"
 #include "k8s/config.hpp"
 #include "k8s/elector.hpp"
@@ -63,6 +64,7 @@ class Controller {
                 }),
         watches_(config, [this](egress::Event e) { queue_.push(std::move(e)); }) {
     if (settings_.leader.namespace_.empty()) settings_.leader.namespace_ = config.namespace_;
+    service_probe_ = ServiceProbe(settings_.leader.namespace_);
   }
 
   int run() {
@@ -210,6 +212,8 @@ class Controller {
       auto event = recorder_.record(notice->regarding, notice->warning ? "Warning" : "Normal",
                                     notice->reason, notice->message, when);
       if (event) new_events_.emplace_back(when.steady + kEventDelay, *std::move(event));
+    } else if (std::holds_alternative<egress::AskServiceRanges>(action)) {
+      for (k8s::Write& request : service_probe_.ask(last_tag_)) push(std::move(request));
     } else if (const auto* resign = std::get_if<egress::Resign>(&action)) {
       log::error("resigns: {}", resign->why);
       if (stop_at_) return; // it has resigned for good
@@ -229,6 +233,14 @@ class Controller {
 
   void written(const Written& answer, std::vector<egress::Event>& events) {
     const auto at = in_flight_.find(answer.request.tag);
+    if (service_probe_.waits_for(answer.request.tag)) {
+      if (auto told = service_probe_.answered(answer.request.tag, answer.result)) {
+        stats_.count(*told);
+        if (!told->problem.empty()) log::warn("ranges of services: {}", told->problem);
+        events.emplace_back(*std::move(told));
+      }
+      return;
+    }
     if (at == in_flight_.end()) { // of the recorder
       if (!answer.result) log::debug("event: {}", answer.result.error().message);
       if (auto again = recorder_.done(answer.request, answer.result, now()))
@@ -292,6 +304,7 @@ class Controller {
   ControllerStats stats_;
   std::map<std::uint64_t, InFlight> in_flight_;
   std::uint64_t last_tag_ = 0;
+  ServiceProbe service_probe_{""};
   bool stopping_ = false;
   std::optional<Time> stop_at_;       // told to stop, and answers until then
   std::atomic<bool> draining_{false}; // the same, for the health server's threads

@@ -51,10 +51,27 @@ void policies(MetricsText& text, const egress::World& world) {
   }
 }
 
+void cluster_info(MetricsText& text, const egress::World& world, const ControllerStats& stats) {
+  text.family("egw_cluster_info_condition", "gauge",
+              "Whether a condition of the EgressClusterInfo is True");
+  for (const auto& [name, info] : world.cluster_infos) {
+    for (const auto& c : info.status.conditions) {
+      text.sample({{"condition", c.type}}, c.status == "True" ? 1 : 0);
+    }
+  }
+  text.family("egw_service_range_questions_total", "counter",
+              "How often the API server was asked for the ranges of services");
+  text.sample({{"result", "answered"}}, static_cast<double>(stats.questions_answered));
+  text.sample({{"result", "failed"}}, static_cast<double>(stats.questions_failed));
+}
+
 void watches_of(MetricsText& text, const ControllerWatches& watches) {
   const auto views = watches.views();
   text.family("egw_watch_up", "gauge", "Whether the watch of a kind works");
-  for (const auto& v : views) text.sample({{"kind", egress::to_string(v.kind)}}, v.fault ? 0 : 1);
+  for (const auto& v : views) {
+    if (v.absent) continue; // nothing to watch, and nothing wrong
+    text.sample({{"kind", egress::to_string(v.kind)}}, v.fault ? 0 : 1);
+  }
   const auto counter = [&](const char* name, const char* help, auto member) {
     text.family(name, "counter", help);
     for (const auto& v : views) {
@@ -101,6 +118,10 @@ void ControllerStats::count(egress::Kind kind, egress::WriteVerb verb,
   write_times[kind].observe(took);
 }
 
+void ControllerStats::count(const egress::ServiceRangesTold& told) {
+  ++(told.problem.empty() ? questions_answered : questions_failed);
+}
+
 std::string metrics_text(const egress::ControllerCore& core, const ControllerStats& stats,
                          const k8s::ClientMetrics& client, const ControllerWatches& watches) {
   MetricsText text;
@@ -113,6 +134,7 @@ std::string metrics_text(const egress::ControllerCore& core, const ControllerSta
   gateways(text, core.world());
   policies(text, core.world());
   nodes(text, core.world());
+  cluster_info(text, core.world(), stats);
 
   const auto& counters = core.counters();
   text.family("egw_reconciles_total", "counter", "How often something was planned anew");

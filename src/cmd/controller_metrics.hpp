@@ -21,8 +21,11 @@ struct ControllerStats {
   std::map<egress::Kind, Histogram> write_times; // from the core's wish to the answer
   std::uint64_t pending = 0;                     // wished for, and not answered yet
 
+  std::uint64_t questions_answered = 0, questions_failed = 0; // for the ranges of services
+
   void count(egress::Kind kind, egress::WriteVerb verb, egress::WriteDone::Outcome outcome,
              Duration took);
+  void count(const egress::ServiceRangesTold& told);
 };
 
 // All metrics of a controller.

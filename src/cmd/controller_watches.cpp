@@ -40,6 +40,10 @@ k8s::Decoder<T> decoder(egress::Kind kind) {
     return [k = egress::policy_kind(kind).value()](const rapidjson::Value& object) {
       return api::decode_policy(object, k);
     };
+  } else if constexpr (std::is_same_v<T, api::RangeObject>) {
+    return [k = egress::range_kind(kind).value()](const rapidjson::Value& object) {
+      return api::decode_range_object(object, k);
+    };
   } else {
     return &api::decode<T>;
   }
@@ -60,6 +64,16 @@ k8s::WatchOptions options(egress::Kind kind, const api::Resource& resource) {
     case egress::Kind::EndpointSlice:
       o.namespace_ = "default";
       o.label_selector = "kubernetes.io/service-name=kubernetes";
+      break;
+    // By name, which a role can be limited to, and in all namespaces: theirs may come later.
+    case egress::Kind::CiliumConfig:
+      o.field_selector = fmt::format("metadata.name={}", api::kCiliumConfigName);
+      break;
+    case egress::Kind::FlannelConfig:
+      o.field_selector = fmt::format("metadata.name={}", api::kFlannelConfigName);
+      break;
+    case egress::Kind::ServiceCidr:
+      o.other_version = api::older_range_resource(api::RangeKind::ServiceCidr);
       break;
     default:
       break;
@@ -95,21 +109,42 @@ std::optional<egress::Event> take_event(egress::Kind kind, k8s::WatchEvent<T>& e
 } // namespace
 
 void ControllerWatches::set_fault(egress::Kind kind, const std::optional<Error>& fault) {
-  bool was = false;
+  // A cluster may lack these kinds, and they may come later: then there is nothing of them now.
+  const bool optional = egress::range_kind(kind).has_value();
+  const bool absent = optional && fault && k8s::not_found(*fault);
+  bool was = false, was_absent = false;
   {
     const std::lock_guard lock(mutex_);
     was = faults_.erase(kind) > 0;
-    if (fault) faults_[kind] = fault->message;
+    was_absent = absent_.erase(kind) > 0;
+    if (absent) {
+      absent_.insert(kind);
+    } else if (fault) {
+      faults_[kind] = fault->message;
+    }
   }
-  if (fault && !was) log::warn("watch of {}: {}", egress::to_string(kind), fault->message);
+  if (absent && !was_absent)
+    log::info("watch of {}: the cluster has none", egress::to_string(kind));
+  if (fault && !absent && !was) {
+    log::warn("watch of {}: {}", egress::to_string(kind), fault->message);
+  }
   if (!fault && was) log::info("watch of {}: works again", egress::to_string(kind));
-  // What passes by itself is waited for; no rights and no such kind is an answer.
-  const bool denied = fault && (fault->code == 403 || k8s::not_found(*fault));
+  if (!fault && was_absent)
+    log::info("watch of {}: the cluster has them now", egress::to_string(kind));
+  // What passes by itself is waited for; no rights and no such kind is an answer. So is any other
+  // refusal where an egress gateway can do without.
+  const auto passes = [](int code) {
+    return code < 400 || code == 401 || code == 429 || code == 503;
+  };
+  const bool denied =
+      fault && !absent &&
+      (optional ? !passes(fault->code) : fault->code == 403 || k8s::not_found(*fault));
   if (denied) {
     sink_(egress::Access{kind, fault->message});
-  } else if (!fault && was) {
+  } else if ((!fault || absent) && was) {
     sink_(egress::Access{kind, std::nullopt});
   }
+  if (absent) sink_(egress::Replaced{kind, {}, {}, ""});
 }
 
 template <class T>
@@ -142,6 +177,9 @@ ControllerWatches::ControllerWatches(const k8s::Config& config, Sink sink)
   add<api::EgressEndpointSlice>(Kind::Slice, config, api::slice_resource(false));
   add<api::EgressEndpointSlice>(Kind::ClusterSlice, config, api::slice_resource(true));
   add<api::EgressClusterInfo>(Kind::ClusterInfo, config, api::resource<api::EgressClusterInfo>());
+  for (const api::RangeKind kind : api::kRangeKinds) {
+    add<api::RangeObject>(egress::kind_of(kind), config, api::range_resource(kind));
+  }
 }
 
 ControllerWatches::~ControllerWatches() {
@@ -156,7 +194,7 @@ std::vector<ControllerWatches::View> ControllerWatches::views() const {
   std::vector<View> out;
   const std::lock_guard lock(mutex_);
   for (const auto& watch : running_) {
-    View view{watch->kind, &watch->metrics(), std::nullopt};
+    View view{watch->kind, &watch->metrics(), std::nullopt, absent_.contains(watch->kind)};
     if (const auto at = faults_.find(watch->kind); at != faults_.end()) view.fault = at->second;
     out.push_back(std::move(view));
   }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,7 @@ class ControllerWatches {
     egress::Kind kind{};
     const k8s::WatchMetrics* metrics = nullptr;
     std::optional<std::string> fault; // while the watch fails
+    bool absent = false;              // a kind that the cluster may lack, and lacks
   };
   [[nodiscard]] std::vector<View> views() const;
 
@@ -46,6 +48,7 @@ class ControllerWatches {
   Sink sink_;
   mutable std::mutex mutex_;
   std::map<egress::Kind, std::string> faults_; // guarded by mutex_
+  std::set<egress::Kind> absent_;              // guarded by mutex_
   std::vector<std::unique_ptr<Running>> running_;
 };
 

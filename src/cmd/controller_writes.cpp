@@ -40,8 +40,9 @@ std::string encode_object(const egress::Object& object) {
   return std::visit(
       [](const auto& o) -> std::string {
         using T = std::decay_t<decltype(o)>;
-        if constexpr (std::is_same_v<T, api::EndpointSlice>) {
-          throw std::logic_error("the controller writes no EndpointSlice");
+        if constexpr (std::is_same_v<T, api::EndpointSlice> ||
+                      std::is_same_v<T, api::RangeObject>) {
+          throw std::logic_error("the controller writes none of these");
         } else {
           return api::encode(o);
         }

@@ -14,6 +14,7 @@ constexpr const char* kNodeIp = "node's own";
 
 constexpr std::size_t kProblemsShown = 20;
 constexpr std::size_t kObjectsShown = 3;
+constexpr std::size_t kRangesShown = 2;
 
 Tone tone_of(const std::string& word) {
   if (word == "True" || word == "Ready") return Tone::Good;
@@ -150,6 +151,18 @@ std::string nodes_table(const StatusReport& r, bool colour) {
   return '\n' + table.render(kScreenWidth, colour);
 }
 
+std::string inside_table(const StatusReport& r, bool colour) {
+  if (r.inside.empty()) return {};
+  Table table({"INSIDE", "FROM", "IPV4", "IPV6"});
+  for (const auto& i : r.inside) {
+    const auto few = [](const std::vector<std::string>& ranges) {
+      return ranges.empty() ? std::string("-") : first_few(ranges, kRangesShown);
+    };
+    table.row({{i.what}, {i.from}, {few(i.ipv4)}, {few(i.ipv6)}});
+  }
+  return '\n' + table.render(kScreenWidth, colour);
+}
+
 Tree texts(const std::vector<std::string>& items) {
   Tree::List list;
   for (const std::string& s : items) list.emplace_back(s);
@@ -214,6 +227,11 @@ Tree node_tree(const StatusReport::Node& n) {
                        {"gateways", texts(n.gateways)}};
 }
 
+Tree inside_tree(const StatusReport::Inside& i) {
+  return Tree::Members{
+      {"what", i.what}, {"from", i.from}, {"ipv4", texts(i.ipv4)}, {"ipv6", texts(i.ipv6)}};
+}
+
 template <class Items, class F>
 Tree list_tree(const Items& items, F f) {
   Tree::List list;
@@ -226,7 +244,7 @@ Tree list_tree(const Items& items, F f) {
 std::string render_table(const StatusReport& r, bool colour) {
   return header(r, colour) + told(r.problems, "NOT RIGHT", Tone::Bad, colour) +
          told(r.notes, "TO KNOW", Tone::Warn, colour) + gateways_table(r, colour) +
-         policies_table(r, colour) + nodes_table(r, colour);
+         policies_table(r, colour) + nodes_table(r, colour) + inside_table(r, colour);
 }
 
 Tree to_tree(const StatusReport& r) {
@@ -237,7 +255,8 @@ Tree to_tree(const StatusReport& r) {
                        {"leader", r.leader},
                        {"gateways", list_tree(r.gateways, gateway_tree)},
                        {"policies", list_tree(r.policies, policy_tree)},
-                       {"nodes", list_tree(r.nodes, node_tree)}};
+                       {"nodes", list_tree(r.nodes, node_tree)},
+                       {"inside", list_tree(r.inside, inside_tree)}};
 }
 
 } // namespace egw::cmd

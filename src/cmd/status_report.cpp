@@ -7,6 +7,9 @@
 #include <map>
 #include <unordered_map>
 
+#include "egress/cidr_lists.hpp"
+#include "egress/cluster_info.hpp"
+
 namespace egw::cmd {
 namespace {
 
@@ -116,13 +119,35 @@ class Reporter {
     }
     for (const api::EgressClusterInfo& i : lists_.infos) {
       for (const Condition& c : i.status.conditions) {
-        if (c.status != "False") continue;
-        // Only the reader knows whether the ranges stand in extraCidr by now.
-        const bool known = c.reason == "NotImplemented";
-        tell(known ? report_.notes : report_.problems, "EgressClusterInfo " + i.meta.name,
-             reason_of(c));
+        if (c.status != "False" || c.reason == egress::kOthersSay) continue;
+        tell(report_.problems, "EgressClusterInfo " + i.meta.name, reason_of(c));
       }
+      if (i.meta.name == egress::kClusterInfoName) inside(i.status);
     }
+  }
+
+  void inside(const api::EgressClusterInfoStatus& s) {
+    const auto line = [&](const char* what, std::string from,
+                          const std::vector<const api::CidrSource*>& sources) {
+      std::vector<Range> ranges;
+      for (const auto* source : sources) egress::collect(ranges, *source);
+      if (ranges.empty()) return;
+      auto merged = egress::merged(std::move(ranges), true);
+      report_.inside.push_back(
+          {what, std::move(from), std::move(merged.ipv4), std::move(merged.ipv6)});
+    };
+    const auto all = [](const std::map<std::string, api::CidrSource>& by_origin) {
+      std::vector<const api::CidrSource*> sources;
+      sources.reserve(by_origin.size());
+      for (const auto& [origin, source] : by_origin) sources.push_back(&source);
+      return sources;
+    };
+    const auto* services = api::find_condition(s.conditions, egress::kServiceCidr);
+    line("nodes", "Nodes", all(s.node_ip));
+    line("pods", s.pod_cidr_mode, all(s.pod_cidr));
+    line("services", services == nullptr ? "" : services->reason, {&s.cluster_ip});
+    line("API server", "default/kubernetes", {&s.api_server});
+    line("added", "spec.extraCidr", {&s.extra_cidr});
   }
 
   StatusReport::Eip eip(const api::EipEntry& entry) const {

@@ -60,12 +60,20 @@ struct StatusReport {
     bool operator==(const Node&) const = default;
   };
 
+  struct Inside {                        // addresses that are inside the cluster
+    std::string what;                    // "nodes", "pods", "services", "API server", "added"
+    std::string from;                    // where they were found
+    std::vector<std::string> ipv4, ipv6; // merged
+    bool operator==(const Inside&) const = default;
+  };
+
   std::vector<Problem> problems; // make the exit status 1
   std::vector<Problem> notes;    // worth knowing, and may be as it should be
   std::string leader;            // empty: none
   std::vector<Gateway> gateways;
   std::vector<Policy> policies;
   std::vector<Node> nodes;
+  std::vector<Inside> inside;
 
   [[nodiscard]] bool ok() const { return problems.empty(); }
   [[nodiscard]] std::size_t problem_count() const; // objects that suffer, causes without one too

@@ -225,9 +225,11 @@ class Rules {
 
   [[nodiscard]] PoolRules pool_rules() const {
     const auto* info = lookup(in_.world->cluster_infos, std::string(kClusterInfoName));
-    return {cluster_addresses(info != nullptr ? info->status : api::EgressClusterInfoStatus{},
-                              in_.world->nodes),
-            in_.tunnel, in_.families};
+    ClusterSources sources = sources_of(*in_.world);
+    sources.nodes = &in_.world->nodes; // those that are known count, also when there may be more
+    return {
+        cluster_addresses(info != nullptr ? info->status : api::EgressClusterInfoStatus{}, sources),
+        in_.tunnel, in_.families};
   }
 
   // --- policies ----------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ api::Pod reduced(api::Pod pod) {
   meta.labels = std::move(pod.meta.labels);
   meta.created = pod.meta.created;
   pod.meta = std::move(meta);
+  pod.service_cidrs.reset();
   // Running or not yet makes no difference, ended does.
   if (!pod.ended()) pod.phase = api::PodPhase::Running;
   return pod;

@@ -23,28 +23,37 @@ bool same_for_us(const api::Node& a, const api::Node& b) {
   return a.meta.uid == b.meta.uid && a.meta.deleting == b.meta.deleting &&
          a.meta.labels == b.meta.labels && a.ready == b.ready &&
          a.unschedulable == b.unschedulable && a.internal_ips == b.internal_ips &&
-         a.pod_cidrs == b.pod_cidrs;
+         a.pod_cidrs == b.pod_cidrs && a.cilium_cidrs == b.cilium_cidrs;
 }
 
 bool same_addresses(const api::Node* a, const api::Node* b) {
   return a != nullptr && b != nullptr && a->internal_ips == b->internal_ips &&
-         a->pod_cidrs == b->pod_cidrs;
+         a->pod_cidrs == b->pod_cidrs && a->cilium_cidrs == b->cilium_cidrs;
 }
 
 } // namespace
 
 void ControllerCore::notice(const World::Change& change) {
   if (!active_) return;
-  const auto& [key, before, pod, old_owner] = change;
+  const auto& [key, before, pod, old_owner, service_flags] = change;
   switch (key.kind) {
     case Kind::Node:
       return changed(key.name, as<api::Node>(before), lookup(world_.nodes, key.name));
     case Kind::Pod:
       selection_->pod_changed(*pod);
+      if (detection_.pod_changed(world_, *pod) || service_flags) {
+        mark(Task::ClusterInfo);
+        mark(Task::Addresses);
+      }
       return mark_selected();
     case Kind::Namespace:
       return changed(key.name, as<api::Namespace>(before), lookup(world_.namespaces, key.name));
     case Kind::EndpointSlice:
+    case Kind::IpPool:
+    case Kind::CiliumNode:
+    case Kind::CiliumConfig:
+    case Kind::FlannelConfig:
+    case Kind::ServiceCidr:
       mark(Task::ClusterInfo);
       return mark(Task::Addresses);
     case Kind::Gateway:

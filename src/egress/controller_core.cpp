@@ -113,6 +113,7 @@ void ControllerCore::handle(Upsert&& event) {
   if (const auto change = world_.put(std::move(event.object))) notice(*change);
   if (was_unreadable) {
     for (const auto& [name, gateway] : world_.gateways) mark(Task::Gateway, name);
+    mark(Task::ClusterInfo);
   }
   news(key);
 }
@@ -126,6 +127,7 @@ void ControllerCore::handle(Deleted&& event) {
 
 void ControllerCore::handle(Unreadable&& event) {
   world_.note_unreadable(event.key);
+  mark(Task::ClusterInfo);
 }
 
 void ControllerCore::handle(Access&& event) {
@@ -259,6 +261,8 @@ void ControllerCore::deactivate() {
   waiting_until_.clear();
   selection_.reset();
   slice_pace_.clear();
+  detection_ = {};
+  info_pace_ = {};
 }
 
 // --- writes --------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@
 
 #include "base/chrono.hpp"
 #include "base/clock.hpp"
+#include "egress/cluster_detection.hpp"
 #include "egress/controller_io.hpp"
 #include "egress/gateway_plan.hpp"
 #include "egress/ledger.hpp"
@@ -35,6 +36,11 @@ struct ControllerOptions {
   // an interval. Writes: one each interval in the long run, and so many at once after a rest.
   Duration slice_interval = std::chrono::milliseconds(500);
   int slice_burst = 3, slice_writes = 20;
+  // Of what was found out about the cluster: the first changes are written at once (a node that
+  // comes makes two or three), then one write each interval, the longer the more nodes there are.
+  Duration info_interval = std::chrono::seconds(1);
+  Duration info_interval_per_node = std::chrono::milliseconds(2);
+  int info_burst = 3;
   Duration retry_min = std::chrono::milliseconds(50), retry_max = std::chrono::seconds(30);
 };
 
@@ -101,6 +107,7 @@ class ControllerCore {
   void handle(LeaderChanged&& event);
   void handle(LostLeadership&& event);
   void handle(WriteDone&& event);
+  void handle(ServiceRangesTold&& event);
   void activate();
   [[nodiscard]] WallTime rest_clock() const;
   void look_at_everything();
@@ -139,6 +146,7 @@ class ControllerCore {
   void reconcile_gateway(const std::string& name);
   void reconcile_cluster_info();
   void schedule_end_of_rest(const std::vector<api::IdBlock>& blocks);
+  void plan_ids(const api::EgressClusterInfo& info, api::EgressClusterInfoStatus& status);
   [[nodiscard]] const api::EgressGatewayStatus* status_under_way(const std::string& name) const;
   void reconcile_policy(const api::PolicyKey& key);
   [[nodiscard]] bool may_tell_overlap(const Work& work, const api::EgressPolicy& policy,
@@ -189,6 +197,8 @@ class ControllerCore {
   std::optional<Selection> selection_;
   std::map<api::PolicyKey, Pace> slice_pace_;
   std::map<api::PolicyKey, int> slices_in_flight_;
+  ClusterDetection detection_;
+  Time info_pace_{}; // of writes of what was found out; see ControllerOptions
   // Survives the deletion of EgressClusterInfo, so that ids of gateways that are gone go on
   // resting.
   std::vector<api::IdBlock> known_blocks_;

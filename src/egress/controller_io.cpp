@@ -31,8 +31,41 @@ const char* to_string(Kind kind) {
       return "EgressClusterEndpointSlice";
     case Kind::ClusterInfo:
       return "EgressClusterInfo";
+    case Kind::IpPool:
+      return "IPPool";
+    case Kind::CiliumNode:
+      return "CiliumNode";
+    case Kind::CiliumConfig:
+      return "ConfigMap cilium-config";
+    case Kind::FlannelConfig:
+      return "ConfigMap kube-flannel-cfg";
+    case Kind::ServiceCidr:
+      return "ServiceCIDR";
   }
   return "";
+}
+
+Kind kind_of(api::RangeKind kind) {
+  switch (kind) {
+    case api::RangeKind::IpPool:
+      return Kind::IpPool;
+    case api::RangeKind::CiliumNode:
+      return Kind::CiliumNode;
+    case api::RangeKind::CiliumConfig:
+      return Kind::CiliumConfig;
+    case api::RangeKind::FlannelConfig:
+      return Kind::FlannelConfig;
+    case api::RangeKind::ServiceCidr:
+      break;
+  }
+  return Kind::ServiceCidr;
+}
+
+std::optional<api::RangeKind> range_kind(Kind kind) {
+  for (const api::RangeKind of : api::kRangeKinds) {
+    if (kind_of(of) == kind) return of;
+  }
+  return std::nullopt;
 }
 
 const char* to_string(WriteVerb verb) {
@@ -96,6 +129,7 @@ Kind kind_of_object(const T& object) {
   if constexpr (std::is_same_v<T, api::EgressEndpointSlice>) {
     return object.meta.namespace_.empty() ? Kind::ClusterSlice : Kind::Slice;
   }
+  if constexpr (std::is_same_v<T, api::RangeObject>) return kind_of(object.kind);
   return Kind::ClusterInfo;
 }
 

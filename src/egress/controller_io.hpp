@@ -11,6 +11,7 @@
 
 #include "api/core.hpp"
 #include "api/egress.hpp"
+#include "api/ranges.hpp"
 
 // What goes into the controller's core, and what comes out of it. Plain values: who fetched an
 // object and how a write is sent is none of its business.
@@ -30,9 +31,17 @@ enum class Kind : std::uint8_t {
   Slice,
   ClusterSlice,
   ClusterInfo,
+  // Objects of other programs that tell of ranges. A cluster may lack these kinds.
+  IpPool,
+  CiliumNode,
+  CiliumConfig,
+  FlannelConfig,
+  ServiceCidr,
 };
-inline constexpr std::size_t kKinds = 12;
+inline constexpr std::size_t kKinds = 17;
 [[nodiscard]] const char* to_string(Kind kind);
+[[nodiscard]] Kind kind_of(api::RangeKind kind);
+[[nodiscard]] std::optional<api::RangeKind> range_kind(Kind kind);
 [[nodiscard]] Kind kind_of(api::PolicyKind kind);
 [[nodiscard]] std::optional<api::PolicyKind> policy_kind(Kind kind);
 
@@ -45,7 +54,7 @@ struct ObjectKey {
 
 using Object = std::variant<api::Node, api::Pod, api::Namespace, api::EndpointSlice,
                             api::EgressGateway, api::EgressPolicy, api::EgressNode,
-                            api::EgressEndpointSlice, api::EgressClusterInfo>;
+                            api::EgressEndpointSlice, api::EgressClusterInfo, api::RangeObject>;
 [[nodiscard]] ObjectKey key_of(const Object& object);
 [[nodiscard]] const api::ObjectMeta& meta_of(const Object& object);
 
@@ -53,7 +62,8 @@ using Object = std::variant<api::Node, api::Pod, api::Namespace, api::EndpointSl
 
 // A complete list: what is not among the objects is gone. Until each kind had one, or was denied,
 // nothing is written. It may come in pieces: the first begins it, and is the end of whatever began
-// before; with the last come the two other parts.
+// before; with the last come the two other parts. A kind that the cluster may lack, and lacks, has
+// an empty one.
 struct Replaced {
   Kind kind = Kind::Node;
   std::vector<Object> objects;
@@ -89,8 +99,14 @@ struct WriteDone {
   Outcome outcome = Outcome::Ok;
   std::optional<Object> object; // as it is after the write; nothing after a delete
 };
+// The answer to AskServiceRanges.
+struct ServiceRangesTold {
+  std::vector<Prefix> ranges;
+  std::string problem; // why there is none, or not one of each family
+  bool operator==(const ServiceRangesTold&) const = default;
+};
 using Event = std::variant<Replaced, Upsert, Deleted, Unreadable, Access, LeaderChanged,
-                           LostLeadership, WriteDone>;
+                           LostLeadership, WriteDone, ServiceRangesTold>;
 
 // --- actions -------------------------------------------------------------------------------------
 
@@ -120,6 +136,8 @@ struct Resign {
   std::int64_t term = 0; // that one's
   std::string why;
 };
-using Action = std::variant<Write, Notice, Resign>;
+// Nothing else tells the ranges of services: the API server names them when it refuses a Service.
+struct AskServiceRanges {};
+using Action = std::variant<Write, Notice, Resign, AskServiceRanges>;
 
 } // namespace egw::egress

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// EgressNodes, endpoint slices and EgressClusterInfo: planning, and the difference as writes.
+// EgressNodes and endpoint slices: planning, and the difference as writes.
 #include <algorithm>
 #include <utility>
 
-#include "egress/cluster_info.hpp"
 #include "egress/controller_core.hpp"
-#include "egress/ids.hpp"
 #include "egress/lookup.hpp"
 
 namespace egw::egress {
@@ -117,66 +115,6 @@ SliceChanges ControllerCore::plan_paced(const Work& work, const api::EgressPolic
   }
   if (changes.more) schedule(work, std::max(now_.steady + interval, pace.plans));
   return changes;
-}
-
-// --- EgressClusterInfo ---------------------------------------------------------------------------
-
-// Somebody waits for a block: the first that has rested is given out, which no event tells.
-void ControllerCore::schedule_end_of_rest(const std::vector<api::IdBlock>& blocks) {
-  std::optional<WallTime> first;
-  const WallTime now = rest_clock();
-  for (const api::IdBlock& block : blocks) {
-    if (block.resting_until <= now) continue;
-    if (!first || block.resting_until < *first) first = block.resting_until;
-  }
-  if (first) schedule({Task::ClusterInfo, {}}, now_.steady + (*first - now));
-}
-
-void ControllerCore::reconcile_cluster_info() {
-  const Work work{Task::ClusterInfo, {}};
-  const std::string name = kClusterInfoName;
-  const ObjectKey key{Kind::ClusterInfo, "", name};
-  if (!world_.knows({Kind::ClusterInfo, Kind::Gateway})) return;
-  if (world_.unreadable(key) || blocked(key, work)) return;
-  ++counters_.infos;
-  const api::EgressClusterInfo* info = lookup(world_.cluster_infos, name);
-  if (info == nullptr) return submit({WriteVerb::Create, default_cluster_info(), false}, work);
-  if (info->meta.deleting) return;
-
-  api::EgressClusterInfo wanted = *info;
-  wanted.status =
-      detect(*info,
-             {world_.knows(Kind::Node) ? &world_.nodes : nullptr,
-              world_.knows(Kind::EndpointSlice) ? &world_.api_server : nullptr, &world_.denied()},
-             now_.wall);
-  std::vector<IdUser> users;
-  users.reserve(world_.gateways.size());
-  for (const auto& [gateway_name, gateway] : world_.gateways) {
-    const std::int32_t* wants = lookup(want_blocks_, gateway_name);
-    users.push_back({gateway_name, gateway.meta.uid, gateway.meta.created,
-                     ledger_.ids(gateway_name), wants == nullptr ? 0 : *wants});
-  }
-  // A new object, after the old one was deleted, takes over what was known.
-  const auto& blocks = info->status.id_blocks.empty() ? known_blocks_ : info->status.id_blocks;
-  const BlockPlan plan =
-      plan_blocks(blocks, std::move(users), world_.unreadable_gateways(), rest_clock());
-  wanted.status.id_blocks = plan.blocks;
-  if (plan.exhausted) schedule_end_of_rest(plan.blocks);
-  api::set_condition(
-      wanted.status.conditions,
-      plan.exhausted
-          ? api::Condition{kIdsAvailable,
-                           "False",
-                           "Exhausted",
-                           "all EIP ids are given out: delete a gateway that is not used, its ids "
-                           "are "
-                           "free five minutes later",
-                           info->meta.generation,
-                           {}}
-          : api::Condition{kIdsAvailable, "True", "Available", "", info->meta.generation, {}},
-      now_.wall);
-  if (wanted.status == info->status) return;
-  submit({WriteVerb::UpdateStatus, std::move(wanted), false}, work);
 }
 
 } // namespace egw::egress

@@ -14,16 +14,6 @@ namespace egw::egress {
 
 namespace {
 
-// The message when `type` is "False" now and was not, or was for another reason.
-const api::Condition* fell(const std::vector<api::Condition>& before,
-                           const std::vector<api::Condition>& after, const char* type) {
-  const auto* now = api::find_condition(after, type);
-  if (now == nullptr || now->status != "False") return nullptr;
-  const auto* then = api::find_condition(before, type);
-  const bool same = then != nullptr && then->status == "False" && then->reason == now->reason;
-  return same ? nullptr : now;
-}
-
 api::ObjectReference reference(const char* kind, const api::ObjectMeta& meta) {
   return {api::kApiVersion, kind, meta.name, meta.namespace_, meta.uid};
 }
@@ -86,7 +76,7 @@ void ControllerCore::check_addresses() {
   if (!world_.knows({Kind::Node, Kind::Gateway, Kind::ClusterInfo})) return;
   const auto* info = lookup(world_.cluster_infos, std::string(kClusterInfoName));
   const IntervalSet inside = cluster_addresses(
-      info != nullptr ? info->status : api::EgressClusterInfoStatus{}, world_.nodes);
+      info != nullptr ? info->status : api::EgressClusterInfoStatus{}, detection_.sources(world_));
 
   IntervalSet tunnel;
   tunnel.add(options_.tunnel.v4);

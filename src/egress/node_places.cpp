@@ -6,7 +6,7 @@
 namespace egw::egress {
 
 Places::Places(const AgentWorld& world, const api::TunnelParent& own_parent,
-               const std::set<Address>& refused) {
+               const IntervalSet& refused) {
   for (const auto& [name, gateway] : world.gateways) {
     for (const auto& node : gateway.status.node_list) {
       for (const auto& entry : node.eips) add(world, own_parent, name, node.name, entry, refused);
@@ -20,7 +20,7 @@ Places::Places(const AgentWorld& world, const api::TunnelParent& own_parent,
 
 void Places::add(const AgentWorld& world, const api::TunnelParent& own_parent,
                  const std::string& gateway, const std::string& node, const api::EipEntry& entry,
-                 const std::set<Address>& refused) {
+                 const IntervalSet& refused) {
   if (entry.id < 1 || entry.id > api::kMaxEipId) {
     warnings_.push_back(
         fmt::format("EgressGateway {}: status has an EIP with id {}, which is not "
@@ -61,7 +61,7 @@ void Places::add(const AgentWorld& world, const api::TunnelParent& own_parent,
 }
 
 std::optional<Address> Places::parse(const std::string& gateway, const std::string& text,
-                                     Family family, const std::set<Address>& refused) {
+                                     Family family, const IntervalSet& refused) {
   if (text.empty()) return std::nullopt;
   const auto address = Address::parse(text);
   if (!address || address->family != family) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/interval_set.hpp"
 #include "egress/node_plan.hpp"
 
 // Who holds which EIP, as the gateways' status says. Nothing else is asked: placement is the one
@@ -16,8 +17,7 @@ class Places {
  public:
   // `own_parent`: this node's. `refused`: addresses that no EIP may have, because they are
   // somebody's own.
-  Places(const AgentWorld& world, const api::TunnelParent& own_parent,
-         const std::set<Address>& refused);
+  Places(const AgentWorld& world, const api::TunnelParent& own_parent, const IntervalSet& refused);
 
   struct Place {
     std::string gateway;
@@ -34,9 +34,9 @@ class Places {
 
  private:
   void add(const AgentWorld& world, const api::TunnelParent& own_parent, const std::string& gateway,
-           const std::string& node, const api::EipEntry& entry, const std::set<Address>& refused);
+           const std::string& node, const api::EipEntry& entry, const IntervalSet& refused);
   std::optional<Address> parse(const std::string& gateway, const std::string& text, Family family,
-                               const std::set<Address>& refused);
+                               const IntervalSet& refused);
 
   std::map<std::int32_t, Place> places_;
   std::set<std::int32_t> doubled_;

@@ -42,8 +42,9 @@ class Planner {
       : world_(world),
         host_(host),
         o_(options),
-        underlay_(find_underlay(world, host, options.ownership.device)),
-        places_(world, underlay_.parent, node_addresses(world, host)),
+        told_(world.cluster.status),
+        underlay_(find_underlay(world.node, told_, host, options.ownership.device)),
+        places_(world, underlay_.parent, node_addresses(world, told_, host)),
         pods_(select_pods(world, places_)) {
     plan_.parent = underlay_.parent;
     plan_.warnings = places_.warnings();
@@ -67,6 +68,7 @@ class Planner {
   const AgentWorld& world_;
   const net::Host& host_;
   const NodeOptions& o_;
+  const NodeAddresses told_; // by EgressClusterInfo
   const Underlay underlay_;
   const Places places_;
   PodTable pods_;                // nftables(), which comes last, takes it apart
@@ -124,7 +126,7 @@ class Planner {
       const auto node = world_.nodes.find(name);
       const auto outer = node == world_.nodes.end()
                              ? std::nullopt
-                             : peer_underlay(world_, node->second, underlay_.local->family);
+                             : peer_underlay(told_, node->second, underlay_.local->family);
       const Peer peer(node == world_.nodes.end() ? api::EgressNode{} : node->second);
       if (!outer || !peer.mac) {
         plan_.warnings.push_back(
@@ -184,24 +186,36 @@ class Planner {
     }
   }
 
-  // IPv4 CIDRs of this node's pods: by its name, else those of pools that any node may take from.
+  // IPv4 CIDRs of this node's pods: those that bear its name, and of pools. Where nodes are merged,
+  // those that hold a pod of it: there may be thousands.
   std::vector<Prefix> pod_prefixes() const {
-    std::vector<Prefix> found;
-    const auto add = [&](const api::CidrSource& source) {
+    std::set<Prefix> found;
+    const auto add = [&](const api::CidrSource& source, const auto& wanted) {
       for (const std::string& text : source.ipv4) {
         const auto prefix = Prefix::parse(text);
-        if (prefix && prefix->family() == Family::V4) found.push_back(*prefix);
+        if (prefix && prefix->family() == Family::V4 && wanted(*prefix)) found.insert(*prefix);
       }
     };
-    const auto& sources = world_.cluster.status.pod_cidr;
-    if (const auto own = sources.find(world_.node); own != sources.end()) {
-      add(own->second);
-      return found;
+    const auto all = [](const Prefix&) { return true; };
+    for (const auto& [origin, source] : world_.cluster.status.pod_cidr) {
+      if (origin == world_.node || origin.find('/') != std::string::npos) add(source, all);
     }
-    for (const auto& [origin, source] : sources) {
-      if (!world_.nodes.contains(origin)) add(source);
+    const auto merged = world_.cluster.status.pod_cidr.find(kAllNodes);
+    if (merged != world_.cluster.status.pod_cidr.end()) {
+      const std::set<Address> own = pod_addresses();
+      add(merged->second, [&](const Prefix& p) {
+        const auto first = own.lower_bound(p.first());
+        return first != own.end() && *first <= p.last();
+      });
     }
-    return found;
+    return {found.begin(), found.end()};
+  }
+  std::set<Address> pod_addresses() const { // of this node, without the host's own
+    std::set<Address> addresses;
+    for (const auto& [name, pod] : world_.pods) {
+      if (!pod.host_network && !pod.ended()) addresses.insert(pod.ips.begin(), pod.ips.end());
+    }
+    return addresses;
   }
 
   // Replies to pods of other nodes go back through the tunnel: by the pod network they would die
@@ -250,7 +264,7 @@ class Planner {
     in.classes = std::move(pods_.classes);
     in.pods = std::move(pods_.pods);
     for (const auto& [name, node] : world_.nodes) {
-      const auto outer = peer_underlay(world_, node, in.underlay);
+      const auto outer = peer_underlay(told_, node, in.underlay);
       if (name != world_.node && outer && outer != underlay_.local) in.peers.push_back(*outer);
     }
     in.sources.reserve(pods_.remote.size());

@@ -4,24 +4,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
+#include <utility>
+#include <vector>
 
 namespace egw::egress {
 
 namespace {
 
-void add(std::set<Address>& set, const std::vector<std::string>& texts) {
-  for (const std::string& text : texts) {
-    if (const auto address = Address::parse(text.substr(0, text.find('/')))) set.insert(*address);
-  }
-}
-
-// What the API server knows of a node; empty: nothing is known (its autodetection may be off).
-std::set<Address> known_addresses(const AgentWorld& world, const std::string& node) {
+// What the API server knows of this host's addresses; empty: nothing is known (its autodetection
+// may be off), or, where nodes are merged, none of them stands there yet.
+std::set<Address> known_addresses(const std::string& node, const NodeAddresses& told,
+                                  const net::Host& host) {
+  if (told.named(node)) return told.of(node);
   std::set<Address> known;
-  const auto source = world.cluster.status.node_ip.find(node);
-  if (source == world.cluster.status.node_ip.end()) return known;
-  add(known, source->second.ipv4);
-  add(known, source->second.ipv6);
+  for (const auto& [link, prefixes] : host.addresses) {
+    for (const Prefix& p : prefixes) {
+      if (told.has(node, p.address).value_or(false)) known.insert(p.address);
+    }
+  }
   return known;
 }
 
@@ -69,9 +70,9 @@ void take(Underlay& u, const net::Host& host, const std::string& link, Family fa
 
 } // namespace
 
-Underlay find_underlay(const AgentWorld& world, const net::Host& host,
+Underlay find_underlay(const std::string& node, const NodeAddresses& told, const net::Host& host,
                        const std::string& tunnel_device) {
-  const std::set<Address> known = known_addresses(world, world.node);
+  const std::set<Address> known = known_addresses(node, told, host);
   Underlay u;
   for (const Family family : {Family::V4, Family::V6}) {
     const auto link = host.default_link.find(family);
@@ -92,31 +93,29 @@ Underlay find_underlay(const AgentWorld& world, const net::Host& host,
   return u;
 }
 
-std::optional<Address> peer_underlay(const AgentWorld& world, const api::EgressNode& peer,
+std::optional<Address> peer_underlay(const NodeAddresses& told, const api::EgressNode& peer,
                                      Family family) {
   const auto& parent = peer.status.parent;
   const auto address = Address::parse(family == Family::V4 ? parent.ipv4 : parent.ipv6);
   if (!address || address->family != family || !usable(*address)) return std::nullopt;
-  const auto known = known_addresses(world, peer.meta.name);
-  if (!known.empty() && !known.contains(*address)) return std::nullopt;
+  if (!told.has(peer.meta.name, *address).value_or(true)) return std::nullopt;
   return *address;
 }
 
-std::set<Address> node_addresses(const AgentWorld& world, const net::Host& host) {
-  std::set<Address> all;
-  for (const auto& [node, source] : world.cluster.status.node_ip) {
-    add(all, source.ipv4);
-    add(all, source.ipv6);
-  }
+IntervalSet node_addresses(const AgentWorld& world, const NodeAddresses& told,
+                           const net::Host& host) {
+  std::vector<Range> all = told.all().ranges();
   for (const auto& [name, node] : world.nodes) {
     for (const Family family : {Family::V4, Family::V6}) {
-      if (const auto address = peer_underlay(world, node, family)) all.insert(*address);
+      if (const auto address = peer_underlay(told, node, family)) {
+        all.push_back(Range::of(*address));
+      }
     }
   }
   for (const auto& [link, prefixes] : host.addresses) {
-    for (const Prefix& p : prefixes) all.insert(p.address);
+    for (const Prefix& p : prefixes) all.push_back(Range::of(p.address));
   }
-  return all;
+  return IntervalSet(std::move(all));
 }
 
 std::string link_for(const Address& eip, const net::Host& host, const std::string& parent,

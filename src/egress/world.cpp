@@ -58,6 +58,12 @@ auto with_table(W& w, const ObjectKey& k, const F& f) {
       return f(w.slices, api::NamespacedName{k.namespace_, k.name});
     case Kind::ClusterInfo:
       return f(w.cluster_infos, k.name);
+    case Kind::IpPool:
+    case Kind::CiliumNode:
+    case Kind::CiliumConfig:
+    case Kind::FlannelConfig:
+    case Kind::ServiceCidr:
+      return f(w.ranges, k);
     case Kind::Node:
     case Kind::Pod:
       break;
@@ -85,6 +91,9 @@ ObjectKey key_in(Kind kind, const api::NamespacedName& name) {
 ObjectKey key_in(Kind, const api::PolicyKey& name) {
   return key_of(name);
 }
+ObjectKey key_in(Kind, const ObjectKey& name) {
+  return name;
+}
 
 bool matches(const api::EgressGateway& gateway, const api::Node& node) {
   const auto& selector = gateway.spec.node_selector;
@@ -109,7 +118,16 @@ std::optional<api::PolicyKey> owner_of(const api::ObjectMeta& slice) {
 std::optional<World::Change> World::put_pod(const ObjectKey& key, const api::Pod& pod) {
   const auto id = pods.put(pod);
   if (!id) return std::nullopt;
-  return Change{.key = key, .pod = id};
+  return Change{.key = key, .pod = id, .service_flags = set_flags(key, pod.service_cidrs)};
+}
+
+// Returns whether that changes anything. The flags of a Pod never change, it is made anew.
+bool World::set_flags(const ObjectKey& pod, const Rare<std::vector<std::string>>& flags) {
+  if (!flags) return pod.namespace_ == api::kSystemNamespace && service_flags.erase(pod.name) > 0;
+  auto& known = service_flags[pod.name];
+  if (known == *flags) return false;
+  known = *flags;
+  return true;
 }
 
 std::optional<World::Change> World::put_slice(const ObjectKey& key,
@@ -171,7 +189,9 @@ std::optional<World::Change> World::erase(const Deleted& deleted) {
   if (deleted.key.kind == Kind::Pod) {
     change.pod =
         pods.erase(deleted.key.namespace_, deleted.key.name, deleted.resource_version, deleted.uid);
-    return change.pod ? std::optional(change) : std::nullopt;
+    if (!change.pod) return std::nullopt;
+    change.service_flags = set_flags(deleted.key, {});
+    return change;
   }
   const bool gone = with_table(*this, deleted.key, [&](auto& map, const auto& name) {
     const auto at = map.find(name);

@@ -29,6 +29,8 @@ class World {
 
   std::map<std::string, api::Node> nodes;
   PodTable pods{names_};
+  // What Pods of the control plane say of services, by name; all in kube-system.
+  std::map<std::string, std::vector<std::string>> service_flags;
   std::map<std::string, api::Namespace> namespaces;
   std::map<api::NamespacedName, api::EndpointSlice> api_server;
   std::map<std::string, api::EgressGateway> gateways;
@@ -36,6 +38,7 @@ class World {
   std::map<std::string, api::EgressNode> egress_nodes;
   std::map<api::NamespacedName, SliceRecord> slices;
   std::map<std::string, api::EgressClusterInfo> cluster_infos;
+  std::map<ObjectKey, api::RangeObject> ranges; // of all kinds that tell of ranges
 
   // An object that is another one now. Gone when find() has nothing.
   struct Change {
@@ -43,6 +46,7 @@ class World {
     std::optional<Object> before{};            // nothing: it is new, or a pod or a slice
     std::optional<PodId> pod{};                // of a pod, also when it is gone
     std::optional<api::PolicyKey> old_owner{}; // of a slice that was there before
+    bool service_flags = false;                // of a pod: what they say is another
   };
   std::optional<Change> put(Object object);
   std::optional<Change> erase(const Deleted& deleted);
@@ -61,6 +65,7 @@ class World {
   [[nodiscard]] const std::map<Kind, std::string>& denied() const { return denied_; } // and why
   [[nodiscard]] const api::ObjectMeta* find(const ObjectKey& key) const; // nullptr also for pods
   [[nodiscard]] bool unreadable(const ObjectKey& key) const { return unreadable_.contains(key); }
+  [[nodiscard]] const std::set<ObjectKey>& unreadable() const { return unreadable_; }
   [[nodiscard]] bool any_policy_unreadable() const;
   [[nodiscard]] std::set<std::string> unreadable_gateways() const;
 
@@ -75,6 +80,7 @@ class World {
 
  private:
   std::optional<Change> put_pod(const ObjectKey& key, const api::Pod& pod);
+  bool set_flags(const ObjectKey& pod, const Rare<std::vector<std::string>>& flags);
   std::optional<Change> put_slice(const ObjectKey& key, const api::EgressEndpointSlice& slice);
   std::vector<Change> drop_unlisted(Kind kind, const std::string& resource_version);
   void index(const Object& object, bool present);

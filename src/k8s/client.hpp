@@ -78,6 +78,7 @@ struct Write {
   std::string body;             // JSON; not used by Remove
   std::string field_manager;    // required by Apply; used by the others when not empty
   bool force = true;            // Apply: take fields over from other managers
+  bool dry_run = false;         // all but the change itself is done; not for Remove
   std::string uid;              // Remove: only this very object, when not empty
   std::string resource_version; // Remove: only this version, when not empty
   Lane lane = Lane::Normal;

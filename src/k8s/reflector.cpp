@@ -335,7 +335,7 @@ Outcome Reflector::Impl::turn() {
 }
 
 void Reflector::Impl::run() {
-  while (!stopping()) {
+  for (bool tried_other = false; !stopping();) {
     const auto outcome = turn();
     if (stopping()) return;
     if (outcome.progress) refusals = error_events = 0;
@@ -345,6 +345,11 @@ void Reflector::Impl::run() {
       need_list = true;
       refusals = error_events = 0;
     }
+    // The server may serve the kind in the other version: it is missing when both are.
+    const bool missing = options.other_version && outcome.error && outcome.error->code == 404;
+    if (missing) std::swap(options.resource, options.other_version);
+    tried_other = missing && !tried_other;
+    if (tried_other) continue;
     if (outcome.error) {
       ++metrics.failures;
       log::debug("{}", outcome.error->message);

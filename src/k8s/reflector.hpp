@@ -21,6 +21,9 @@ namespace egw::k8s {
 
 struct WatchOptions {
   const api::Resource* resource = nullptr;
+  // The same kind in another version, for servers that lack the first (404): both are tried in
+  // turn.
+  const api::Resource* other_version = nullptr;
   std::string namespace_; // empty: all
   std::string label_selector, field_selector;
   bool metadata_only = false; // PartialObjectMetadata: names, labels, annotations

@@ -109,6 +109,7 @@ Result<HttpRequest> write_request(const Write& write) {
   const bool create = write.verb == Verb::Create, remove = write.verb == Verb::Remove;
   if (write.key.name.empty() && !create) return refuse("no name is given");
   if (write.status && (create || remove)) return refuse("there is no such call for a status");
+  if (write.dry_run && remove) return refuse("a dry run of a removal is not made here");
   if (write.verb == Verb::Apply && write.field_manager.empty()) {
     return refuse("server-side apply needs a field manager");
   }
@@ -120,6 +121,7 @@ Result<HttpRequest> write_request(const Write& write) {
   if (write.status) request.target += "/status";
   if (!write.field_manager.empty() && !remove)
     add(request.target, "fieldManager", write.field_manager);
+  if (write.dry_run) add(request.target, "dryRun", "All");
   request.headers.emplace_back("Accept", "application/json");
   request.body = write.body;
   request.content_type = "application/json";

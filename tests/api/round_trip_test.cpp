@@ -190,13 +190,21 @@ EgressClusterInfo cluster_info(Random& r) {
 }
 
 Node node(Random& r) {
-  return {r.meta(), r.list<Address>([&] { return r.address(); }),
-          r.list<Prefix>([&] { return r.prefix(); }), r.coin(), r.coin()};
+  return {r.meta(),
+          r.list<Address>([&] { return r.address(); }),
+          r.list<Prefix>([&] { return r.prefix(); }),
+          r.coin(),
+          r.coin(),
+          {}};
 }
 
 Pod pod(Random& r) {
-  return {r.meta(), r.text(), r.coin(), r.word<PodPhase>(5),
-          r.list<Address>([&] { return r.address(); })};
+  return {r.meta(),
+          r.text(),
+          r.coin(),
+          r.word<PodPhase>(5),
+          r.list<Address>([&] { return r.address(); }),
+          {}};
 }
 
 Lease lease(Random& r) {

@@ -200,18 +200,6 @@ TEST_CASE("cluster info") {
   CHECK(errors[1].message.starts_with("spec.extraCidr[2]: \"x\""));
 }
 
-TEST_CASE("what this version does not do is said, with what to do instead") {
-  EgressClusterInfo info;
-  CHECK(not_implemented(info).empty());
-  info.spec.pod_cidr_mode = PodCidrMode::Calico;
-  CHECK(not_implemented(info).size() == 1);
-  REQUIRE(service_cidr_condition(info).has_value());
-  CHECK(service_cidr_condition(info)->status == "False");
-  CHECK(service_cidr_condition(info)->reason == "NotImplemented");
-  info.spec.cluster_ip = false;
-  CHECK_FALSE(service_cidr_condition(info).has_value());
-}
-
 TEST_CASE("prefixes with the field in the message") {
   CHECK(parse_prefixes({"10.0.0.0/8", "fd00::1"}, "spec.destSubnet")->size() == 2);
   CHECK(parse_prefixes({"10.0.0.0/8", "?"}, "spec.destSubnet")

@@ -47,6 +47,21 @@ n3    Ready  172.31.0.7           eth0    0.1.0
 )");
 }
 
+TEST_CASE("what is inside the cluster, and where it was found") {
+  auto c = example_cluster();
+  auto& s = c.infos[0].status;
+  s.node_ip["n1"] = {{"10.6.0.11", "10.6.0.20", "10.6.0.30"}, {}};
+  s.pod_cidr["calico/pool"] = {{"10.244.0.0/16"}, {"fd00:10:244::/64"}};
+  s.pod_cidr_mode = "calico";
+  s.extra_cidr.ipv4 = {"192.0.2.0/24"};
+  CHECK(table(c).ends_with(R"(
+INSIDE  FROM            IPV4                             IPV6
+nodes   Nodes           10.6.0.11, 10.6.0.20 and 1 more  -
+pods    calico          10.244.0.0/16                    fd00:10:244::/64
+added   spec.extraCidr  192.0.2.0/24                     -
+)"));
+}
+
 TEST_CASE("what is wrong comes first, with what to do") {
   auto c = example_cluster();
   c.policies[0].status = {};
@@ -112,11 +127,13 @@ TEST_CASE("an empty cluster") {
 }
 
 TEST_CASE("JSON holds everything") {
-  const std::string json = to_tree(make_report(example_cluster(), example_now())).json();
+  auto c = example_cluster();
+  c.infos[0].status.cluster_ip.ipv4 = {"10.96.0.0/16"};
+  const std::string json = to_tree(make_report(c, example_now())).json();
   CHECK(json.starts_with("{\n  \"ok\": true,\n  \"problemCount\": 0,\n  \"problems\": [],\n"));
-  for (const char* part :
-       {"\"leader\": \"controller-1\"", "\"id\": 7", "\"users\": [\n", "\"ipv4Free\": 14",
-        "\"EgressPolicy default/app\"", "\"pods\": 2", "\"tunnelIPv4\": \"172.31.0.7\""}) {
+  for (const char* part : {"\"leader\": \"controller-1\"", "\"id\": 7", "\"users\": [\n",
+                           "\"ipv4Free\": 14", "\"EgressPolicy default/app\"", "\"pods\": 2",
+                           "\"tunnelIPv4\": \"172.31.0.7\"", "\"what\": \"services\""}) {
     CHECK(json.find(part) != std::string::npos);
   }
 }

@@ -126,19 +126,41 @@ TEST_CASE("controllers: none, silent, handed over") {
   CHECK(only_problem(c).text.starts_with("no controller leads"));
 }
 
-TEST_CASE("cluster info: missing, wrong, and what is merely not found yet") {
+TEST_CASE("cluster info: missing, and what is wrong with it, each told once") {
   auto c = example_cluster();
   c.infos.clear();
   CHECK(only_problem(c).objects == std::vector<std::string>{"EgressClusterInfo default"});
 
   c = example_cluster();
-  c.infos[0].status.conditions = {condition("Detected", "False", "Incomplete", "spec.extraCidr[0]"),
-                                  condition("ServiceCIDR", "False", "NotImplemented", "add it")};
+  c.infos[0].status.conditions = {
+      condition("Detected", "False", "NotAllFound", "see conditions PodCIDR and ServiceCIDR"),
+      condition("PodCIDR", "False", "NothingFound", "put them into spec.extraCidr"),
+      condition("ServiceCIDR", "False", "NotFound", "add it"),
+      condition("Watching", "True", "Watching")};
   const auto r = report(c);
-  REQUIRE(r.problems.size() == 1);
-  CHECK(r.problems[0].text == "Incomplete: spec.extraCidr[0]");
-  REQUIRE(r.notes.size() == 1);
-  CHECK(r.notes[0].text == "NotImplemented: add it");
+  REQUIRE(r.problems.size() == 2);
+  CHECK(r.problems[0].text == "NothingFound: put them into spec.extraCidr");
+  CHECK(r.problems[1].text == "NotFound: add it");
+  CHECK(r.notes.empty());
+
+  c.infos[0].status.conditions = {condition("Detected", "False", "Invalid", "spec.extraCidr[0]"),
+                                  condition("ServiceCIDR", "Unknown", "Asking", "soon")};
+  CHECK(only_problem(c).text == "Invalid: spec.extraCidr[0]");
+}
+
+TEST_CASE("cluster info: what is inside the cluster, merged, and from where") {
+  auto c = example_cluster();
+  auto& s = c.infos[0].status;
+  s.node_ip = {{"n1", {{"10.6.0.10"}, {"fd06::1"}}}, {"n2", {{"10.6.0.11"}, {}}}};
+  s.pod_cidr = {{"calico/pool", {{"10.244.0.0/16"}, {}}}, {"n1", {{"10.244.1.0/24"}, {}}}};
+  s.pod_cidr_mode = "calico+k8s";
+  s.cluster_ip = {{"10.96.0.0/16"}, {"fd00:96::/112"}};
+  s.conditions.push_back(condition("ServiceCIDR", "True", "Flags"));
+  using Inside = StatusReport::Inside;
+  CHECK(report(c).inside ==
+        std::vector<Inside>{{"nodes", "Nodes", {"10.6.0.10/31"}, {"fd06::1"}},
+                            {"pods", "calico+k8s", {"10.244.0.0/16"}, {}},
+                            {"services", "Flags", {"10.96.0.0/16"}, {"fd00:96::/112"}}});
 }
 
 TEST_CASE("an object that cannot be read is not passed over") {

@@ -33,6 +33,9 @@ void Harness::step(std::vector<Event> events) {
       sent_.push_back(*std::move(write));
     } else if (auto* notice = std::get_if<Notice>(&action)) {
       notices.push_back(*std::move(notice));
+    } else if (std::holds_alternative<AskServiceRanges>(action)) {
+      ++asked;
+      lists_.emplace_back(service_ranges);
     } else {
       ++resigned;
     }
@@ -99,7 +102,7 @@ void Harness::pump() {
     }
     const bool idle = events.empty();
     step(std::move(events));
-    if (idle && sent_.empty() && !heard()) return;
+    if (idle && sent_.empty() && lists_.empty() && !heard()) return;
   }
   throw std::logic_error("the controller does not come to rest");
 }

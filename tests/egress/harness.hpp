@@ -27,6 +27,8 @@ class Harness {
   std::vector<Write> history; // every write that was sent
   std::vector<Notice> notices;
   int resigned = 0;
+  ServiceRangesTold service_ranges{{Prefix::parse("10.96.0.0/16").value()}, ""}; // when asked
+  int asked = 0;
 
   // A new process takes over: lists in an order drawn from `seed`.
   void restart(std::int64_t term, unsigned seed = 0);

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "egress/cluster.hpp"
 #include "egress/node_plans.hpp"
 #include "egress/ruleset.hpp"
 #include "egress/statements.hpp"
@@ -113,6 +114,50 @@ TEST_CASE("a peer that is not ready is a warning: its users can do nothing about
   p = plan(w);
   CHECK(p.warnings.size() == 1);
   CHECK(p.state.fdb.empty());
+}
+
+TEST_CASE("nodes that EgressClusterInfo does not name one by one") {
+  AgentWorld w = one_pod("node2");
+  w.cluster.status.node_ip = {{kAllNodes, {{"10.6.0.0/30"}, {"fd06::/126"}}}};
+  w.cluster.status.pod_cidr = {{kAllNodes, {{"10.240.0.0/16", "10.244.0.0/22"}, {"fd44::/48"}}}};
+  net::Host h = host(1);
+  h.addresses["eth0"] = {{ip("10.9.9.9"), 16}, {ip("10.6.0.1"), 16}};
+  auto p = plan(w, h);
+  CHECK(p.parent.ipv4 == "10.6.0.1"); // its own, among all nodes'
+  CHECK(p.problems.empty());
+  CHECK(p.state.fdb.at(mac("66:00:00:00:00:02")) == ip("10.6.0.2"));
+  // Of the ranges only those with a pod of this node: there may be thousands.
+  CHECK(p.state.routes.at({7702, cidr("10.244.0.0/22"), 1}).type == net::RouteType::Throw);
+  CHECK_FALSE(p.state.routes.contains({7702, cidr("10.240.0.0/16"), 1}));
+  Packet x = packet("10.244.1.5", "10.240.7.7"); // inside the cluster
+  CHECK(run(ip4(p), "prerouting", x) == Verdict::Accept);
+  CHECK(x.mark == 0);
+  SUBCASE("a peer's address that is no node's is not believed") {
+    w.nodes["node2"].status.parent = {"eth0", "10.6.0.4", ""};
+    p = plan(w, h);
+    CHECK(p.warnings.size() == 1);
+    CHECK(p.state.fdb.empty());
+  }
+  SUBCASE("nor may an EIP be one of theirs") {
+    w.gateways["eg"].status.node_list[0].eips[0].ipv4 = "10.6.0.3";
+    for (auto& [key, policy] : w.policies) policy.eip_ipv4 = "10.6.0.3";
+    CHECK(plan(w, h).warnings.size() == 1);
+  }
+  SUBCASE("a node that does not stand there yet takes what it has") {
+    w.cluster.status.node_ip = {{kAllNodes, {{"10.6.0.2"}, {}}}};
+    p = plan(w, h);
+    CHECK(p.parent.ipv4 == "10.9.9.9");
+    CHECK(p.problems.empty());
+  }
+}
+
+TEST_CASE("ranges of pools hold pods of any node") {
+  AgentWorld w = one_pod("node2");
+  w.cluster.status.pod_cidr["calico/pool"] = {{"192.168.0.0/16"}, {}};
+  const auto p = plan(w);
+  CHECK(p.state.routes.at({7702, cidr("192.168.0.0/16"), 1}).type == net::RouteType::Throw);
+  CHECK(p.state.routes.at({7702, cidr("10.244.1.0/24"), 1}).type == net::RouteType::Throw);
+  CHECK_FALSE(p.state.routes.contains({7702, cidr("10.244.2.0/24"), 1}));
 }
 
 TEST_CASE("a local pod is judged by itself, whatever the slices say") {

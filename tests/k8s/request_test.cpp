@@ -85,7 +85,12 @@ TEST_CASE("what makes no request is refused before it is sent") {
   CHECK(message(write(Verb::Update, kPods, {"", "p"})).find("no namespace") != std::string::npos);
   CHECK(message(write(Verb::Apply, kGateways, {"", "g"})).find("field manager") !=
         std::string::npos);
+  auto no_change = write(Verb::Remove, kPods, {"ns", "p"});
+  no_change.dry_run = true;
+  CHECK(message(no_change).find("dry run") != std::string::npos);
   auto create = write(Verb::Create, kGateways, {"", "g"});
+  create.dry_run = true;
+  CHECK(write_request(create)->target.ends_with("?dryRun=All"));
   create.status = true;
   CHECK(message(create).find("status") != std::string::npos);
   create.resource = nullptr;

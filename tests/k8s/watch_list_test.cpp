@@ -5,7 +5,7 @@
 
 #include "k8s/watch_fixture.hpp"
 
-// Lists that are none, and lists that do not last.
+// Lists that are none, lists that do not last, and kinds that are served in another version.
 
 using namespace egw;
 using namespace egw::test;
@@ -73,4 +73,49 @@ TEST_CASE_FIXTURE(WatchFixture, "a list in pieces that breaks off is begun anew"
   start();
   CHECK(cache.await({"a@4"})); // and x, which the first one told, is gone
   finish();
+}
+
+TEST_CASE_FIXTURE(WatchFixture, "a kind that is served in another version is read from there") {
+  constexpr api::Resource kOther{"example.org", "v1beta1", "nodes", "Node", false};
+  constexpr const char* kOtherList = "/apis/example.org/v1beta1/nodes?!watch";
+  const auto other_from = [](int version) {
+    return fmt::format(
+        "/apis/example.org/v1beta1/nodes?watch=true&allowWatchBookmarks=true&resourceVersion={}",
+        version);
+  };
+  const auto missing = [] { return Reply::status(404, "NotFound", "no such kind"); };
+  options.other_version = &kOther;
+  SUBCASE("at once") {
+    server.expect("GET", kList, missing());
+    server.expect("GET", kOtherList, Reply::body(200, list_json(10, {node_json("a", 3)})));
+    server.expect("GET", other_from(10), Reply::stream().hold());
+    start();
+    CHECK(cache.await({"a@3"}));
+    finish();
+    CHECK(cache.errors().empty());
+    CHECK(watch->metrics().failures == 0);
+  }
+  SUBCASE("when it comes, while there was none before") {
+    server.expect("GET", kList, missing());
+    server.expect("GET", kOtherList, missing());
+    server.expect("GET", kList, missing());
+    server.expect("GET", kOtherList, Reply::body(200, list_json(10, {node_json("a", 3)})));
+    server.expect("GET", other_from(10), Reply::stream().hold());
+    start();
+    CHECK(cache.await({"a@3"}));
+    CHECK(cache.await_error("no such kind")); // told when both were missing
+    CHECK(cache.await_healthy());
+    finish();
+  }
+  SUBCASE("after an upgrade that ends the one in use") {
+    server.expect("GET", kList, missing());
+    server.expect("GET", kOtherList, Reply::body(200, list_json(10, {node_json("a", 3)})));
+    server.expect("GET", other_from(10), missing());
+    list(20, {node_json("a", 3), node_json("b", 15)});
+    server.expect("GET", from(20), Reply::stream().hold());
+    start();
+    CHECK(cache.await({"a@3", "b@15"}));
+    finish();
+    CHECK(cache.errors().empty());
+  }
 }

@@ -36,6 +36,12 @@ MAY = [
       for verb in ("get", "list", "watch", "update")),
     *(("egw-controller", verb, HOOKS, plural, "", "egw-webhook") for plural in CONFIGURATIONS
       for verb in ("get", "list", "watch", "patch")),
+    ("egw-controller", "watch", "crd.projectcalico.org", "ippools"),
+    ("egw-controller", "watch", "cilium.io", "ciliumnodes"),
+    ("egw-controller", "watch", "networking.k8s.io", "servicecidrs"),
+    *(("egw-controller", verb, "", "configmaps", namespace, name)
+      for verb in ("list", "watch") for namespace in ("", "kube-system", "kube-flannel")
+      for name in ("kube-flannel-cfg", "cilium-config")),
 ]
 MAY_NOT = [
     *(("egw-agent", verb, GROUP, plural) for plural in (*PEOPLES, *OURS, "egressclusterinfos")
@@ -66,6 +72,13 @@ MAY_NOT = [
       for verb in ("create", "delete")),
     ("egw-controller", "update", "coordination.k8s.io", "leases", "kube-node-lease"),
     ("egw-controller", "get", "discovery.k8s.io", "endpointslices", "kube-system"),
+    *(("egw-controller", "watch", "", "configmaps", "kube-system", name)
+      for name in ("", "kubeadm-config")),
+    ("egw-controller", "update", "", "configmaps", "kube-system", "cilium-config"),
+    ("egw-controller", "update", "networking.k8s.io", "servicecidrs"),
+    ("egw-agent", "get", "networking.k8s.io", "servicecidrs"),
+    ("egw-controller", "create", "", "services", "egw-system"),
+    ("egw-controller", "list", "", "services"),
 ]
 
 
@@ -84,6 +97,19 @@ def allowed(api, account, verb, group, what, namespace="", name=""):
 def test_roles(api):
     assert [case for case in MAY if not allowed(api, *case)] == []
     assert [case for case in MAY_NOT if allowed(api, *case)] == []
+
+
+def test_the_right_to_ask_for_service_ranges(api, server):
+    """Given by itself, for that namespace and nothing else."""
+    case = ("egw-controller", "create", "", "services")
+    server.kubectl("apply", "-k", MANIFESTS / "service-probe")
+    try:
+        assert allowed(api, *case, "egw-system")
+        assert not allowed(api, *case, "default")
+        assert not allowed(api, "egw-controller", "update", "", "services", "egw-system")
+        assert not allowed(api, "egw-agent", "create", "", "services", "egw-system")
+    finally:
+        server.kubectl("delete", "-k", MANIFESTS / "service-probe")
 
 
 @pytest.fixture(scope="module", params=["base", "overlays/example", "overlays/cert-manager"])
