@@ -31,7 +31,7 @@ doctest() {
 # pytest FOLDER: nothing where there is no such folder yet; a folder without a test is a mistake.
 pytest() {
   [ -d "$1" ] || return 0
-  python3 -m pytest -q -p no:cacheprovider "$1"
+  python3 -m pytest -q -p no:cacheprovider "$@"
 }
 
 stage_lint() { # to the end, whatever fails: one run tells all
@@ -83,7 +83,8 @@ stage_kubernetes() {
   kubernetes
   local within=(python3 tests/kubernetes/with_server.py)
   doctest build k8s_api
-  pytest tests/kubernetes
+  # Most of the time they wait: three sets of servers side by side, each file in one of them.
+  pytest tests/kubernetes -n 3 --dist loadfile
   pytest tests/manifests
   pytest tests/cmd
   pytest tests/bench

@@ -95,7 +95,7 @@ def pool_entry(family, description):
     address, length, example = {
         4: (_V4, _V4_LENGTH, "10.6.1.55, 10.6.1.60-10.6.1.65 or 10.6.1.72/29"),
         6: (_V6, _V6_LENGTH, "fd00::55, fd00::60-fd00::65 or fd00:1::/64")}[family]
-    return _matching(text(description, 91), f"{address}(-{address}|/{length})?",
+    return _matching(text(description, 91), f"|{address}(-{address}|/{length})?",
                      f"an IPv{family} address, range or CIDR: write {example}")
 
 

@@ -89,6 +89,22 @@ Result<Pools> parse_pools(const EgressGatewaySpec& spec) {
   return pools;
 }
 
+std::vector<std::string> pool_warnings(const EgressGatewaySpec& spec) {
+  std::vector<std::string> warnings;
+  const auto look = [&](const char* field, const std::vector<std::string>& texts) {
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      if (texts[i].find('/') == std::string::npos || Prefix::parse_strict(texts[i])) continue;
+      const auto whole = Prefix::parse(texts[i]);
+      if (!whole) continue;
+      warnings.push_back(fmt::format("{}[{}]: {} is taken as {}: write that, or one address",
+                                     field, i, texts[i], whole->to_string()));
+    }
+  };
+  look("spec.ippools.ipv4", spec.ipv4_pool);
+  look("spec.ippools.ipv6", spec.ipv6_pool);
+  return warnings;
+}
+
 Result<std::vector<Prefix>> parse_prefixes(const std::vector<std::string>& texts,
                                            const char* field) {
   Errors errors;

@@ -19,6 +19,8 @@ struct Pools {
   bool operator==(const Pools&) const = default;
 };
 [[nodiscard]] Result<Pools> parse_pools(const EgressGatewaySpec& spec);
+// What is taken, and perhaps not meant so: 10.6.1.70/28 is all of 10.6.1.64/28.
+[[nodiscard]] std::vector<std::string> pool_warnings(const EgressGatewaySpec& spec);
 
 // Text to prefixes; `field` for the message, e.g. "spec.destSubnet".
 [[nodiscard]] Result<std::vector<Prefix>> parse_prefixes(const std::vector<std::string>& texts,

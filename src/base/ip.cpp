@@ -270,7 +270,7 @@ std::string Prefix::to_string() const {
 
 Result<Range> Range::parse(std::string_view text) {
   if (const auto slash = text.find('/'); slash != std::string_view::npos) {
-    const auto p = Prefix::parse_strict(text);
+    const auto p = Prefix::parse(text);
     if (!p) return p.error();
     return of(*p);
   }

@@ -76,8 +76,8 @@ struct Range {
 
   auto operator<=>(const Range&) const = default;
 
-  // "10.0.0.1", "10.0.0.1-10.0.0.9" or "10.0.0.0/24" (all addresses of the CIDR). Host bits are
-  // refused: whoever writes 10.0.0.5/24 may mean one address, and a pool must not grow by mistake.
+  // "10.0.0.1", "10.0.0.1-10.0.0.9" or "10.0.0.0/24" (all addresses of the CIDR, whose host bits
+  // are cleared as by Prefix::parse()).
   [[nodiscard]] static Result<Range> parse(std::string_view text);
   [[nodiscard]] static Range of(const Prefix& p) { return {p.first(), p.last()}; }
   [[nodiscard]] static Range of(const Address& a) { return {a, a}; }

@@ -159,6 +159,7 @@ class Rules {
       refuse(why->message);
       return;
     }
+    verdict_.response.warnings = api::pool_warnings(gateway.spec);
     const auto& nodes = known_.world().nodes;
     if (std::ranges::none_of(nodes, [&](const auto& node) {
           return gateway.spec.node_selector.matches(node.second.meta.labels);

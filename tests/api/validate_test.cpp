@@ -51,6 +51,16 @@ TEST_CASE("pools are sets: subnets without their ends, a /64 at no cost, the low
   CHECK(pools->default_v4 == ip("10.6.1.55"));
   CHECK(pools->default_v6 == ip("fd00::55"));
 
+  EgressGatewaySpec loose; // as the project that coined the API writes it in its examples
+  loose.ipv4_pool = {"10.6.1.70/28"};
+  loose.ipv6_pool = {""};
+  const auto whole = parse_pools(loose);
+  REQUIRE(whole.ok());
+  CHECK(whole->addresses.size(Family::V4) == 14);
+  CHECK(whole->addresses.contains(ip("10.6.1.65")));
+  CHECK(pool_warnings(loose).size() == 1);
+  CHECK(pool_warnings(good_gateway().spec).empty());
+
   EgressGatewaySpec small;
   small.ipv4_pool = {"10.0.0.0/31", "10.0.1.7/32", "10.0.2.0/30"};
   small.ipv4_default_eip = "10.0.2.1";

@@ -260,6 +260,7 @@ TEST_CASE("ranges in their three forms") {
   CHECK(range("10.0.0.1") == Range::of(addr("10.0.0.1")));
   CHECK(range("10.0.0.1-10.0.0.9") == Range{addr("10.0.0.1"), addr("10.0.0.9")});
   CHECK(range("10.0.0.0/24") == Range{addr("10.0.0.0"), addr("10.0.0.255")});
+  CHECK(range("10.0.0.5/24") == range("10.0.0.0/24"));
   CHECK(range("fd00::1-fd00::ffff").size() == 0xffff);
   CHECK(range("10.0.0.1-10.0.0.1").to_string() == "10.0.0.1");
   CHECK(range("10.0.0.1-10.0.0.9").to_string() == "10.0.0.1-10.0.0.9");
@@ -274,7 +275,6 @@ TEST_CASE("bad ranges are refused") {
         "\"10.0.0.9-10.0.0.1\" ends before it begins: write 10.0.0.1-10.0.0.9");
   CHECK(refusal<Range>("10.0.0.1-fd00::1") ==
         "\"10.0.0.1-fd00::1\" mixes IPv4 and IPv6 in one range");
-  CHECK(refusal<Range>("10.0.0.5/24").find("write 10.0.0.0/24 for the whole") != std::string::npos);
   CHECK(refusal<Range>("10.0.0.1-10.0.0.300").find("\"10.0.0.300\" is not") != std::string::npos);
   for (const char* text : {"", "-", "10.0.0.1-", "-10.0.0.1", "10.0.0.1-9", "10.0.0.1 - 10.0.0.9",
                            "10.0.0.1-10.0.0.2-10.0.0.3", "10.0.0.0/24-10.0.1.0/24"}) {

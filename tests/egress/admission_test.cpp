@@ -155,6 +155,10 @@ TEST_CASE("admission: a policy gets its namespace's default gateway, else the cl
   CHECK(s.create(policy("p", "")).empty());
   REQUIRE(s.last.response.warnings.size() == 1);
   CHECK(has(s.last.response.warnings[0], "spec.clusterDefault"));
+  CHECK(s.create(gateway("eg2", {"10.6.2.5/28"}, {""})).empty());
+  CHECK(s.last.response.warnings ==
+        std::vector<std::string>{"spec.ippools.ipv4[0]: 10.6.2.5/28 is taken as 10.6.2.0/28: write "
+                                 "that, or one address"});
   auto by_default = gateway("standard", {"10.6.3.1"});
   by_default.spec.cluster_default = true;
   s.world.put(by_default);
@@ -203,6 +207,10 @@ TEST_CASE("admission: gateways: what others forbid") {
   CHECK(has(s.create(gateway("eg2", {"10.100.0.1"})), "belongs to a node"));
   CHECK(has(s.create(gateway("eg2", {"172.31.4.4"})), "--tunnel-ipv4-subnet"));
   CHECK(has(s.create(gateway("eg2", {"nonsense"})), "spec.ippools.ipv4[0]: \"nonsense\""));
+  CHECK(s.create(gateway("eg2", {"10.6.2.5/28"}, {""})).empty());
+  CHECK(s.last.response.warnings ==
+        std::vector<std::string>{"spec.ippools.ipv4[0]: 10.6.2.5/28 is taken as 10.6.2.0/28: write "
+                                 "that, or one address"});
   auto by_default = gateway("standard", {"10.6.3.1"});
   by_default.spec.cluster_default = true;
   CHECK(s.create(by_default).empty());

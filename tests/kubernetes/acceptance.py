@@ -82,10 +82,16 @@ class Scene(Cluster):
         self.api.delete(GATEWAYS, name)
 
     def edit(self, kind, name, change, namespace=None):
-        """A read, a change of the spec and a write, as `kubectl edit` does."""
-        obj = self.api.get(KINDS[kind], name, namespace)
-        change(obj["spec"])
-        return self.api.replace(obj)
+        """A read, a change of the spec and a write, as `kubectl edit` does; again when somebody
+        wrote between."""
+        while True:
+            obj = self.api.get(KINDS[kind], name, namespace)
+            change(obj["spec"])
+            try:
+                return self.api.replace(obj)
+            except ApiError as error:
+                if error.code != 409:
+                    raise
 
     def make_policy(self, gateway, app="web", kind="EgressPolicy", name=None, space=None,
                     applied=None, **spec):

@@ -116,6 +116,9 @@ class Cluster:
         """When all is written, a fresh controller finds nothing to do but to write its term. It is
         the cluster's from then on."""
         wait_until(self.controller.leads, 30, "it leads")
+        # A watch that failed for long is tried again only after a while.
+        self.api.wait_for(f"{GROUP}/egressclusterinfos", "default", timeout=60,
+                          condition=lambda i: i and condition(i, "Watching") == "True")
         self.controller.await_quiet()
         assert self.controller.metric("egw_fruitless_writes_total") == 0
         before = self.decided()

@@ -15,7 +15,7 @@ from egress_cluster import condition
 
 
 @pytest.mark.parametrize("pool", ["10.6.0.300", "10.6.0.9-10.6.0.1", "10.6.0.1-10.6.0", "a/24",
-                                  "10.6.0.5/24", "fd00::1"])
+                                  "fd00::1"])
 def test_G1_bad_pools_are_refused(scene, pool):
     message = scene.refusal("gateway", [pool])
     assert "ippools" in message and "ipv4" in message and pool in message

@@ -174,6 +174,8 @@ def test_a_deployment_runs_where_it_says(api_server, kubelet, namespace):
             "spec": {"nodeName": "worker", "containers": [{"name": "c", "image": "none"}]}}}})
     api_server.api.wait_for("apps/v1/deployments", "web", namespace,
                             lambda d: d["status"].get("readyReplicas") == 1, timeout=20)
+    api_server.api.delete("apps/v1/deployments", "web", namespace)
+    wait_until(lambda: api_server.api.list("pods", namespace) == [], 20, "its Pod is gone")
     kubelet.delete_node("worker")
 
 
@@ -194,6 +196,7 @@ def test_a_node_that_falls_silent_is_not_ready(api_server, kubelet, namespace):
     kubelet.resume_renewing("silent")
     assert ready_is("True")(api.get("nodes", "silent"))
     assert ready_is("True")(api.get("pods", "web", namespace))
+    kubelet.delete_pod(namespace, "web")
     for name in ("silent", "steady"):
         kubelet.delete_node(name)
 
