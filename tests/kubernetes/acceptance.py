@@ -8,7 +8,7 @@ import pytest
 
 from childprocess import wait_until
 from cluster import ApiServer
-from egress_cluster import GROUP, Cluster, condition
+from egress_cluster import GROUP, Cluster, condition, ids_of
 from kubeapi import ApiError
 from kubelet import Kubelet
 from webhook_objects import Webhook
@@ -104,9 +104,12 @@ class Scene(Cluster):
         return name
 
     def ready_policy(self, *arguments, kind="EgressPolicy", space=None, **spec):
-        """Made, and Ready; returns it."""
+        """Made, Ready, and in its gateway's status too; returns it."""
         name = self.make_policy(*arguments, kind=kind, space=space, **spec)
-        return self.when(name, lambda p: condition(p, "Ready") == "True", kind, space)
+        policy = self.when(name, lambda p: condition(p, "Ready") == "True", kind, space)
+        eip = policy["status"]["eip"]["id"]
+        self.gateway_when(lambda g: eip in ids_of(g), policy["spec"]["egressGatewayName"])
+        return policy
 
     def when(self, name, what, kind="EgressPolicy", space=None, timeout=10):
         namespace = None if kind == "EgressClusterPolicy" else space or self.space

@@ -30,6 +30,12 @@ def condition(obj, kind):
     return None
 
 
+def ids_of(gateway):
+    status = gateway.get("status", {})
+    held = [n.get("eips", []) for n in status.get("nodeList", [])]
+    return [entry["id"] for entries in (*held, status.get("unplaced", [])) for entry in entries]
+
+
 class Cluster:
     """Three nodes whose agents say that all is well, and a gateway."""
 
@@ -72,6 +78,14 @@ class Cluster:
     def policy_when(self, name, what, namespace="default", timeout=10):
         return self.api.wait_for(f"{GROUP}/egresspolicies", name, namespace,
                                  lambda p: p is not None and what(p), timeout)
+
+    def policy_ready(self, name, namespace="default", timeout=10):
+        """Ready, and in its gateway's status too: both are written side by side."""
+        policy = self.policy_when(name, lambda p: condition(p, "Ready") == "True", namespace,
+                                  timeout)
+        eip = policy["status"]["eip"]["id"]
+        self.gateway_when(lambda g: eip in ids_of(g), policy["spec"]["egressGatewayName"])
+        return policy
 
     def gateway_when(self, what, name="eg1", timeout=10):
         return self.api.wait_for(f"{GROUP}/egressgateways", name, None,

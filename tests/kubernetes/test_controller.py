@@ -15,7 +15,7 @@ def test_a_policy_gets_an_eip_and_slices(cluster):
     api = cluster.api
     cluster.kubelet.create_pod("default", "web-1", "c-node1", {"app": "web"}, ["10.244.1.5"])
     cluster.policy("app")
-    policy = cluster.policy_when("app", lambda p: condition(p, "Ready") == "True")
+    policy = cluster.policy_ready("app")
     assert policy["status"]["eip"]["ipv4"] == "10.6.2.10"
     assert policy["status"]["eip"]["ipv6"] == "fd00::10"
     assert condition(policy, "Enforced") == "True"
@@ -49,7 +49,7 @@ def test_a_policy_gets_an_eip_and_slices(cluster):
 def test_an_idle_controller_writes_nothing(cluster):
     api, metric = cluster.api, cluster.controller.metric
     cluster.policy("app")
-    cluster.policy_when("app", lambda p: condition(p, "Ready") == "True")
+    cluster.policy_ready("app")
     # What only people read is written last, up to a second later: the users of an EIP.
     cluster.gateway_when(lambda g: any(e.get("policies") for n in g["status"]["nodeList"]
                                        for e in n.get("eips", [])))
@@ -94,7 +94,7 @@ def test_a_lost_node(cluster):
     for i in range(6):
         cluster.policy(f"p{i}", egressIP={"ipv4": f"10.6.2.{20 + i}"})
     for i in range(6):
-        cluster.policy_when(f"p{i}", lambda p: condition(p, "Ready") == "True")
+        cluster.policy_ready(f"p{i}")
     before = cluster.holders()
     assert sorted(before.values()) == sorted(cluster.nodes * 2)
     cluster.kubelet.stop_renewing("c-node2")
@@ -130,7 +130,7 @@ def test_refusals(cluster):
     cluster.gateway_when(lambda g: condition(g, "Accepted") == "False PoolOverlap", "eg2")
     # Who was in effect before closes.
     cluster.policy("app")
-    cluster.policy_when("app", lambda p: condition(p, "Ready") == "True")
+    cluster.policy_ready("app")
     cluster.api.delete(f"{GROUP}/egressgateways", "eg1")
     policy = cluster.policy_when(
         "app", lambda p: condition(p, "Accepted") == "False GatewayNotFound")
@@ -142,13 +142,13 @@ def test_an_empty_gateway_name_is_filled(cluster):
     cluster.policy("app", gateway=None)
     cluster.policy_when("app", lambda p: condition(p, "Accepted") == "False NoDefaultGateway")
     cluster.api.patch(f"{GROUP}/egressgateways", "eg1", {"spec": {"clusterDefault": True}})
-    policy = cluster.policy_when("app", lambda p: condition(p, "Ready") == "True")
+    policy = cluster.policy_ready("app")
     assert policy["spec"]["egressGatewayName"] == "eg1"
 
 
 def test_leaders_come_and_go(cluster, start):
     cluster.policy("app")
-    cluster.policy_when("app", lambda p: condition(p, "Ready") == "True")
+    cluster.policy_ready("app")
     before, term = cluster.holders(), cluster.gateway_when(lambda g: True)["status"]["term"]
     second = start("second")
     wait_until(lambda: second.get("/readyz")[0] == 200, 10, "the second is ready to take over")
@@ -158,7 +158,7 @@ def test_leaders_come_and_go(cluster, start):
     gateway = cluster.gateway_when(lambda g: g["status"]["term"] > term)
     assert cluster.holders() == before
     cluster.policy("other")
-    cluster.policy_when("other", lambda p: condition(p, "Ready") == "True")
+    cluster.policy_ready("other")
     # A leader that is told to stop hands over at once.
     third = start("third")
     wait_until(lambda: third.get("/readyz")[0] == 200, 10, "the third is ready to take over")
@@ -179,7 +179,7 @@ def test_policy_to_status(cluster):
         begin = time.monotonic()
         cluster.policy(f"t{i}", egressIP={"ipv4": f"10.6.2.{40 + i}"})
         writes.append(time.monotonic() - begin)
-        cluster.policy_when(f"t{i}", lambda p: condition(p, "Ready") == "True")
+        cluster.policy_ready(f"t{i}")
         times.append(time.monotonic() - begin)
     print(f"\npolicy to status with a new EIP: p50 {1000 * statistics.median(times):.1f} ms, max "
           f"{1000 * max(times):.1f} ms; "
@@ -189,7 +189,7 @@ def test_policy_to_status(cluster):
 
 def test_the_api_server_goes_away_and_comes_back(cluster):
     cluster.policy("app")
-    cluster.policy_when("app", lambda p: condition(p, "Ready") == "True")
+    cluster.policy_ready("app")
     before = cluster.holders()
     cluster.controller.restarted = True
     cluster.server.restart()
