@@ -96,8 +96,8 @@ std::vector<std::string> pool_warnings(const EgressGatewaySpec& spec) {
       if (texts[i].find('/') == std::string::npos || Prefix::parse_strict(texts[i])) continue;
       const auto whole = Prefix::parse(texts[i]);
       if (!whole) continue;
-      warnings.push_back(fmt::format("{}[{}]: {} is taken as {}: write that, or one address",
-                                     field, i, texts[i], whole->to_string()));
+      warnings.push_back(fmt::format("{}[{}]: {} is taken as {}: write that, or one address", field,
+                                     i, texts[i], whole->to_string()));
     }
   };
   look("spec.ippools.ipv4", spec.ipv4_pool);

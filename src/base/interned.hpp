@@ -29,7 +29,8 @@ class InternPool {
       if (item_ != nullptr) ++item_->second.holders;
     }
     Handle(Handle&& other) noexcept : item_(std::exchange(other.item_, nullptr)) {}
-    Handle& operator=(Handle other) noexcept {
+    Handle& operator=(const Handle& other) { return *this = Handle(other); }
+    Handle& operator=(Handle&& other) noexcept {
       std::swap(item_, other.item_);
       return *this;
     }
@@ -53,6 +54,7 @@ class InternPool {
   };
 
   InternPool() = default;
+  ~InternPool() = default;
   InternPool(const InternPool&) = delete;
   InternPool& operator=(const InternPool&) = delete;
 

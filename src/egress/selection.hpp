@@ -54,7 +54,7 @@ class Selection {
 
   Policy& add(const api::EgressPolicy& policy);
   void forget(const api::PolicyKey& key);
-  [[nodiscard]] Policies selecting(PodId pod) const;
+  [[nodiscard]] Policies selecting(PodId id) const;
   void assign(PodId pod, Policies now, bool another_endpoint);
   void count(const Policies& policies, bool add);
 

@@ -43,7 +43,7 @@ class PolicySlices {
 
   // A slice of the policy as it stands; `right`: its labels and owner are as set_slice_meta() has
   // them. It must stay where it is until erase() or another put().
-  void put(const SliceRecord& slice, bool right, const PodTable& pods);
+  void put(const SliceRecord& record, bool right, const PodTable& pods);
   void erase(const std::string& name);
 
   [[nodiscard]] bool contains(PodId pod) const { return members_.contains(pod); }

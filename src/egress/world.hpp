@@ -24,6 +24,7 @@ class World {
 
  public:
   World() = default;
+  ~World() = default;
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 

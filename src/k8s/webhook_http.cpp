@@ -81,17 +81,17 @@ WebhookHttp::WebhookHttp(WebhookHandlers handlers, const WebhookLimits& limits)
   server.set_payload_max_length(limits.max_body);
   server.set_keep_alive_timeout(
       std::chrono::duration_cast<std::chrono::seconds>(limits.idle).count());
-  server.set_exception_handler(
-      [](const httplib::Request& request, httplib::Response& response, std::exception_ptr thrown) {
-        response.status = 500;
-        try {
-          std::rethrow_exception(thrown);
-        } catch (const std::exception& error) {
-          log::error("webhook {}: {}", request.path, error.what());
-        } catch (...) {
-          log::error("webhook {}: failed", request.path);
-        }
-      });
+  server.set_exception_handler([](const httplib::Request& request, httplib::Response& response,
+                                  const std::exception_ptr& thrown) {
+    response.status = 500;
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const std::exception& error) {
+      log::error("webhook {}: {}", request.path, error.what());
+    } catch (...) {
+      log::error("webhook {}: failed", request.path);
+    }
+  });
 }
 
 WebhookHttp::~WebhookHttp() = default;

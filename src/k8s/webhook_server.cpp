@@ -71,6 +71,8 @@ struct WebhookServer::Impl : WebhookHost {
   using Slots = std::map<int, Slot>; // by descriptor
 
   explicit Impl(Options o);
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
   ~Impl() override { stop(); }
 
   SessionPtr session() override;

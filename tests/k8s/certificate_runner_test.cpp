@@ -64,7 +64,7 @@ struct Fixture {
   void list(const std::string& resource, const char* name,
             const std::vector<std::string>& objects) {
     auto reply = Reply::stream();
-    for (const auto& object : objects) std::move(reply).event("ADDED", object); // in place
+    for (const auto& object : objects) reply = Reply(std::move(reply)).event("ADDED", object);
     server.expect("GET",
                   fmt::format("{}?watch=true&sendInitialEvents=true&fieldSelector=metadata.name={}",
                               resource, name),
