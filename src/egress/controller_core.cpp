@@ -35,18 +35,18 @@ std::vector<Action> ControllerCore::step(std::vector<Event> events, const Now& n
         ++at;
         continue;
       }
-      dirty_.insert(at->first);
+      dirty_.add(at->first);
       at = scheduled_.erase(at);
     }
-    while (active_ && !dirty_.empty()) {
-      const Work work = *dirty_.begin();
-      dirty_.erase(dirty_.begin());
-      run(work);
+    while (active_) {
+      const auto work = dirty_.take(may_follow());
+      if (!work) break;
+      run(*work);
     }
   }
   just_done_.clear();
   world_.pods.release();
-  dirty_.clear(); // of one that does not lead: activate() looks at everything
+  if (!active_) dirty_.clear(); // activate() looks at everything
   return std::exchange(actions_, {});
 }
 
@@ -149,7 +149,7 @@ void ControllerCore::handle(WriteDone&& event) {
   const auto at = writes_.find(event.key);
   if (at == writes_.end() || !at->second.in_flight) return;
   Pending& pending = at->second;
-  pending.in_flight = false;
+  set_in_flight(event.key, pending, false);
   const Work work = pending.work;
   if (work.task == Task::Slices && --slices_in_flight_[work.key] == 0) {
     slices_in_flight_.erase(work.key);
@@ -194,7 +194,7 @@ void ControllerCore::handle(WriteDone&& event) {
       mark_entries(event.key.name, &sent.status, gateway == nullptr ? nullptr : &gateway->status);
     }
   }
-  dirty_.insert(work);
+  dirty_.add(work);
 }
 
 // --- leadership ----------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ void ControllerCore::submit(Write write, const Work& work, std::vector<Notice> n
     postpone(pending);
     return schedule(work, pending.not_before);
   }
-  pending.in_flight = true;
+  set_in_flight(key, pending, true);
   pending.waits_for_news = false;
   pending.sent = write;
   pending.deleted_at.clear();
@@ -302,10 +302,21 @@ void ControllerCore::submit(Write write, const Work& work, std::vector<Notice> n
   actions_.emplace_back(std::move(write));
 }
 
+void ControllerCore::set_in_flight(const ObjectKey& key, Pending& pending, bool in_flight) {
+  pending.in_flight = in_flight;
+  in_flight_ += in_flight ? 1 : -1;
+  if (key.kind == Kind::Gateway) gateways_in_flight_ += in_flight ? 1 : -1;
+}
+
+bool ControllerCore::may_follow() const {
+  return in_flight_ < options_.most_writes && gateways_in_flight_ <= options_.few_gateways;
+}
+
 std::size_t ControllerCore::pending(Time now) const {
-  return static_cast<std::size_t>(std::ranges::count_if(writes_, [now](const auto& write) {
-    return write.second.in_flight || write.second.not_before > now;
-  }));
+  return dirty_.size() +
+         static_cast<std::size_t>(std::ranges::count_if(writes_, [now](const auto& write) {
+           return write.second.in_flight || write.second.not_before > now;
+         }));
 }
 
 void ControllerCore::postpone(Pending& pending) {
@@ -325,7 +336,7 @@ void ControllerCore::news(const ObjectKey& key) {
   }
   at->second.waits_for_news = false;
   at->second.not_before = now_.steady;
-  dirty_.insert(at->second.work);
+  dirty_.add(at->second.work);
 }
 
 void ControllerCore::gone(const ObjectKey& key, const std::string& resource_version) {
@@ -334,7 +345,7 @@ void ControllerCore::gone(const ObjectKey& key, const std::string& resource_vers
   if (at->second.in_flight) {
     at->second.deleted_at = resource_version;
   } else {
-    dirty_.insert(at->second.work);
+    dirty_.add(at->second.work);
     writes_.erase(at);
   }
 }

@@ -18,6 +18,7 @@
 #include "egress/policy_plan.hpp"
 #include "egress/selection.hpp"
 #include "egress/tunnel.hpp"
+#include "egress/work_list.hpp"
 #include "egress/world.hpp"
 
 namespace egw::egress {
@@ -41,6 +42,10 @@ struct ControllerOptions {
   Duration info_interval = std::chrono::seconds(1);
   Duration info_interval_per_node = std::chrono::milliseconds(2);
   int info_burst = 3;
+  // So many writes are under way at once; what is to be written after them is planned when its turn
+  // comes. And while more gateways than that are being written, as when a node is lost, what only
+  // follows from them waits.
+  int most_writes = 256, few_gateways = 2;
   Duration retry_min = std::chrono::milliseconds(50), retry_max = std::chrono::seconds(30);
 };
 
@@ -69,17 +74,10 @@ class ControllerCore {
     std::uint64_t fruitless = 0;
   };
   [[nodiscard]] const Counters& counters() const { return counters_; }
-  // Objects that are being written, or whose write waits for another try.
+  // Objects that are being written, wait for their turn, or for another try.
   [[nodiscard]] std::size_t pending(Time now) const;
 
  private:
-  // In the order in which they are done: what comes later uses what came earlier.
-  enum class Task : std::uint8_t { Addresses, Verdict, Gateway, ClusterInfo, Status, Node, Slices };
-  struct Work {
-    Task task = Task::Addresses;
-    api::PolicyKey key; // of gateways and nodes the name alone
-    auto operator<=>(const Work&) const = default;
-  };
   struct Pending { // a write under way, or one to be repeated later
     bool in_flight = false;
     bool waits_for_news = false; // conflict: what the watch brings makes a new try worthwhile
@@ -107,14 +105,16 @@ class ControllerCore {
   void handle(LeaderChanged&& event);
   void handle(LostLeadership&& event);
   void handle(WriteDone&& event);
+  void set_in_flight(const ObjectKey& key, Pending& pending, bool in_flight);
+  [[nodiscard]] bool may_follow() const;
   void handle(ServiceRangesTold&& event);
   void activate();
   [[nodiscard]] WallTime rest_clock() const;
   void look_at_everything();
   void deactivate();
   void run(const Work& work);
-  void mark(Task task, const std::string& name = {}) { dirty_.insert({task, {{}, {}, name}}); }
-  void mark(Task task, const api::PolicyKey& key) { dirty_.insert({task, key}); }
+  void mark(Task task, const std::string& name = {}) { dirty_.add({task, {{}, {}, name}}); }
+  void mark(Task task, const api::PolicyKey& key) { dirty_.add({task, key}); }
   void schedule(const Work& work, Time at);
   [[nodiscard]] bool blocked(const ObjectKey& key, const Work& work);
   void submit(Write write, const Work& work, std::vector<Notice> notices = {});
@@ -172,9 +172,10 @@ class ControllerCore {
   Counters counters_;
   std::vector<Action> actions_;
 
-  std::set<Work> dirty_;
+  WorkList dirty_;
   std::map<Work, Time> scheduled_;
   std::map<ObjectKey, Pending> writes_;
+  int in_flight_ = 0, gateways_in_flight_ = 0; // of them
   std::map<ObjectKey, Done> just_done_;
 
   // While active: what follows from the world, kept up to date.

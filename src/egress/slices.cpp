@@ -109,7 +109,7 @@ void PolicySlices::adopt(Slice& slice, const PodTable& pods) {
     if (member == members_.end() || member->second != nullptr) continue;
     if (slice.pods.size() >= kMaxEndpoints) break;
     const bool same = record.legible && endpoint == pods.get(*id)->endpoint;
-    slice.pods.emplace(*id, same);
+    slice.pods.try_emplace(*id, same);
     if (!same) ++slice.wrong;
     member->second = &slice;
     missing_.erase(*id);

@@ -10,6 +10,7 @@
 
 #include "api/core.hpp"
 #include "api/egress.hpp"
+#include "base/flat_map.hpp"
 #include "egress/pod_table.hpp"
 
 // The endpoint slices of a policy. Stable: a change rewrites as few slices as it can, and costs by
@@ -58,16 +59,16 @@ class PolicySlices {
  private:
   struct Slice {
     const SliceRecord* record = nullptr;
-    std::map<PodId, bool> pods; // selected ones; true: as the slice has them
-    std::size_t wrong = 0;      // of those
-    bool right = true;          // its metadata
+    FlatMap<PodId, bool> pods; // selected ones; true: as the slice has them
+    std::size_t wrong = 0;     // of those
+    bool right = true;         // its metadata
     [[nodiscard]] std::size_t excess() const { return record->endpoints.size() - pods.size(); }
   };
   class Planner;
   void adopt(Slice& slice, const PodTable& pods);
 
   std::map<std::string, Slice> slices_; // by name
-  std::map<PodId, Slice*> members_;     // nullptr: in no slice yet
+  FlatMap<PodId, Slice*> members_;      // nullptr: in no slice yet
   std::set<PodId> missing_;             // those
 };
 

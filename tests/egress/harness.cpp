@@ -31,6 +31,7 @@ void Harness::step(std::vector<Event> events) {
     if (auto* write = std::get_if<Write>(&action)) {
       history.push_back(*write);
       sent_.push_back(*std::move(write));
+      most_at_once = std::max(most_at_once, sent_.size());
     } else if (auto* notice = std::get_if<Notice>(&action)) {
       notices.push_back(*std::move(notice));
     } else if (std::holds_alternative<AskServiceRanges>(action)) {

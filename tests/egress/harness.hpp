@@ -25,6 +25,7 @@ class Harness {
   std::unique_ptr<ControllerCore> core;
   Now now;
   std::vector<Write> history; // every write that was sent
+  std::size_t most_at_once = 0; // of those without an answer
   std::vector<Notice> notices;
   int resigned = 0;
   ServiceRangesTold service_ranges{{Prefix::parse("10.96.0.0/16").value()}, ""}; // when asked
