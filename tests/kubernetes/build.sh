@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the parts of Kubernetes that the tests use (see main.go) into one binary and prints its
 # path as the last line of stdout; progress goes to stderr. What was built once is found again by
-# the hash of its sources.
+# the hash of its sources. `build.sh oldest` does the same for the oldest Kubernetes that egw
+# supports, with fewer parts, and prints a directory; both can be given to the tests as EGW_K8S_BIN.
 #
 #   EGW_K8S_BIN         a ready-made binary of this kind, or a directory with kube-apiserver, etcd,
 #                       kubectl and kube-controller-manager: printed as it is, nothing is built
@@ -26,24 +27,26 @@ ready_made() { # NAME_OF_VARIABLE PATH
   realpath "$2"
   exit 0
 }
-[ -z "${EGW_K8S_BIN:-}" ] || ready_made EGW_K8S_BIN "$EGW_K8S_BIN"
-[ -z "${KUBEBUILDER_ASSETS:-}" ] || ready_made KUBEBUILDER_ASSETS "$KUBEBUILDER_ASSETS"
+if [ "${1:-}" = oldest ]; then
+  cd oldest
+else
+  [ -z "${EGW_K8S_BIN:-}" ] || ready_made EGW_K8S_BIN "$EGW_K8S_BIN"
+  [ -z "${KUBEBUILDER_ASSETS:-}" ] || ready_made KUBEBUILDER_ASSETS "$KUBEBUILDER_ASSETS"
+fi
+tell() { # what the last line of stdout is to be
+  if [ "${PWD##*/}" = oldest ]; then dirname "$binary"; else echo "$binary"; fi
+  exit 0
+}
 
 cache=${EGW_CACHE:-/var/cache/egw}/kubernetes
 hash=$(cat go.sum go.mod *.go | sha256sum | cut -c1-16)
 binary=$cache/$hash/kubernetes
-if [ -x "$binary" ] && [ -s "$binary" ]; then
-  echo "$binary"
-  exit 0
-fi
+[ ! -x "$binary" ] || [ ! -s "$binary" ] || tell
 
 mkdir -p "$cache/$hash" 2>/dev/null || die "cannot write to $cache; set EGW_CACHE to a directory"
 exec 9>"$cache/$hash/lock"
 flock -n 9 || { say "another build is running, waiting for it"; flock 9; }
-if [ -x "$binary" ] && [ -s "$binary" ]; then # by the one that was waited for
-  echo "$binary"
-  exit 0
-fi
+[ ! -x "$binary" ] || [ ! -s "$binary" ] || tell # by the one that was waited for
 
 PATH=$PATH:/usr/local/go/bin
 export CGO_ENABLED=0
@@ -97,5 +100,10 @@ if ! nice go build -v -trimpath -buildvcs=false -ldflags "$flags" -o "$part" . 2
   die "the build failed"
 fi
 mv "$part" "$binary"
+if [ "${PWD##*/}" = oldest ]; then
+  for name in etcd kube-apiserver kube-controller-manager kubectl; do
+    ln -sf kubernetes "$cache/$hash/$name"
+  done
+fi
 say "built in $((SECONDS - start)) s: $(du -m "$binary" | cut -f1) MB"
-echo "$binary"
+tell
