@@ -71,7 +71,7 @@ class Planner {
   const NodeAddresses told_; // by EgressClusterInfo
   const Underlay underlay_;
   const Places places_;
-  PodTable pods_;                // nftables(), which comes last, takes it apart
+  NodePods pods_;                // nftables(), which comes last, takes it apart
   std::vector<Family> families_; // with a tunnel address of ours
   NodePlan plan_;
 

@@ -86,7 +86,7 @@ class Builder {
  public:
   Builder(const AgentWorld& world, const Places& places) : world_(world), places_(places) {}
 
-  PodTable build() {
+  NodePods build() {
     local_pods();
     remote_pods();
     number();
@@ -201,7 +201,7 @@ class Builder {
 
   const AgentWorld& world_;
   const Places& places_;
-  PodTable table_;
+  NodePods table_;
   std::set<Address> local_;
   std::map<Policies, Group> groups_; // nodes of a map stay where they are
   std::map<Address, const Group*> groups_of_;
@@ -226,7 +226,7 @@ RemotePods remote_pods(const api::EgressEndpointSlice& slice) {
   return found;
 }
 
-PodTable select_pods(const AgentWorld& world, const Places& places) {
+NodePods select_pods(const AgentWorld& world, const Places& places) {
   return Builder(world, places).build();
 }
 

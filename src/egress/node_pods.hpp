@@ -16,7 +16,7 @@
 // for it. Pods whose policies decide alike share a class.
 namespace egw::egress {
 
-struct PodTable {
+struct NodePods {
   std::map<std::uint32_t, PodClass> classes;
   std::vector<std::pair<Address, std::uint32_t>> pods;                  // in order of addresses
   std::vector<std::shared_ptr<const std::vector<api::PolicyKey>>> keys; // of each pod
@@ -26,6 +26,6 @@ struct PodTable {
   std::vector<std::string> warnings;
 };
 
-[[nodiscard]] PodTable select_pods(const AgentWorld& world, const Places& places);
+[[nodiscard]] NodePods select_pods(const AgentWorld& world, const Places& places);
 
 } // namespace egw::egress
