@@ -19,6 +19,7 @@ bool earlier(const CompiledPolicy* a, const CompiledPolicy* b) {
   return before(*a, *b);
 }
 
+// Of a pod without an address those that will hold for it.
 Policies policies_of(const api::Pod& pod, const AgentWorld& world,
                      const PolicyIndex<const CompiledPolicy>& index) {
   const auto ns = world.namespaces.find(pod.meta.namespace_);
@@ -26,7 +27,7 @@ Policies policies_of(const api::Pod& pod, const AgentWorld& world,
   Policies found;
   const PodView seen = view(pod);
   index.for_each_candidate(seen, [&](const CompiledPolicy* policy) {
-    if (selects(*policy, seen, labels)) found.push_back(policy);
+    if (will_select(*policy, seen, labels)) found.push_back(policy);
   });
   std::ranges::sort(found, earlier);
   return found;
@@ -113,6 +114,7 @@ class Builder {
     std::ranges::stable_sort(pods, {}, [](const api::Pod* pod) { return pod->meta.created; });
     for (const api::Pod* pod : pods) {
       const Policies policies = policies_of(*pod, world_, index);
+      if (pod->ips.empty() && !policies.empty()) ++table_.starting;
       for (const Address& ip : pod->ips) {
         local_.insert(ip);
         put(ip, policies);
@@ -196,6 +198,9 @@ class Builder {
     for (const auto& [ip, group] : groups_of_) {
       table_.pods.emplace_back(ip, ids.at(group->digest));
       table_.keys.push_back(group->keys);
+    }
+    for (const Address& ip : local_) {
+      if (!groups_of_.contains(ip)) table_.unselected.push_back(ip);
     }
   }
 

@@ -21,8 +21,10 @@ struct NodePods {
   std::vector<std::pair<Address, std::uint32_t>> pods;                  // in order of addresses
   std::vector<std::shared_ptr<const std::vector<api::PolicyKey>>> keys; // of each pod
   std::map<Address, std::string>
-      remote;                  // pods of other nodes -> node; their policies have an EIP here
-  std::set<std::int32_t> eips; // ids that the classes refer to
+      remote;                      // pods of other nodes -> node; their policies have an EIP here
+  std::set<std::int32_t> eips;     // ids that the classes refer to
+  std::vector<Address> unselected; // of pods of this node that are in no class, in order
+  std::size_t starting = 0;        // pods of this node that will be in one and have no address yet
   std::vector<std::string> warnings;
 };
 
