@@ -18,6 +18,7 @@
 #include "cmd/agent_lock.hpp"
 #include "cmd/agent_metrics.hpp"
 #include "cmd/agent_watches.hpp"
+#include "cmd/boot_guard.hpp"
 #include "cmd/health.hpp"
 #include "cmd/role.hpp"
 #include "k8s/client.hpp"
@@ -96,6 +97,15 @@ class Agent {
     guard_.turn_ends();
     stats_.turns.observe(now().steady - start);
     tell_settled();
+    if (core_.settled() && !took_over_) take_over();
+  }
+
+  // From here on our own ruleset keeps what the host's boot guard kept until now.
+  void take_over() {
+    const auto errors = remove_boot_guard();
+    took_over_ = errors.empty();
+    stats_.refusals += errors.size();
+    for (const Error& e : errors) log::error("boot guard: {}; tried again", e.message);
   }
 
   void take(agent::Event& event, std::vector<agent::Event>& events) {
@@ -201,7 +211,7 @@ class Agent {
   egress::AgentCore core_;
   AgentKernel kernel_;
   net::Lease lease_;
-  bool stopping_ = false, was_synced_ = false;
+  bool stopping_ = false, was_synced_ = false, took_over_ = false;
   RestingConsumer resting_{kQuiet, release_memory};
 
   // What has threads comes last: they end before the rest goes.

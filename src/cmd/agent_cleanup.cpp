@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "cmd/agent_lock.hpp"
+#include "cmd/boot_guard.hpp"
 #include "net/diff.hpp"
 #include "net/kernel.hpp"
 
@@ -41,6 +42,7 @@ int run_cleanup(const AgentSettings& settings) {
   for (const net::NftOp& op : batch.nft) fmt::print("{}\n", net::to_string(op));
   int status = 0;
   for (const Error& error : kernel.apply(batch)) status = complain(error.message);
+  for (const Error& error : remove_boot_guard()) status = complain("boot guard: " + error.message);
   const auto forgotten = forget_connections(settings.core.plan.ct_mask);
   if (!forgotten) return complain(forgotten.error().message);
   if (status == 0 && !net::diff(kernel.observe().state, {}).empty()) {

@@ -28,6 +28,9 @@ void plan_of(MetricsText& text, const egress::NodePlan& plan) {
   gauge(text, "egw_node_pod_addresses",
         "Addresses of selected pods, remote ones on a gateway included",
         data ? static_cast<double>(data->input.pods.size()) : 0);
+  gauge(text, "egw_node_pods_starting",
+        "Pods that a policy selects and whose address is not known yet",
+        static_cast<double>(plan.pods_starting));
   gauge(text, "egw_node_problems", "Why this node's datapath is not complete",
         static_cast<double>(plan.problems.size()));
   gauge(text, "egw_node_warnings", "What is wrong elsewhere and concerns this node",

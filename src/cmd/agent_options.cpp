@@ -65,6 +65,14 @@ Result<std::uint32_t> parse_mask(const std::string& text) {
                   text, std::popcount(*mask), kFewest)};
 }
 
+Result<egress::UnknownPods> parse_unknown_pods(const std::string& text) {
+  using egress::UnknownPods;
+  if (text == "Auto") return UnknownPods::Auto;
+  if (text == "Drop") return UnknownPods::Drop;
+  if (text == "Allow") return UnknownPods::Allow;
+  return Error{fmt::format("'{}' is none of Auto, Drop and Allow", text)};
+}
+
 } // namespace
 
 Result<AgentSettings> parse(const AgentArguments& a) {
@@ -79,6 +87,7 @@ Result<AgentSettings> parse(const AgentArguments& a) {
   taker.take("--vni", parse_number(a.vni, 1, (1U << 24) - 1), plan.vni);
   taker.take("--port", parse_number(a.port, 1, 65535), plan.port);
   taker.take("--mark-mask", parse_mask(a.mark_mask), plan.mark_mask);
+  taker.take("--unknown-pods", parse_unknown_pods(a.unknown_pods), plan.unknown_pods);
   taker.take("--agent-grace", parse_duration(a.agent_grace), s.agent_grace);
   taker.take("--restart-grace", parse_duration(a.restart_grace), s.restart_grace);
   taker.take("--log-level", parse_level(a.log_level), s.level);
@@ -118,6 +127,12 @@ void add_agent(CLI::App& app, Run& run) {
       ->add_option(
           "--mark-mask", a->mark_mask,
           "Bits of the packet mark that are ours; no other program on this node may use them")
+      ->capture_default_str();
+  command
+      ->add_option("--unknown-pods", a->unknown_pods,
+                   "What becomes of traffic to outside the cluster from an address of this node's "
+                   "pods that the API has not told of yet: Auto drops it while a pod starts here "
+                   "that a policy selects, Drop always, Allow never")
       ->capture_default_str();
   command
       ->add_option("--agent-grace", a->agent_grace,

@@ -3,10 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "egress/classifier.hpp"
 #include "egress/cluster.hpp"
 #include "egress/node_places.hpp"
 #include "egress/node_pods.hpp"
+#include "egress/node_ranges.hpp"
 #include "egress/node_underlay.hpp"
 #include "egress/ruleset.hpp"
 
@@ -71,7 +74,7 @@ class Planner {
   const NodeAddresses told_; // by EgressClusterInfo
   const Underlay underlay_;
   const Places places_;
-  PodTable pods_;                // nftables(), which comes last, takes it apart
+  NodePods pods_;                // nftables(), which comes last, takes it apart
   std::vector<Family> families_; // with a tunnel address of ours
   NodePlan plan_;
 
@@ -168,7 +171,7 @@ class Planner {
   }
 
   void gateway_routes() {
-    const std::vector<Prefix> own_pods = pod_prefixes();
+    const std::vector<Prefix> own_pods = pod_prefixes(world_, Family::V4);
     for (const auto& [name, index] : plan_.marks.index) {
       const std::uint32_t table = o_.table_base + index;
       const auto node = world_.nodes.find(name);
@@ -184,38 +187,6 @@ class Planner {
         route(table, pods, kMetric, {RouteType::Throw, "", {}});
       }
     }
-  }
-
-  // IPv4 CIDRs of this node's pods: those that bear its name, and of pools. Where nodes are merged,
-  // those that hold a pod of it: there may be thousands.
-  std::vector<Prefix> pod_prefixes() const {
-    std::set<Prefix> found;
-    const auto add = [&](const api::CidrSource& source, const auto& wanted) {
-      for (const std::string& text : source.ipv4) {
-        const auto prefix = Prefix::parse(text);
-        if (prefix && prefix->family() == Family::V4 && wanted(*prefix)) found.insert(*prefix);
-      }
-    };
-    const auto all = [](const Prefix&) { return true; };
-    for (const auto& [origin, source] : world_.cluster.status.pod_cidr) {
-      if (origin == world_.node || origin.find('/') != std::string::npos) add(source, all);
-    }
-    const auto merged = world_.cluster.status.pod_cidr.find(kAllNodes);
-    if (merged != world_.cluster.status.pod_cidr.end()) {
-      const std::set<Address> own = pod_addresses();
-      add(merged->second, [&](const Prefix& p) {
-        const auto first = own.lower_bound(p.first());
-        return first != own.end() && *first <= p.last();
-      });
-    }
-    return {found.begin(), found.end()};
-  }
-  std::set<Address> pod_addresses() const { // of this node, without the host's own
-    std::set<Address> addresses;
-    for (const auto& [name, pod] : world_.pods) {
-      if (!pod.host_network && !pod.ended()) addresses.insert(pod.ips.begin(), pod.ips.end());
-    }
-    return addresses;
   }
 
   // Replies to pods of other nodes go back through the tunnel: by the pod network they would die
@@ -257,8 +228,30 @@ class Planner {
     }
   }
 
+  // Pods that the API does not tell of yet.
+  void unknown_pods(RulesetInput& in) {
+    plan_.pods_starting = pods_.starting;
+    if (o_.unknown_pods == UnknownPods::Allow) return;
+    in.unselected = std::move(pods_.unselected);
+    if (world_.policies.empty() && o_.unknown_pods == UnknownPods::Auto) return;
+    IntervalSet ranges = ranges_of_pods(world_);
+    for (const Family family : {Family::V4, Family::V6}) {
+      const auto pods = pod_addresses(world_);
+      const bool any =
+          std::ranges::any_of(pods, [&](const Address& ip) { return ip.family == family; });
+      if (!any || !ranges.empty(family)) continue;
+      plan_.warnings.push_back(
+          fmt::format("EgressClusterInfo names no IPv{} range of this node's pods: what a pod "
+                      "sends before its address is in the API can't be told apart and leaves by "
+                      "the node; name the range in spec.extraCidr",
+                      static_cast<int>(family)));
+    }
+    if (o_.unknown_pods == UnknownPods::Drop || pods_.starting > 0) in.unknown = std::move(ranges);
+  }
+
   void nftables() {
     RulesetInput in;
+    unknown_pods(in);
     in.underlay = underlay_.local ? underlay_.local->family : Family::V4;
     in.cluster = inside_cluster(world_.cluster);
     in.classes = std::move(pods_.classes);
@@ -291,8 +284,10 @@ class Planner {
     auto data = std::make_shared<Classifier::Data>();
     data->keys = std::move(pods_.keys);
     for (const auto& [name, index] : plan_.marks.index) data->gateway_names.emplace(index, name);
-    // The ruleset alone asks for these two; an assignment of {} would keep the memory.
+    // The ruleset alone asks for these; an assignment of {} would keep the memory.
     std::vector<Address>().swap(in.peers);
+    std::vector<Address>().swap(in.unselected);
+    in.unknown = IntervalSet();
     std::vector<std::pair<Address, Mac>>().swap(in.sources);
     data->input = std::move(in);
     data->options = o_;

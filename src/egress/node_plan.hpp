@@ -17,8 +17,16 @@
 // World, node -> what that node's kernel should hold. Pure: the same input gives the same State.
 namespace egw::egress {
 
+// Traffic to outside the cluster from an address of this node's pods that no known pod has: a pod
+// can send before its address is in the API.
+enum class UnknownPods : std::uint8_t {
+  Auto, // dropped while a pod starts here that a policy will select
+  Drop, // always dropped
+  Allow,
+};
+
 // What can be configured about a node's kernel. Every value has the same meaning on all nodes of a
-// cluster but `mark_mask` and the routing numbers, which are local.
+// cluster but `mark_mask`, the routing numbers and `unknown_pods`, which are local.
 struct NodeOptions {
   net::Ownership ownership;
   std::uint32_t vni = 100;          // 1..2^24-1
@@ -28,6 +36,7 @@ struct NodeOptions {
       0xffff0000; // connection mark bits owned: 15 of EIP id, the highest "tunnelled"
   std::uint32_t rule_priority = 99; // one below (98) and one above (100) are used as well
   std::uint32_t table_base = 7700;  // replies; gateways use the numbers after it
+  UnknownPods unknown_pods = UnknownPods::Auto;
   bool operator==(const NodeOptions&) const = default;
 };
 
@@ -101,6 +110,7 @@ struct NodePlan {
   std::map<std::int32_t, std::vector<Address>> held; // EIPs that this node holds, by id
   Marks marks;
   Classifier classifier;
+  std::size_t pods_starting = 0; // that a policy will select, and that have no address yet
   // Why this node's datapath can't be complete (for DatapathReady), and what is wrong elsewhere: a
   // peer that is not ready must not make its users unready.
   std::vector<std::string> problems, warnings;

@@ -19,6 +19,7 @@ bool earlier(const CompiledPolicy* a, const CompiledPolicy* b) {
   return before(*a, *b);
 }
 
+// Of a pod without an address those that will hold for it.
 Policies policies_of(const api::Pod& pod, const AgentWorld& world,
                      const PolicyIndex<const CompiledPolicy>& index) {
   const auto ns = world.namespaces.find(pod.meta.namespace_);
@@ -26,7 +27,7 @@ Policies policies_of(const api::Pod& pod, const AgentWorld& world,
   Policies found;
   const PodView seen = view(pod);
   index.for_each_candidate(seen, [&](const CompiledPolicy* policy) {
-    if (selects(*policy, seen, labels)) found.push_back(policy);
+    if (will_select(*policy, seen, labels)) found.push_back(policy);
   });
   std::ranges::sort(found, earlier);
   return found;
@@ -86,7 +87,7 @@ class Builder {
  public:
   Builder(const AgentWorld& world, const Places& places) : world_(world), places_(places) {}
 
-  PodTable build() {
+  NodePods build() {
     local_pods();
     remote_pods();
     number();
@@ -113,6 +114,7 @@ class Builder {
     std::ranges::stable_sort(pods, {}, [](const api::Pod* pod) { return pod->meta.created; });
     for (const api::Pod* pod : pods) {
       const Policies policies = policies_of(*pod, world_, index);
+      if (pod->ips.empty() && !policies.empty()) ++table_.starting;
       for (const Address& ip : pod->ips) {
         local_.insert(ip);
         put(ip, policies);
@@ -197,11 +199,14 @@ class Builder {
       table_.pods.emplace_back(ip, ids.at(group->digest));
       table_.keys.push_back(group->keys);
     }
+    for (const Address& ip : local_) {
+      if (!groups_of_.contains(ip)) table_.unselected.push_back(ip);
+    }
   }
 
   const AgentWorld& world_;
   const Places& places_;
-  PodTable table_;
+  NodePods table_;
   std::set<Address> local_;
   std::map<Policies, Group> groups_; // nodes of a map stay where they are
   std::map<Address, const Group*> groups_of_;
@@ -226,7 +231,7 @@ RemotePods remote_pods(const api::EgressEndpointSlice& slice) {
   return found;
 }
 
-PodTable select_pods(const AgentWorld& world, const Places& places) {
+NodePods select_pods(const AgentWorld& world, const Places& places) {
   return Builder(world, places).build();
 }
 

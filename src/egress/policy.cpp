@@ -19,10 +19,12 @@ IntervalSet to_set(const std::vector<Prefix>& prefixes) {
   return set;
 }
 
+bool is_cluster_wide(const CompiledPolicy& policy) {
+  return policy.key.kind == api::PolicyKind::EgressClusterPolicy;
+}
+
 bool in_namespace(const CompiledPolicy& policy, const PodView& pod, const api::Labels* ns) {
-  if (policy.key.kind != api::PolicyKind::EgressClusterPolicy) {
-    return policy.key.namespace_ == pod.namespace_;
-  }
+  if (!is_cluster_wide(policy)) return policy.key.namespace_ == pod.namespace_;
   if (!policy.namespace_selector || policy.namespace_selector->empty()) return true;
   return ns != nullptr && policy.namespace_selector->matches(*ns);
 }
@@ -72,8 +74,7 @@ CompiledPolicy compile(const api::EgressPolicy& policy) {
 }
 
 bool before(const CompiledPolicy& a, const CompiledPolicy& b) {
-  const bool a_wide = a.key.kind == api::PolicyKind::EgressClusterPolicy;
-  const bool b_wide = b.key.kind == api::PolicyKind::EgressClusterPolicy;
+  const bool a_wide = is_cluster_wide(a), b_wide = is_cluster_wide(b);
   return std::tie(a.priority, a_wide, a.created, a.key) <
          std::tie(b.priority, b_wide, b.created, b.key);
 }
@@ -83,8 +84,12 @@ PodView view(const api::Pod& pod) {
 }
 
 bool will_select(const CompiledPolicy& policy, const PodView& pod, const api::Labels* ns) {
-  if (!can_be_endpoint(pod) || !in_namespace(policy, pod, ns)) return false;
+  if (!can_be_endpoint(pod)) return false;
+  const bool starting = pod.ips.empty();
+  const bool unknown_namespace = starting && ns == nullptr && is_cluster_wide(policy);
+  if (!unknown_namespace && !in_namespace(policy, pod, ns)) return false;
   if (!policy.pod_subnets.empty()) {
+    if (starting) return true;
     return std::ranges::any_of(pod.ips, [&](const Address& ip) {
       return std::ranges::any_of(policy.pod_subnets,
                                  [&](const Prefix& p) { return p.contains(ip); });

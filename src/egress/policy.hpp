@@ -71,7 +71,8 @@ struct PodView {
 // pods and pods without an address never. `ns` are the labels of the pod's namespace; nullptr: not
 // known yet, and a policy with a namespaceSelector that is not empty does not select.
 [[nodiscard]] bool selects(const CompiledPolicy& policy, const PodView& pod, const api::Labels* ns);
-// The same but for the address: a pod that is starting will be selected (unknownPods of api.md).
+// The same for a pod that has no address yet, so that it is known early whether it matters. What
+// depends on what is not known yet, the address or the namespace's labels, counts as selected.
 [[nodiscard]] bool will_select(const CompiledPolicy& policy, const PodView& pod,
                                const api::Labels* ns);
 [[nodiscard]] inline bool selects(const CompiledPolicy& policy, const api::Pod& pod,

@@ -20,45 +20,9 @@ using net::KeyType;
 using net::NftFamily;
 using net::Set;
 using net::Table;
-using nft::accept;
-using nft::arp_request_for;
-using nft::clamp_mss;
-using nft::classify;
-using nft::clear_priority;
-using nft::ct_invalid;
-using nft::ct_mark_found;
-using nft::ct_mark_is;
-using nft::ct_new;
-using nft::ct_original;
-using nft::ct_reply;
-using nft::daddr_found;
-using nft::daddr_in;
-using nft::daddr_is_local;
-using nft::daddr_not_in;
-using nft::drop;
-using nft::echo_request;
-using nft::give_back;
-using nft::go;
-using nft::host32;
-using nft::icmpv6_type;
-using nft::iifname;
-using nft::lease_lasts;
-using nft::lease_over;
-using nft::mark_is;
-using nft::mark_is_not;
-using nft::nd_target_in;
-using nft::notrack;
-using nft::oifname;
-using nft::Piece;
-using nft::rule;
-using nft::saddr_in;
-using nft::saddr_mac_not_in;
-using nft::set_ct_mark;
-using nft::set_mark;
-using nft::snat_by_ct_mark;
-using nft::snat_to_saddr;
-using nft::tcp_syn;
-using nft::udp_dport;
+// The whole file is about these words.
+// NOLINTNEXTLINE(google-build-using-namespace)
+using namespace nft;
 
 Bytes bytes_of(const Address& a) {
   return {a.bytes.data(), a.bytes.data() + a.size()};
@@ -111,6 +75,7 @@ class Builder {
 
   Table build() {
     sets();
+    known();
     classes();
     eips();
     if (in_.underlay == family_) underlay();
@@ -177,6 +142,19 @@ class Builder {
       if (address.family == family_) sources.elements[key_of(address, mac)];
     }
     table_.sets["sources"] = std::move(sources);
+  }
+
+  // All pods of this node that are known stand in "pods" or in "known".
+  void known() {
+    if (o_.unknown_pods == UnknownPods::Allow) return;
+    Set known{.key = address_key()};
+    for (const Address& address : in_.unselected) {
+      if (address.family == family_) known.elements[{bytes_of(address), {}}];
+    }
+    table_.sets["known"] = std::move(known);
+    Set unknown{.key = address_key(), .interval = true};
+    for (const Range& r : in_.unknown.ranges(family_)) unknown.elements[key_of(r)];
+    table_.sets["unknown"] = std::move(unknown);
   }
 
   bool has_sources() const { return !table_.sets.at("sources").elements.empty(); }
@@ -318,10 +296,8 @@ class Builder {
     hook("prerouting", {"filter", Hook::Prerouting, -95},
          {rule({ct_reply(), go("reply")}), rule({iifname(device_), go("tunnel")}),
           rule({classify(nft_, "pods", "classes")}),
-          // Untouched by any policy, but perhaps the end of a connection that one had: no NAT is
-          // done for it.
-          rule({ct_invalid(), saddr_in(nft_, kReleasedSet), daddr_not_in(nft_, "cluster"),
-                drop()})});
+          rule({saddr_in(nft_, kReleasedSet), go("released")})});
+    unclassified();
     std::vector<net::Rule> tunnel{rule({saddr_mac_not_in(nft_, "sources"), drop()})};
     std::vector<net::Rule> reply{rule({ct_mark_is(o_.ct_mask, 0), accept()})};
     if (translates()) {
@@ -340,6 +316,24 @@ class Builder {
     reply.push_back(rule({daddr_found(nft_, "pods"), set_mark(o_.mark_mask, mark), accept()}));
     reply.push_back(rule({drop()}));
     chain("reply", std::move(reply));
+  }
+
+  // What no policy took.
+  void unclassified() {
+    // Perhaps the end of a connection that a policy had: no NAT is done for it.
+    std::vector<net::Rule> released{rule({ct_invalid(), daddr_not_in(nft_, "cluster"), drop()})};
+    if (o_.unknown_pods != UnknownPods::Allow) {
+      // Perhaps a pod that the API no longer tells of, or one that got its address at once.
+      released.push_back(rule({go("unknown")}));
+      table_.chains.at("prerouting")
+          .rules.push_back(rule({saddr_in(nft_, "unknown"), go("unknown")}));
+      chain("unknown",
+            {rule({saddr_in(nft_, "known"), accept()}), rule({saddr_found(nft_, "pods"), accept()}),
+             rule({daddr_in(nft_, "cluster"), accept()}),
+             // What ends here, at an EIP for one, leaves by no address.
+             rule({daddr_is_local(), accept()}), rule({drop()})});
+    }
+    chain("released", std::move(released));
   }
 
   // Before mangle and filter, so that no other program sees our packet mark.

@@ -56,6 +56,10 @@ struct RulesetInput {
   std::map<std::uint32_t, PodClass> classes; // by class id
   // In order of addresses, each once; flat, because there are thousands.
   std::vector<std::pair<Address, std::uint32_t>> pods; // address -> class id
+  // Pods of this node in no class; and where those are whose address the API has not told yet:
+  // empty while they may send.
+  std::vector<Address> unselected;
+  IntervalSet unknown;
   // Remote pods that may come by the tunnel -> MAC of their node.
   std::vector<std::pair<Address, Mac>> sources;
 };

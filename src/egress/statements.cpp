@@ -89,6 +89,10 @@ Piece oifname(const std::string& name) {
 Piece saddr_in(NftFamily family, const std::string& set) {
   return {network(layout(family).saddr, layout(family).len), in(set)};
 }
+Piece saddr_found(NftFamily family, const std::string& map) {
+  return {network(layout(family).saddr, layout(family).len),
+          Lookup{.set = map, .sreg = 1, .dreg = 1}};
+}
 Piece daddr_found(NftFamily family, const std::string& map) {
   return {network(layout(family).daddr, layout(family).len),
           Lookup{.set = map, .sreg = 1, .dreg = 1}};

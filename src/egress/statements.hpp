@@ -23,6 +23,7 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece oifname(const std::string& name);
 [[nodiscard]] Piece saddr_in(net::NftFamily family, const std::string& set); // ip saddr @set
 // A map asked as if it were a set.
+[[nodiscard]] Piece saddr_found(net::NftFamily family, const std::string& map);
 [[nodiscard]] Piece daddr_found(net::NftFamily family, const std::string& map);
 [[nodiscard]] Piece daddr_in(net::NftFamily family, const std::string& set);     // ip daddr @set
 [[nodiscard]] Piece daddr_not_in(net::NftFamily family, const std::string& set); // ip daddr != @set

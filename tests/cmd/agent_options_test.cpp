@@ -40,6 +40,7 @@ TEST_CASE("numbers are decimal or hexadecimal") {
   a.mark_mask = "0x00f00000";
   a.tunnel_device = "tun7";
   a.metrics_address = "";
+  a.unknown_pods = "Drop";
   const auto s = parse(a);
   REQUIRE(s);
   CHECK(s->core.plan.vni == 16);
@@ -47,6 +48,7 @@ TEST_CASE("numbers are decimal or hexadecimal") {
   CHECK(s->core.plan.mark_mask == 0xf00000);
   CHECK(s->core.plan.ownership.device == "tun7");
   CHECK_FALSE(s->metrics);
+  CHECK(s->core.plan.unknown_pods == egress::UnknownPods::Drop);
 }
 
 TEST_CASE("what is wrong is told with the option, the value and what would be right") {
@@ -65,6 +67,8 @@ TEST_CASE("what is wrong is told with the option, the value and what would be ri
   for (const char* name : {"", ".", "sixteen-or-more-x", "a b", "a/b"}) {
     CHECK(with(&AgentArguments::tunnel_device, name).starts_with("--tunnel-device: '"));
   }
+  CHECK(with(&AgentArguments::unknown_pods, "drop") ==
+        "--unknown-pods: 'drop' is none of Auto, Drop and Allow");
   CHECK(with(&AgentArguments::agent_grace, "2s").starts_with("--agent-grace: '2s' is too short"));
   CHECK(with(&AgentArguments::restart_grace, "5s").starts_with("--restart-grace: '5s' is shorter"));
   CHECK(with(&AgentArguments::log_level, "loud").starts_with("--log-level: 'loud'"));

@@ -85,6 +85,15 @@ class Scene:
         self.pods.append(pod)
         return pod
 
+    def wired_pod(self, node="n1", labels=None, namespace="default"):
+        """One with its wires, which is to be bound and told of by the test."""
+        name = f"pod-{self.number}-{next(self.names)}"
+        pod = self.cluster.wire_pod(
+            name, node, labels or {"test": f"t{self.number}"}, namespace
+        )
+        self.pods.append(pod)
+        return pod
+
     def policy(self, name=None, resource=None, wait=True, **spec):
         """Applies a policy for this test's pods (unless `pods` says others) and waits until it is
         Ready."""

@@ -126,7 +126,9 @@ TEST_CASE("rules that cost every packet stand only where they can match") {
 }
 
 TEST_CASE("what conntrack calls invalid never leaves with a captured or released pod's address") {
-  const NodePlan p = plan(one_pod("node2"));
+  AgentWorld w = one_pod("node2");
+  add(w, pod("default", "other", {}, {"10.244.1.6"}));
+  const NodePlan p = plan(w);
   Packet captured = packet("10.244.1.5", "8.8.8.8");
   captured.invalid = true;
   CHECK(run(ip4(p), "prerouting", captured) == Verdict::Drop);

@@ -202,6 +202,10 @@ class Walk {
     verdict = net::Verdict{VerdictKind::Accept, {}};
     return true;
   }
+  bool eval(const FibAddrType& x, Out&) {
+    put(x.dreg, host32(p_.local ? 2 : 1)); // RTN_LOCAL, RTN_UNICAST
+    return true;
+  }
   bool eval(const Notrack&, Out&) { return true; }
   bool eval(const RouteMss&, Out&) { return true; }
   bool eval(const Byteorder&, Out&) { return true; }

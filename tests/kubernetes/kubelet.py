@@ -90,15 +90,21 @@ class Kubelet:
         """A running pod; returns it. ips: its addresses, the first one is podIP; a pod of the
         host's network has those of its node."""
         addresses = self._addresses(node)
-        if host_network:
-            ips = addresses
-        pod = self._api.create({
+        pod = self.bind_pod(namespace, name, node, labels, host_network, annotations)
+        return self._run_pod(pod, addresses, addresses if host_network else ips)
+
+    def bind_pod(self, namespace, name, node, labels=None, host_network=False, annotations=None):
+        """A pod that its node has heard of, and nobody of its address; returns it."""
+        return self._api.create({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": name, "namespace": namespace, "labels": labels or {},
                          "annotations": annotations or {}},
             "spec": {"nodeName": node, "hostNetwork": host_network,
                      "containers": [{"name": "main", "image": "none"}]}})
-        return self._run_pod(pod, addresses, ips)
+
+    def run_bound_pod(self, pod, ips):
+        """It runs, and its status tells its addresses."""
+        return self._run_pod(pod, self._addresses(pod["spec"]["nodeName"]), ips)
 
     def finish_pod(self, namespace, name, phase="Succeeded"):
         """As a Job's pod that is done. It keeps its addresses in its status, as real ones do."""

@@ -176,6 +176,11 @@ class Cluster(Lab):
         """`egw agent cleanup` in a node whose agent is stopped."""
         return node.netns.run(self.egw, "agent", "cleanup")
 
+    def metric(self, node, name):
+        """The value of a metric without labels of a node's agent."""
+        lines = self.metrics(node).splitlines()
+        return float(next(line.split()[1] for line in lines if line.startswith(f"{name} ")))
+
     def metrics(self, node):
         import urllib.request
 
@@ -210,6 +215,17 @@ class Cluster(Lab):
         pod = super().add_pod(name, node, labels, namespace, real)
         self.kubelet.create_pod(namespace, name, node, pod.labels, [pod.ip4, pod.ip6])
         return pod
+
+    def wire_pod(self, name, node="n1", labels=None, namespace="default"):
+        """A pod that the API server has not heard of."""
+        return super().add_pod(name, node, labels, namespace)
+
+    def bind_pod(self, pod):
+        """The API server tells its node of a wired pod, and knows no address of it."""
+        pod.bound = self.kubelet.bind_pod(pod.namespace, pod.name, pod.node.name, pod.labels)
+
+    def tell_addresses(self, pod):
+        self.kubelet.run_bound_pod(pod.bound, [pod.ip4, pod.ip6])
 
     def remove_pod(self, pod):
         self.kubelet.delete_pod(pod.namespace, pod.name)
