@@ -58,7 +58,12 @@ Result<void> parse(rapidjson::Document& into, Stream& stream) {
 
 Result<void> parse_json(rapidjson::Document& into, std::string_view text) {
   rapidjson::MemoryStream stream(text.data(), text.size());
-  return parse<rapidjson::kParseNoFlags>(into, stream);
+  auto parsed = parse<rapidjson::kParseNoFlags>(into, stream);
+  // RapidJSON takes a zero byte for the end, whatever comes behind it.
+  if (parsed && text.find_first_not_of('\0', stream.Tell()) != std::string_view::npos) {
+    return Error{fmt::format("not JSON: something follows its end (byte {})", stream.Tell())};
+  }
+  return parsed;
 }
 
 Result<void> parse_json_in_situ(rapidjson::Document& into, char* text) {

@@ -76,14 +76,16 @@ bool ListSplitter::step(char c) {
       if (c == '}') return state_ = State::End, true;
       if (c != '"') return fail("the name of a member is missing");
       name_.clear();
+      escaped_ = false;
       state_ = State::InName;
       return true;
     case State::InName:
-      if (c == '"') {
+      if (c == '"' && !escaped_) {
         state_ = State::Colon;
       } else if (name_.size() > 256) {
         return fail("a member's name is too long");
       } else {
+        escaped_ = c == '\\' && !escaped_;
         name_ += c;
       }
       return true;

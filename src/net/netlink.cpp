@@ -22,6 +22,7 @@ constexpr std::size_t kMessagesPerSend = 64; // their ACKs fit the default recei
 constexpr int kSocketReceiveBuffer = 8 * 1024 * 1024;
 constexpr std::size_t kLargeSend = std::size_t{64} * 1024; // fits the default send buffer
 constexpr int kDumpAttempts = 20;
+constexpr int kMaxErrno = 4095; // MAX_ERRNO of the kernel's linux/err.h
 
 struct OwnPorts {
   std::mutex mutex;
@@ -50,7 +51,8 @@ Refusal parse_error(const nlmsghdr& h) {
     r.code = EBADMSG;
     return r;
   }
-  r.code = e->error == 0 ? 0 : -e->error;
+  // Anything but a negative errno is no answer of a kernel, and the lowest int has no positive.
+  r.code = e->error > 0 || e->error < -kMaxErrno ? EBADMSG : -e->error;
   if ((h.nlmsg_flags & NLM_F_ACK_TLVS) == 0) return r;
   std::size_t fixed = sizeof(nlmsgerr);
   if ((h.nlmsg_flags & NLM_F_CAPPED) == 0 && e->error != 0 && e->msg.nlmsg_len > sizeof(nlmsghdr))

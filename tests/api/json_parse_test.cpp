@@ -32,6 +32,8 @@ TEST_CASE("text that is not JSON is an error with the place") {
   CHECK(parse_error("{} {}") != "");
   CHECK(parse_error("{\"a\": \"") != "");
   CHECK(parse_error(std::string("{}\0", 3)) == "");
+  CHECK(parse_error(std::string("{}\0{}", 5)) == "not JSON: something follows its end (byte 2)");
+  CHECK(parse_error(std::string("\0", 1)) != "");
 }
 
 TEST_CASE("depth is bounded, and a million brackets neither crash nor pass") {

@@ -57,6 +57,14 @@ TEST_CASE("a list is cut into its items, however the bytes arrive") {
   }
 }
 
+TEST_CASE("the name of a member may hold an escaped quote") {
+  const auto out = split(R"({"a\"b":1,"c\\":2,"items":[{}]})", 1);
+  CHECK(out.error == "");
+  CHECK(out.complete);
+  CHECK(out.items.size() == 1);
+  CHECK(out.members.at(R"(a\"b)") == "1");
+}
+
 TEST_CASE("empty lists") {
   CHECK(split(R"({"items":[]})", 3).complete);
   CHECK(split(R"({"items":null})", 3).complete);

@@ -4,6 +4,9 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstring>
 
 #include "net/attributes.hpp"
 #include "net/conntrack.hpp"
@@ -121,6 +124,20 @@ TEST_CASE("a refusal brings the kernel's own words") {
   CHECK(describe(r.code, r.text) == "Invalid argument: Nexthop has invalid gateway");
   CHECK(parse_error(*reinterpret_cast<const nlmsghdr*>(link.data())).code == ENODEV);
   CHECK(describe(ENODEV, "") == "No such device");
+}
+
+TEST_CASE("a refusal whose code is no errno is a bad message") {
+  Buffer bytes = recorded("refused_link");
+  const auto code_of = [&](int error) {
+    std::memcpy(bytes.data() + NLMSG_HDRLEN, &error, sizeof error);
+    return parse_error(*reinterpret_cast<const nlmsghdr*>(bytes.data())).code;
+  };
+  CHECK(code_of(0) == 0);
+  CHECK(code_of(-EPERM) == EPERM);
+  CHECK(code_of(-4095) == 4095);
+  CHECK(code_of(-4096) == EBADMSG);
+  CHECK(code_of(INT_MIN) == EBADMSG);
+  CHECK(code_of(1) == EBADMSG);
 }
 
 TEST_CASE("connections as the kernel tells them") {
