@@ -20,6 +20,7 @@ struct Node {
   bool unschedulable = false;
   bool ready = false;                    // condition Ready is "True"
   std::vector<std::string> cilium_cidrs; // annotations of Cilium: its ranges of this node's pods
+  std::string tunnel_parent;             // annotation of ours: where the tunnel stands
   bool operator==(const Node&) const = default;
 };
 

@@ -28,6 +28,9 @@ inline constexpr const char* kLabelPolicyUid = "spidernet.io/policy-uid";
 inline constexpr const char* kLabelGateway = "spidernet.io/egressgateway";
 inline constexpr const char* kLabelNamespaceDefault =
     "spidernet.io/egressgateway-default"; // or annotation
+// On Nodes: what --tunnel-interface and --tunnel-cidr say for all of them. The controller copies it
+// to the EgressNode, since agents read no Nodes.
+inline constexpr const char* kAnnotationTunnelParent = "egressgateway.spidernet.io/tunnel-parent";
 inline constexpr const char* kLabelGatewayNode =
     "spidernet.io/egress-gateway-node"; // on EgressNodes: "true"
 

@@ -69,6 +69,9 @@ void read_node(const Field& root, Node& node) {
       node.cilium_cidrs.push_back(*text);
     }
   }
+  if (const std::string* text = node.meta.annotations.find(kAnnotationTunnelParent)) {
+    node.tunnel_parent = *text;
+  }
 }
 
 void read_pod(const Field& root, Pod& pod) {

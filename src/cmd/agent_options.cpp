@@ -16,6 +16,7 @@
 #include "cmd/agent.hpp"
 #include "cmd/agent_cleanup.hpp"
 #include "cmd/command.hpp"
+#include "egress/link_choice.hpp"
 #include "version.hpp"
 
 namespace egw::cmd {
@@ -84,6 +85,9 @@ Result<AgentSettings> parse(const AgentArguments& a) {
   }
   auto& plan = s.core.plan;
   taker.take("--tunnel-device", parse_device(a.tunnel_device), plan.ownership.device);
+  taker.take("--tunnel-interface", egress::parse_link_names(a.tunnel_interface),
+             plan.tunnel_parent.names);
+  taker.take("--tunnel-cidr", egress::parse_subnets(a.tunnel_cidr), plan.tunnel_parent.subnets);
   taker.take("--vni", parse_number(a.vni, 1, (1U << 24) - 1), plan.vni);
   taker.take("--port", parse_number(a.port, 1, 65535), plan.port);
   taker.take("--mark-mask", parse_mask(a.mark_mask), plan.mark_mask);
@@ -119,6 +123,14 @@ void add_agent(CLI::App& app, Run& run) {
       ->capture_default_str();
   command->add_option("--tunnel-device", a->tunnel_device, "Name of the VXLAN interface")
       ->capture_default_str();
+  command->add_option(
+      "--tunnel-interface", a->tunnel_interface,
+      "Interfaces that the tunnel may stand on, as patterns by commas (eth1,bond*); "
+      "else that of the default route. A Node's annotation " +
+          std::string(api::kAnnotationTunnelParent) + " goes before");
+  command->add_option("--tunnel-cidr", a->tunnel_cidr,
+                      "Subnets of the tunnel's outer addresses, by commas; the controller's "
+                      "--tunnel-cidr must hold them too where Nodes do not list the addresses");
   command->add_option("--vni", a->vni, "VXLAN network identifier; the same on all nodes")
       ->capture_default_str();
   command->add_option("--port", a->port, "UDP port of the tunnel; the same on all nodes")

@@ -12,6 +12,7 @@
 #include "base/digest.hpp"
 #include "cmd/command.hpp"
 #include "cmd/controller.hpp"
+#include "egress/link_choice.hpp"
 
 namespace egw::cmd {
 
@@ -50,6 +51,7 @@ Result<ControllerSettings> parse(const ControllerArguments& a) {
   taker.take("--log-level", parse_level(a.log_level), s.level);
   taker.take("--tunnel-ipv4-subnet", Prefix::parse_strict(a.tunnel_ipv4_subnet), s.core.tunnel.v4);
   taker.take("--tunnel-ipv6-subnet", Prefix::parse_strict(a.tunnel_ipv6_subnet), s.core.tunnel.v6);
+  taker.take("--tunnel-cidr", egress::parse_subnets(a.tunnel_cidr), s.core.tunnel.underlay);
   taker.take("--ip-families", parse_families(a.ip_families), s.core.families);
   taker.take("--lease-duration", parse_duration(a.lease_duration), s.leader.lease_duration);
   taker.take("--renew-deadline", parse_duration(a.renew_deadline), s.leader.renew_deadline);
@@ -120,6 +122,9 @@ void add_controller(CLI::App& app, Run& run) {
   command
       ->add_option("--tunnel-ipv6-subnet", a->tunnel_ipv6_subnet, "Of the nodes' tunnel addresses")
       ->capture_default_str();
+  command->add_option("--tunnel-cidr", a->tunnel_cidr,
+                      "Subnets in which agents may have the tunnel's outer address, although their "
+                      "Node does not list it; by commas");
   command
       ->add_option("--ip-families", a->ip_families,
                    "In which EIPs are given out: ipv4, ipv6 or ipv4,ipv6")

@@ -23,7 +23,8 @@ bool same_for_us(const api::Node& a, const api::Node& b) {
   return a.meta.uid == b.meta.uid && a.meta.deleting == b.meta.deleting &&
          a.meta.labels == b.meta.labels && a.ready == b.ready &&
          a.unschedulable == b.unschedulable && a.internal_ips == b.internal_ips &&
-         a.pod_cidrs == b.pod_cidrs && a.cilium_cidrs == b.cilium_cidrs;
+         a.pod_cidrs == b.pod_cidrs && a.cilium_cidrs == b.cilium_cidrs &&
+         a.tunnel_parent == b.tunnel_parent;
 }
 
 bool same_addresses(const api::Node* a, const api::Node* b) {
@@ -109,7 +110,8 @@ void ControllerCore::changed(const std::string& name, const api::EgressNode* bef
   }
   mark(Task::Node, name);
   const api::Node* node = lookup(world_.nodes, name);
-  if (node_phase(node, before) != node_phase(node, after)) mark_gateways_of(name);
+  if (node_phase(node, before, options_.tunnel) != node_phase(node, after, options_.tunnel))
+    mark_gateways_of(name);
 }
 
 void ControllerCore::changed(const std::string& name, const api::EgressGateway* before,

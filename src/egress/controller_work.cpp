@@ -69,7 +69,7 @@ std::vector<Notice> policy_notices(const api::EgressPolicy& policy,
 } // namespace
 
 api::NodePhase ControllerCore::phase_of(const std::string& node) const {
-  return node_phase(lookup(world_.nodes, node), lookup(world_.egress_nodes, node));
+  return node_phase(lookup(world_.nodes, node), lookup(world_.egress_nodes, node), options_.tunnel);
 }
 
 void ControllerCore::check_addresses() {

@@ -46,8 +46,8 @@ class Planner {
         host_(host),
         o_(options),
         told_(world.cluster.status),
-        underlay_(find_underlay(world.node, told_, host, options.ownership.device)),
-        places_(world, underlay_.parent, node_addresses(world, told_, host)),
+        underlay_(find_underlay(world, told_, host, options)),
+        places_(world, underlay_.parent, node_addresses(world, told_, host, options)),
         pods_(select_pods(world, places_)) {
     plan_.parent = underlay_.parent;
     plan_.warnings = places_.warnings();
@@ -129,7 +129,7 @@ class Planner {
       const auto node = world_.nodes.find(name);
       const auto outer = node == world_.nodes.end()
                              ? std::nullopt
-                             : peer_underlay(told_, node->second, underlay_.local->family);
+                             : peer_underlay(told_, node->second, underlay_.local->family, o_);
       const Peer peer(node == world_.nodes.end() ? api::EgressNode{} : node->second);
       if (!outer || !peer.mac) {
         plan_.warnings.push_back(
@@ -257,7 +257,7 @@ class Planner {
     in.classes = std::move(pods_.classes);
     in.pods = std::move(pods_.pods);
     for (const auto& [name, node] : world_.nodes) {
-      const auto outer = peer_underlay(told_, node, in.underlay);
+      const auto outer = peer_underlay(told_, node, in.underlay, o_);
       if (name != world_.node && outer && outer != underlay_.local) in.peers.push_back(*outer);
     }
     in.sources.reserve(pods_.remote.size());

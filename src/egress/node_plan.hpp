@@ -11,6 +11,7 @@
 #include "api/core.hpp"
 #include "api/egress.hpp"
 #include "base/ip.hpp"
+#include "egress/link_choice.hpp"
 #include "egress/policy.hpp"
 #include "net/state.hpp"
 
@@ -37,6 +38,9 @@ struct NodeOptions {
   std::uint32_t rule_priority = 99; // one below (98) and one above (100) are used as well
   std::uint32_t table_base = 7700;  // replies; gateways use the numbers after it
   UnknownPods unknown_pods = UnknownPods::Auto;
+  // Where the tunnel stands, unless the Node's annotation says otherwise; empty: on the interface
+  // of the default route. Addresses within its subnets are believed of every node.
+  LinkChoice tunnel_parent{};
   bool operator==(const NodeOptions&) const = default;
 };
 

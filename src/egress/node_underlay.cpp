@@ -30,14 +30,32 @@ bool usable(const Address& a) {
   return !a.is_loopback() && !a.is_link_local() && !a.is_multicast() && !a.is_unspecified();
 }
 
+// What an address of the tunnel may be. Empty sets and lists ask for nothing.
+struct Wanted {
+  std::set<Address> known; // by the API server
+  LinkChoice choice;
+
+  [[nodiscard]] bool link(const std::string& name) const {
+    return choice.names.empty() || matches(choice.names, name);
+  }
+  [[nodiscard]] bool known_address(const Address& a) const {
+    return usable(a) && (known.empty() || known.contains(a));
+  }
+  // Of the outer packets: a subnet that was chosen is believed.
+  [[nodiscard]] bool local(const Address& a) const {
+    if (choice.subnets.empty()) return known_address(a);
+    return usable(a) && contains(choice.subnets, a);
+  }
+};
+
+template <class Right>
 std::optional<Address> on_link(const net::Host& host, const std::string& link, Family family,
-                               const std::set<Address>& known) {
+                               const Right& right) {
   const auto addresses = host.addresses.find(link);
   if (addresses == host.addresses.end()) return std::nullopt;
   std::optional<Address> host_prefix;
   for (const Prefix& p : addresses->second) {
-    if (p.family() != family || !usable(p.address)) continue;
-    if (!known.empty() && !known.contains(p.address)) continue;
+    if (p.family() != family || !right(p.address)) continue;
     if (p.length != p.address.bits()) return p.address;
     // A lone /32 may be somebody's virtual address: only where there is nothing else.
     if (!host_prefix) host_prefix = p.address;
@@ -56,58 +74,104 @@ std::string join(const std::set<Address>& addresses) {
 }
 
 void take(Underlay& u, const net::Host& host, const std::string& link, Family family,
-          const std::set<Address>& known) {
+          const Wanted& wanted) {
   const auto found = host.links.find(link);
-  const auto local = on_link(host, link, family, known);
-  if (!local || found == host.links.end()) return;
-  const auto v6 = on_link(host, link, Family::V6, known);
+  if (u.local || found == host.links.end() || !wanted.link(link)) return;
+  const auto local = on_link(host, link, family, [&](const Address& a) { return wanted.local(a); });
+  if (!local) return;
   u.local = local;
   u.link = found->second.index;
   u.parent.name = link;
-  if (family == Family::V4) u.parent.ipv4 = local->to_string();
-  if (v6) u.parent.ipv6 = v6->to_string();
+  // The other family serves policies that use the node's own address.
+  for (const Family each : {Family::V4, Family::V6}) {
+    const auto address = each == family ? local : on_link(host, link, each, [&](const Address& a) {
+      return wanted.known_address(a);
+    });
+    auto& text = each == Family::V4 ? u.parent.ipv4 : u.parent.ipv6;
+    if (address) text = address->to_string();
+  }
+}
+
+// Of the Node's annotation; nothing: there is none.
+std::optional<Result<LinkChoice>> annotated(const api::EgressNode& node) {
+  const std::string* text = node.meta.annotations.find(api::kAnnotationTunnelParent);
+  if (text == nullptr || text->empty()) return std::nullopt;
+  return parse_link_choice(*text);
+}
+
+std::string why_none(const Wanted& wanted) {
+  const std::string known = join(wanted.known);
+  if (!wanted.choice.empty()) {
+    return fmt::format(
+        "no interface for the tunnel: none that '{}' chooses has an address{}; correct "
+        "--tunnel-interface and --tunnel-cidr, or the Node's annotation {}",
+        to_string(wanted.choice),
+        known.empty() || !wanted.choice.subnets.empty()
+            ? ""
+            : fmt::format(" that the Node object lists ({}), nor does --tunnel-cidr name a subnet",
+                          known),
+        api::kAnnotationTunnelParent);
+  }
+  if (known.empty()) {
+    return "no interface for the tunnel: this node has no default route with an address on its "
+           "interface; add one";
+  }
+  return fmt::format(
+      "no interface for the tunnel: no interface has an address that the Node "
+      "object lists ({}); correct one of them",
+      known);
 }
 
 } // namespace
 
-Underlay find_underlay(const std::string& node, const NodeAddresses& told, const net::Host& host,
-                       const std::string& tunnel_device) {
-  const std::set<Address> known = known_addresses(node, told, host);
+Underlay find_underlay(const AgentWorld& world, const NodeAddresses& told, const net::Host& host,
+                       const NodeOptions& options) {
   Underlay u;
+  Wanted wanted{known_addresses(world.node, told, host), options.tunnel_parent};
+  if (const auto self = world.nodes.find(world.node); self != world.nodes.end()) {
+    if (auto choice = annotated(self->second)) {
+      if (!*choice) {
+        u.problem = fmt::format("no interface for the tunnel: the Node's annotation {}: {}",
+                                api::kAnnotationTunnelParent, choice->error().message);
+        return u;
+      }
+      wanted.choice = std::move(*choice).value();
+    }
+  }
+  const bool any = !wanted.known.empty() || !wanted.choice.empty();
   for (const Family family : {Family::V4, Family::V6}) {
     const auto link = host.default_link.find(family);
-    if (link != host.default_link.end()) take(u, host, link->second, family, known);
-    if (!u.local && !known.empty()) {
+    if (link != host.default_link.end()) take(u, host, link->second, family, wanted);
+    for (const bool up : {true, false}) {
       for (const auto& [name, other] : host.links) {
-        if (!u.local && is_candidate(other, tunnel_device)) take(u, host, name, family, known);
+        if (!any || other.up != up || !is_candidate(other, options.ownership.device)) continue;
+        take(u, host, name, family, wanted);
       }
     }
     if (u.local) return u;
   }
-  u.problem = known.empty() ? "no interface for the tunnel: this node has no default route with an "
-                              "address on its interface; add one"
-                            : fmt::format(
-                                  "no interface for the tunnel: no interface has an address "
-                                  "that the Node object lists ({}); correct one of them",
-                                  join(known));
+  u.problem = why_none(wanted);
   return u;
 }
 
 std::optional<Address> peer_underlay(const NodeAddresses& told, const api::EgressNode& peer,
-                                     Family family) {
+                                     Family family, const NodeOptions& options) {
   const auto& parent = peer.status.parent;
   const auto address = Address::parse(family == Family::V4 ? parent.ipv4 : parent.ipv6);
   if (!address || address->family != family || !usable(*address)) return std::nullopt;
-  if (!told.has(peer.meta.name, *address).value_or(true)) return std::nullopt;
-  return *address;
+  if (told.has(peer.meta.name, *address).value_or(true)) return *address;
+  if (contains(options.tunnel_parent.subnets, *address)) return *address;
+  const auto choice = annotated(peer);
+  if (choice && *choice && contains(choice->value().subnets, *address)) return *address;
+  return std::nullopt;
 }
 
 IntervalSet node_addresses(const AgentWorld& world, const NodeAddresses& told,
-                           const net::Host& host) {
+                           const net::Host& host, const NodeOptions& options) {
   std::vector<Range> all = told.all().ranges();
   for (const auto& [name, node] : world.nodes) {
     for (const Family family : {Family::V4, Family::V6}) {
-      if (const auto address = peer_underlay(told, node, family)) {
+      if (const auto address = peer_underlay(told, node, family, options)) {
         all.push_back(Range::of(*address));
       }
     }

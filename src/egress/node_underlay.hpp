@@ -18,20 +18,24 @@ struct Underlay {
   std::string problem;          // why none was found
 };
 
-// The interface of the default route, with the address there that the API server knows of this
-// node; where it has none of those, the interface that has one. IPv4 if there, else IPv6.
-[[nodiscard]] Underlay find_underlay(const std::string& node, const NodeAddresses& told,
-                                     const net::Host& host, const std::string& tunnel_device);
+// By the choice of the Node's annotation, else by that of the options: the interface that is as
+// asked, those that are up first. Without a choice the interface of the default route, with the
+// address there that the API server knows of this node; where it has none of those, the interface
+// that has one. IPv4 if there, else IPv6.
+[[nodiscard]] Underlay find_underlay(const AgentWorld& world, const NodeAddresses& told,
+                                     const net::Host& host, const NodeOptions& options);
 
 // A peer's end of the tunnel. An address that the API server does not know of that node is not
-// believed: an EgressNode's parent is written by the node itself. Of nodes that are merged it must
-// be some node's address.
+// believed, for an EgressNode's parent is written by the node itself: unless it lies in a subnet
+// that --tunnel-cidr or the Node's annotation names. Of nodes that are merged it must be some
+// node's address.
 [[nodiscard]] std::optional<Address> peer_underlay(const NodeAddresses& told,
-                                                   const api::EgressNode& peer, Family family);
+                                                   const api::EgressNode& peer, Family family,
+                                                   const NodeOptions& options);
 
 // Addresses of all nodes and of this host: no EIP may be one of them.
 [[nodiscard]] IntervalSet node_addresses(const AgentWorld& world, const NodeAddresses& told,
-                                         const net::Host& host);
+                                         const net::Host& host, const NodeOptions& options);
 
 // The interface whose subnet holds the address, else `parent`.
 [[nodiscard]] std::string link_for(const Address& eip, const net::Host& host,

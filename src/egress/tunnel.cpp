@@ -7,6 +7,7 @@
 #include <array>
 
 #include "base/digest.hpp"
+#include "egress/link_choice.hpp"
 #include "egress/names.hpp"
 #include "egress/policy.hpp"
 
@@ -129,8 +130,12 @@ std::optional<Address> TunnelBook::pick(const Prefix& subnet, const std::string&
   return scan(subnet.first());
 }
 
-std::optional<std::string> foreign_parent(const api::Node& node,
-                                          const api::EgressNode& egress_node) {
+std::optional<std::string> foreign_parent(const api::Node& node, const api::EgressNode& egress_node,
+                                          const TunnelSubnets& subnets) {
+  std::vector<Prefix> believed = subnets.underlay;
+  if (const auto choice = parse_link_choice(node.tunnel_parent)) {
+    believed.insert(believed.end(), choice->subnets.begin(), choice->subnets.end());
+  }
   const api::TunnelParent& parent = egress_node.status.parent;
   for (const auto& [text, family] :
        {std::pair{&parent.ipv4, Family::V4}, std::pair{&parent.ipv6, Family::V6}}) {
@@ -138,6 +143,7 @@ std::optional<std::string> foreign_parent(const api::Node& node,
     const auto address = Address::parse(*text);
     const auto& known = node.internal_ips;
     if (address && std::ranges::find(known, *address) != known.end()) continue;
+    if (address && contains(believed, *address)) continue;
     // A kubelet that was told one family lists no address of the other, though the node may have
     // one.
     const bool lists_family =
@@ -148,7 +154,8 @@ std::optional<std::string> foreign_parent(const api::Node& node,
   return std::nullopt;
 }
 
-api::NodePhase node_phase(const api::Node* node, const api::EgressNode* egress_node) {
+api::NodePhase node_phase(const api::Node* node, const api::EgressNode* egress_node,
+                          const TunnelSubnets& subnets) {
   if (node == nullptr || node->meta.deleting || !node->ready) return api::NodePhase::NodeNotReady;
   if (egress_node == nullptr || egress_node->status.tunnel_ipv4.empty() ||
       egress_node->status.tunnel_ipv6.empty()) {
@@ -156,7 +163,7 @@ api::NodePhase node_phase(const api::Node* node, const api::EgressNode* egress_n
   }
   const auto* datapath = api::find_condition(egress_node->status.conditions, kDatapathReady);
   if (datapath == nullptr || datapath->status == "Unknown") return api::NodePhase::Init;
-  if (datapath->status != "True" || foreign_parent(*node, *egress_node)) {
+  if (datapath->status != "True" || foreign_parent(*node, *egress_node, subnets)) {
     return api::NodePhase::Failed;
   }
   return api::NodePhase::Ready;
@@ -198,7 +205,8 @@ struct ReadyText {
   std::string reason, message;
 };
 
-ReadyText ready_text(const api::Node& node, const api::EgressNode& wanted) {
+ReadyText ready_text(const api::Node& node, const api::EgressNode& wanted,
+                     const TunnelSubnets& subnets) {
   const auto* datapath = api::find_condition(wanted.status.conditions, kDatapathReady);
   const std::string phase = api::to_string(wanted.status.phase);
   switch (wanted.status.phase) {
@@ -213,11 +221,11 @@ ReadyText ready_text(const api::Node& node, const api::EgressNode& wanted) {
               "the agent has not said yet that its kernel state is in place: see the "
               "agent's pod on this node"};
     case api::NodePhase::Failed:
-      if (const auto foreign = foreign_parent(node, wanted)) {
+      if (const auto foreign = foreign_parent(node, wanted, subnets)) {
         return {false, "ForeignParent",
                 fmt::format(
-                    "status.tunnel.parent {} is not among the Node's addresses: set the agent's "
-                    "underlay interface, or the kubelet's --node-ip",
+                    "status.tunnel.parent {} is not among the Node's addresses: give agents and "
+                    "controllers its subnet as --tunnel-cidr, or the kubelet its --node-ip",
                     *foreign)};
       }
       return {false, phase,
@@ -249,10 +257,15 @@ api::EgressNode plan_egress_node(const EgressNodeInput& in, const TunnelBook& bo
   } else {
     wanted.meta.labels.erase(api::kLabelGatewayNode);
   }
+  if (in.node->tunnel_parent.empty()) {
+    wanted.meta.annotations.erase(api::kAnnotationTunnelParent);
+  } else {
+    wanted.meta.annotations.set(api::kAnnotationTunnelParent, in.node->tunnel_parent);
+  }
   wanted.status.tunnel_mac = pick_mac(name, book, wanted.status.tunnel_mac);
   wanted.status.tunnel_ipv4 = pick_address(in, book, in.subnets.v4, wanted.status.tunnel_ipv4);
   wanted.status.tunnel_ipv6 = pick_address(in, book, in.subnets.v6, wanted.status.tunnel_ipv6);
-  wanted.status.phase = node_phase(in.node, &wanted);
+  wanted.status.phase = node_phase(in.node, &wanted, in.subnets);
 
   const auto set = [&](const char* type, bool status, std::string reason, std::string message) {
     api::set_condition(wanted.status.conditions,
@@ -273,7 +286,7 @@ api::EgressNode plan_egress_node(const EgressNodeInput& in, const TunnelBook& bo
   } else {
     set(kAddressesAllocated, true, "Allocated", "");
   }
-  const ReadyText text = ready_text(*in.node, wanted);
+  const ReadyText text = ready_text(*in.node, wanted, in.subnets);
   set(kReady, text.ready, text.reason, text.message);
   return wanted;
 }

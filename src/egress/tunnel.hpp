@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "api/core.hpp"
 #include "api/egress.hpp"
@@ -21,6 +22,8 @@ inline constexpr const char* kAddressesAllocated = "AddressesAllocated"; // cond
 struct TunnelSubnets {
   Prefix v4{Address::v4(0xac1f0000), 16}; // 172.31.0.0/16
   Prefix v6{Address::v6({0xfd, 0x11}), 112};
+  // Where outer packets may come from besides the addresses that Nodes list.
+  std::vector<Prefix> underlay{};
 };
 // Room for at least two nodes, the right families.
 [[nodiscard]] Result<void> validate(const TunnelSubnets& subnets);
@@ -69,9 +72,12 @@ struct EgressNodeInput {
                                                const TunnelBook& book);
 
 // The phase that follows from the Node and from what its agent says. nullptr: there is none.
-[[nodiscard]] api::NodePhase node_phase(const api::Node* node, const api::EgressNode* egress_node);
-// An agent's underlay address that is not among its Node's addresses: nothing when it is right.
+[[nodiscard]] api::NodePhase node_phase(const api::Node* node, const api::EgressNode* egress_node,
+                                        const TunnelSubnets& subnets = {});
+// An agent's underlay address that is neither among its Node's addresses nor in a subnet that the
+// options or the Node's annotation name: nothing when it is right.
 [[nodiscard]] std::optional<std::string> foreign_parent(const api::Node& node,
-                                                        const api::EgressNode& egress_node);
+                                                        const api::EgressNode& egress_node,
+                                                        const TunnelSubnets& subnets = {});
 
 } // namespace egw::egress

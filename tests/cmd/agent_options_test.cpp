@@ -61,6 +61,8 @@ TEST_CASE("what is wrong is told with the option, the value and what would be ri
   CHECK(with(&AgentArguments::vni, "16777216").starts_with("--vni: '16777216'"));
   CHECK(with(&AgentArguments::vni, "12x").starts_with("--vni: '12x'"));
   CHECK(with(&AgentArguments::vni, "0x").starts_with("--vni: '0x'"));
+  CHECK(with(&AgentArguments::tunnel_cidr, "10.6.0.0/33").starts_with("--tunnel-cidr: '10.6"));
+  CHECK(with(&AgentArguments::tunnel_interface, "a/b").starts_with("--tunnel-interface: 'a/b'"));
   CHECK(with(&AgentArguments::port, "65536").starts_with("--port: '65536'"));
   CHECK(with(&AgentArguments::mark_mask, "0x3").starts_with("--mark-mask: '0x3' has 2 bits"));
   CHECK(with(&AgentArguments::mark_mask, "").starts_with("--mark-mask: ''"));

@@ -212,3 +212,62 @@ TEST_CASE("connections that are decided otherwise now are stale, others are not"
   CHECK(stale({right, before_policy, here, inside, none, left_over}, p.classifier) ==
         std::vector{before_policy, here, left_over});
 }
+
+TEST_CASE("the tunnel's parent as it is chosen") {
+  AgentWorld w = one_pod("node2");
+  const net::Host h = host(1); // eth0 10.6.0.1, eth1 10.7.0.1, which no Node lists
+  NodeOptions o;
+  const auto chosen = [&](const char* names, const char* subnets) {
+    o.tunnel_parent = {parse_link_names(names).value(), parse_subnets(subnets).value()};
+    return plan_node(w, h, {}, o);
+  };
+  CHECK(chosen("eth0", "").parent.name == "eth0");
+  CHECK(chosen("", "10.7.0.0/16").parent == api::TunnelParent{"eth1", "10.7.0.1", ""});
+  CHECK(chosen("eth1", "10.0.0.0/8").parent.ipv4 == "10.7.0.1");
+  CHECK(chosen("", "fd06::/64").parent == api::TunnelParent{"eth0", "10.6.0.1", "fd06::1"});
+  CHECK(chosen("", "fd06::/64").state.tunnel->local == ip("fd06::1"));
+  for (const char* names : {"eth1", "bond*"}) { // not with an address of the Node
+    const NodePlan p = chosen(names, "");
+    CHECK_FALSE(p.state.tunnel);
+    REQUIRE(p.problems.size() == 1);
+    for (const char* word : {names, "10.6.0.1", "--tunnel-cidr", "tunnel-parent"}) {
+      CHECK_MESSAGE(p.problems[0].find(word) != std::string::npos, p.problems[0]);
+    }
+  }
+  auto& annotations = w.nodes["node1"].meta.annotations;
+  annotations.set(api::kAnnotationTunnelParent, "eth1, 10.7.0.0/24");
+  CHECK(chosen("eth0", "").parent.name == "eth1");
+  annotations.set(api::kAnnotationTunnelParent, "10.7.0.0/33");
+  const NodePlan wrong = chosen("eth0", "");
+  CHECK_FALSE(wrong.state.tunnel);
+  CHECK(wrong.problems.at(0).find("10.7.0.0/33") != std::string::npos);
+}
+
+TEST_CASE("a chosen interface that is down gives way to one that is up") {
+  AgentWorld w = one_pod("node2");
+  net::Host h = host(1);
+  h.default_link.clear();
+  h.addresses["eth1"] = {{ip("10.6.0.1"), 16}};
+  NodeOptions o;
+  o.tunnel_parent.names = {"eth*"};
+  h.links["eth0"].up = false;
+  CHECK(plan_node(w, h, {}, o).parent.name == "eth1");
+  h.links["eth1"].up = false; // nothing better: the tunnel stays
+  CHECK(plan_node(w, h, {}, o).parent.name == "eth0");
+}
+
+TEST_CASE("a peer's outer address is believed in the subnets that were chosen, and there alone") {
+  AgentWorld w = one_pod("node2");
+  const auto reached = [&](const NodeOptions& o) {
+    return !plan_node(w, host(1), {}, o).state.fdb.empty();
+  };
+  w.nodes["node2"].status.parent.ipv4 = "10.8.0.2";
+  NodeOptions o;
+  CHECK_FALSE(reached(o));
+  o.tunnel_parent.subnets = {cidr("10.6.0.0/16"), cidr("10.8.0.0/24")};
+  CHECK(reached(o));
+  w.nodes["node2"].meta.annotations.set(api::kAnnotationTunnelParent, "10.8.0.0/28");
+  CHECK(reached({}));
+  w.nodes["node2"].status.parent.ipv4 = "10.8.0.20";
+  CHECK_FALSE(reached({}));
+}

@@ -155,6 +155,24 @@ TEST_CASE("tunnel: an underlay address must be one of the Node's") {
   CHECK(foreign_parent(both, six) == "fd00::1");
 }
 
+TEST_CASE("tunnel: an underlay address may lie in a subnet that was chosen for it") {
+  auto n = node("a");
+  TunnelSubnets subnets;
+  subnets.underlay = {Prefix::parse("10.0.0.0/30").value()};
+  const auto fresh = plan_egress_node({&n, nullptr, false, subnets, {}, kNow}, TunnelBook());
+  CHECK(fresh.meta.annotations.find(api::kAnnotationTunnelParent) == nullptr);
+  const auto other = said(fresh, "True", "10.0.0.2"), far = said(fresh, "True", "10.0.0.4");
+  CHECK(node_phase(&n, &other, subnets) == api::NodePhase::Ready);
+  CHECK(node_phase(&n, &far, subnets) == api::NodePhase::Failed);
+  n.tunnel_parent = "eth1,10.0.0.4/30"; // of this Node alone, and told to its agent
+  CHECK(node_phase(&n, &far, subnets) == api::NodePhase::Ready);
+  auto copied = plan_egress_node({&n, &fresh, false, subnets, {}, kNow}, TunnelBook());
+  CHECK(*copied.meta.annotations.find(api::kAnnotationTunnelParent) == n.tunnel_parent);
+  n.tunnel_parent.clear();
+  copied = plan_egress_node({&n, &copied, false, subnets, {}, kNow}, TunnelBook());
+  CHECK(copied.meta.annotations.find(api::kAnnotationTunnelParent) == nullptr);
+}
+
 TEST_CASE("tunnel: the label, the owner, and nothing that is another's") {
   const auto n = node("a");
   auto current = plan_egress_node({&n, nullptr, true, {}, {}, kNow}, TunnelBook());

@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "base/clock.hpp"
 #include "egress/affected.hpp"
 #include "egress/classifier.hpp"
 #include "egress/node_plan.hpp"
@@ -153,6 +154,7 @@ struct Node {
   Netns ns;
   std::unique_ptr<net::Kernel> kernel;
   std::unique_ptr<net::Lease> lease;
+  NodeOptions options;
   Marks marks;
   NodePlan plan;
 
@@ -165,7 +167,7 @@ struct Node {
   void reconcile(const AgentWorld& world) {
     const Netns::Inside inside(ns);
     const auto seen = kernel->observe();
-    plan = plan_node(world, seen.host, marks, {});
+    plan = plan_node(world, seen.host, marks, options);
     marks = plan.marks;
     for (const auto& problem : plan.problems) FAIL_CHECK(problem);
     net::Batch batch = net::diff(seen.state, plan.state);
@@ -176,6 +178,16 @@ struct Node {
     for (const auto& op : rest.before) MESSAGE(net::to_string(op));
     for (const auto& op : rest.nft) MESSAGE(net::to_string(op));
     for (const auto& op : rest.after) MESSAGE(net::to_string(op));
+  }
+  // Until the kernel has told of a change by others that concerns us; how long that took.
+  Duration await_change() const {
+    const Time start = now().steady;
+    pollfd p{kernel->event_fd(), POLLIN, 0};
+    const Netns::Inside inside(ns);
+    while (!kernel->drain_events()) {
+      if (check_errno(poll(&p, 1, 3000), "poll") == 0) throw std::runtime_error("nothing changed");
+    }
+    return now().steady - start;
   }
   // Forgets the pod's connections that the plan decides otherwise; how many those were.
   std::size_t forget_stale(const std::string& pod) const {
