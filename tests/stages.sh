@@ -11,6 +11,7 @@ stages=(
   "binary 180 the shipped binary: static, hardened, small (with LTO too)"
   "asan 600 the same doctest suites under ASan and UBSan; repeats are not counted again"
   "tsan 240 the suite 'threads' under TSan; repeats are not counted again"
+  "fuzz 600 tests/fuzz: each target for a minute (EGW_FUZZ_SECONDS), with ASan and UBSan"
   "kubernetes 480 the suite 'k8s_api', tests/{kubernetes,manifests,cmd,bench}: a real API server"
   "netns 120 the suite 'netns': the kernel, in network namespaces"
   "e2e 300 tests/lab and tests/e2e: all roles as processes, real packets"
@@ -78,6 +79,12 @@ stage_tsan() { # builds those programs alone that have such tests
   meson test -C build-tsan --suite threads --no-rebuild --verbose --num-processes 2 "${folders[@]}"
 }
 
+stage_fuzz() {
+  CC=clang CXX=clang++ setup build-fuzz -Db_sanitize=address,undefined -Db_lundef=false \
+    -Doptimization=1 -Dcpp_args=-fsanitize=fuzzer-no-link
+  python3 tests/fuzz/run.py build-fuzz
+}
+
 stage_kubernetes() {
   do_build
   kubernetes
@@ -108,10 +115,15 @@ stage_cluster() {
   pytest tests/cluster
 }
 
-# Sums what the test programs themselves said in a stage's log: doctest's and pytest's last lines.
+# Sums what the test programs themselves said in a stage's log: the last lines of doctest, pytest
+# and tests/fuzz/run.py.
 count() {
   sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
-    /\[doctest\] test cases:/ { gsub(/[^0-9]+/, " "); passed += $2; failed += $3 }
+    /\[doctest\] test cases:|^\[fuzz\] targets:/ {
+      gsub(/[^0-9]+/, " ")
+      passed += $2
+      failed += $3
+    }
     /^=*[ ]?([0-9]+ [a-z]+, )*[0-9]+ (passed|failed|errors?|skipped).* in [0-9.]+s/ {
       for (i = 2; i <= NF; i++) {
         if ($i ~ /^passed/) passed += $(i - 1)
