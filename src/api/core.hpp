@@ -21,6 +21,7 @@ struct Node {
   bool ready = false;                    // condition Ready is "True"
   std::vector<std::string> cilium_cidrs; // annotations of Cilium: its ranges of this node's pods
   std::string tunnel_parent;             // annotation of ours: where the tunnel stands
+  std::vector<std::string> taints;       // their keys, in the order of spec.taints
   bool operator==(const Node&) const = default;
 };
 

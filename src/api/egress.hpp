@@ -31,6 +31,8 @@ inline constexpr const char* kLabelNamespaceDefault =
 // On Nodes: what --tunnel-interface and --tunnel-cidr say for all of them. The controller copies it
 // to the EgressNode, since agents read no Nodes.
 inline constexpr const char* kAnnotationTunnelParent = "egressgateway.spidernet.io/tunnel-parent";
+// On Nodes, for whoever sets it on new ones: no pods until the agent has its kernel state in place.
+inline constexpr const char* kTaintAgentNotReady = "egressgateway.spidernet.io/agent-not-ready";
 inline constexpr const char* kLabelGatewayNode =
     "spidernet.io/egress-gateway-node"; // on EgressNodes: "true"
 

@@ -52,6 +52,7 @@ void read_node(const Field& root, Node& node) {
     spec["podCIDR"].read(node.pod_cidrs.emplace_back());
   }
   spec["unschedulable"].read(node.unschedulable);
+  spec["taints"].each([&](const Field& taint) { taint["key"].read(node.taints.emplace_back()); });
   const Field status = root["status"];
   status["addresses"].each([&](const Field& item) {
     std::string type;
@@ -172,6 +173,7 @@ std::string encode(const Node& node) {
     w.object("spec", [&] {
       w.list("podCIDRs", node.pod_cidrs, [&](const Prefix& p) { w.item(p.to_string()); });
       w.flag("unschedulable", node.unschedulable);
+      w.objects("taints", node.taints, [&](const std::string& key) { w.text("key", key); });
     });
     w.object("status", [&] {
       w.objects("addresses", node.internal_ips, [&](const Address& a) {

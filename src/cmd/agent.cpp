@@ -191,6 +191,7 @@ class Agent {
     q.metrics = [this] {
       return ask(queue_, 5s, [this] {
         stats_.forgotten = connections_.forgotten();
+        stats_.insert_failures = net::Conntrack().insert_failures().value_or(0);
         return metrics_text(core_, stats_, guard_, client_.metrics(), watches_);
       });
     };

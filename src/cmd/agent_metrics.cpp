@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cmd/agent_metrics.hpp"
 
+#include <algorithm>
+
 #include "egress/classifier.hpp"
 #include "version.hpp"
 
@@ -23,7 +25,8 @@ void plan_of(MetricsText& text, const egress::NodePlan& plan) {
     for (const Address& a : addresses) text.sample({{"eip", a.to_string()}}, 1);
   }
   gauge(text, "egw_node_gateways_used", "Gateway nodes that pods of this node use",
-        static_cast<double>(plan.marks.index.size()));
+        static_cast<double>(std::ranges::count_if(
+            plan.marks.index, [](const auto& m) { return !egress::link_of(m.first); })));
   const auto& data = plan.classifier.data;
   gauge(text, "egw_node_pod_addresses",
         "Addresses of selected pods, remote ones on a gateway included",
@@ -79,6 +82,10 @@ std::string metrics_text(const egress::AgentCore& core, const AgentStats& stats,
   counter(text, "egw_kernel_refusals_total", "Operations that the kernel refused", stats.refusals);
   counter(text, "egw_connections_forgotten_total",
           "Connections that a newer plan decides otherwise", stats.forgotten);
+  counter(text, "egw_conntrack_insert_failures_total",
+          "Connections of this node that the kernel had to drop, mostly because an EIP had no port "
+          "left for a destination",
+          stats.insert_failures);
   counter(text, "egw_announcements_total", "Addresses announced after a takeover", stats.announced);
   counter(text, "egw_reports_total", "Writes of this node's EgressNode", stats.reports);
   counter(text, "egw_report_failures_total", "Those that failed", stats.report_failures);

@@ -16,6 +16,7 @@ namespace egw::cmd {
 struct AgentStats {
   Histogram turns, looks, applies;
   std::uint64_t refusals = 0, forgotten = 0, announced = 0, reports = 0, report_failures = 0;
+  std::uint64_t insert_failures = 0; // of the node, as the kernel counts them
 };
 
 // All metrics of an agent.

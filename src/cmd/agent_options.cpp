@@ -88,6 +88,9 @@ Result<AgentSettings> parse(const AgentArguments& a) {
   taker.take("--tunnel-interface", egress::parse_link_names(a.tunnel_interface),
              plan.tunnel_parent.names);
   taker.take("--tunnel-cidr", egress::parse_subnets(a.tunnel_cidr), plan.tunnel_parent.subnets);
+  taker.take("--eip-interface", egress::parse_link_names(a.eip_interface), plan.eip_links);
+  taker.take("--eip-exclude-interface", egress::parse_link_names(a.eip_exclude_interface),
+             plan.no_eip_links);
   taker.take("--vni", parse_number(a.vni, 1, (1U << 24) - 1), plan.vni);
   taker.take("--port", parse_number(a.port, 1, 65535), plan.port);
   taker.take("--mark-mask", parse_mask(a.mark_mask), plan.mark_mask);
@@ -131,6 +134,10 @@ void add_agent(CLI::App& app, Run& run) {
   command->add_option("--tunnel-cidr", a->tunnel_cidr,
                       "Subnets of the tunnel's outer addresses, by commas; the controller's "
                       "--tunnel-cidr must hold them too where Nodes do not list the addresses");
+  command->add_option("--eip-interface", a->eip_interface,
+                      "Interfaces that EIPs may stand on, as patterns by commas; else all");
+  command->add_option("--eip-exclude-interface", a->eip_exclude_interface,
+                      "Interfaces that EIPs may not stand on, as patterns by commas");
   command->add_option("--vni", a->vni, "VXLAN network identifier; the same on all nodes")
       ->capture_default_str();
   command->add_option("--port", a->port, "UDP port of the tunnel; the same on all nodes")

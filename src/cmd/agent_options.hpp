@@ -24,7 +24,7 @@ struct AgentSettings {
 struct AgentArguments {
   std::string kubeconfig, node_name;
   std::string metrics_address = ":5810";
-  std::string tunnel_interface, tunnel_cidr;
+  std::string tunnel_interface, tunnel_cidr, eip_interface, eip_exclude_interface;
   std::string tunnel_device = "egw0", vni = "100", port = "7789", mark_mask = "0x307f";
   std::string unknown_pods = "Auto";
   std::string agent_grace = "10s", restart_grace = "60s";

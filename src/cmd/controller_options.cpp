@@ -61,6 +61,7 @@ Result<ControllerSettings> parse(const ControllerArguments& a) {
   if (!webhook) return webhook.error();
   s.webhook = std::move(webhook).value();
   if (const auto right = egress::validate(s.core.tunnel); !right) return right.error();
+  s.core.remove_taint = a.remove_taint;
   s.leader.namespace_ = a.namespace_;
   s.leader.name = "egw-controller";
   s.leader.identity = unique_identity(a.identity);
@@ -129,6 +130,10 @@ void add_controller(CLI::App& app, Run& run) {
       ->add_option("--ip-families", a->ip_families,
                    "In which EIPs are given out: ipv4, ipv6 or ipv4,ipv6")
       ->capture_default_str();
+  command->add_flag("--remove-taint", a->remove_taint,
+                    "Take the taint " + std::string(api::kTaintAgentNotReady) +
+                        " off a Node once its agent's kernel state is in place; needs the right "
+                        "to patch Nodes");
   command
       ->add_option("--lease-duration", a->lease_duration,
                    "How long others wait for a silent leader")

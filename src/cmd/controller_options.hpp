@@ -27,6 +27,7 @@ struct ControllerArguments {
   std::string metrics_address = ":5820";
   std::string tunnel_ipv4_subnet = "172.31.0.0/16", tunnel_ipv6_subnet = "fd11::/112";
   std::string tunnel_cidr;
+  bool remove_taint = false;
   std::string ip_families = "ipv4,ipv6";
   std::string lease_duration = "15s", renew_deadline = "10s", retry_period = "2s";
   WebhookArguments webhook;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
@@ -17,6 +18,8 @@ namespace {
 const api::Resource& resource_of(const egress::ObjectKey& key) {
   using egress::Kind;
   switch (key.kind) {
+    case Kind::Node:
+      return api::resource<api::Node>();
     case Kind::Gateway:
       return api::resource<api::EgressGateway>();
     case Kind::GatewayPolicy:
@@ -64,6 +67,9 @@ std::optional<egress::Object> decode_object(egress::Kind kind, const std::string
   std::string why;
   egress::Object object;
   switch (kind) {
+    case Kind::Node:
+      object = as_object(api::decode_text<api::Node>(text), ok, why);
+      break;
     case Kind::Gateway:
       object = as_object(api::decode_text<api::EgressGateway>(text), ok, why);
       break;
@@ -88,6 +94,16 @@ std::optional<egress::Object> decode_object(egress::Kind kind, const std::string
   if (ok) return object;
   log::warn("answer to a write of {}: {}", egress::to_string(kind), why);
   return std::nullopt; // the watch will tell
+}
+
+// Taints have no names to patch them by: the position is tested, so that one that moved makes the
+// API server refuse the whole.
+std::string taint_patch(const api::Node& node) {
+  const auto at = std::ranges::find(node.taints, api::kTaintAgentNotReady);
+  const std::string path = fmt::format("/spec/taints/{}", at - node.taints.begin());
+  return fmt::format(
+      R"([{{"op":"test","path":"{0}/key","value":"{1}"}},{{"op":"remove","path":"{0}"}}])", path,
+      api::kTaintAgentNotReady);
 }
 
 } // namespace
@@ -126,6 +142,10 @@ k8s::Write to_request(const egress::Write& write) {
     case egress::WriteVerb::Remove:
       request.verb = k8s::Verb::Remove;
       request.uid = meta.uid;
+      break;
+    case egress::WriteVerb::RemoveTaint:
+      request.verb = k8s::Verb::JsonPatch;
+      request.body = taint_patch(std::get<api::Node>(write.object));
       break;
   }
   return request;

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
-#include <ranges>
 #include <string>
 
 namespace egw::egress {
@@ -46,32 +45,26 @@ bool same_class(const net::Table& before, const net::ElementData& a, const net::
   return x != nullptr && y != nullptr && *x == *y;
 }
 
-// Its address begins a key of the pairs that may come by the tunnel.
-bool is_remote(const net::Table& table, const net::Bytes& pod) {
-  const auto& sources = set_of(table, "sources").elements;
-  const auto at = sources.lower_bound({pod, {}});
-  return at != sources.end() &&
-         std::ranges::equal(pod, at->first.first | std::views::take(pod.size()));
-}
-
 void pods(NftFamily family, const net::Table& before, const net::Table& after, Affected& out) {
-  const auto& old_pods = set_of(before, "pods").elements;
-  const auto& new_pods = set_of(after, "pods").elements;
   // Destinations are judged otherwise, for every pod.
   const bool all = set_of(before, "cluster").elements != set_of(after, "cluster").elements;
-  for (const auto& [key, id] : old_pods) {
-    const auto now = new_pods.find(key);
-    if (all || now == new_pods.end() || !same_class(before, id, after, now->second)) {
-      const Address pod = address_of(family, key.first);
-      out.pods.insert(pod);
-      if (!is_remote(before, key.first)) out.released.insert(pod);
+  for (const bool remote : {false, true}) {
+    const char* const set = remote ? kRemotePodsSet : "pods";
+    const auto& old_pods = set_of(before, set).elements;
+    const auto& new_pods = set_of(after, set).elements;
+    for (const auto& [key, id] : old_pods) {
+      const auto now = new_pods.find(key);
+      if (all || now == new_pods.end() || !same_class(before, id, after, now->second)) {
+        const Address pod = address_of(family, key.first);
+        out.pods.insert(pod);
+        if (!remote) out.released.insert(pod);
+      }
     }
-  }
-  for (const auto& [key, id] : new_pods) {
     // A remote pod that comes has no connections here but those inside the cluster: those it had
     // when it was here before were forgotten as it went.
-    if (!old_pods.contains(key) && !is_remote(after, key.first)) {
-      out.pods.insert(address_of(family, key.first));
+    if (remote) continue;
+    for (const auto& [key, id] : new_pods) {
+      if (!old_pods.contains(key)) out.pods.insert(address_of(family, key.first));
     }
   }
 }

@@ -39,6 +39,7 @@ struct Affected {
 // default): a pool may close one after hours, and that FIN is the first packet since.
 inline constexpr Duration kReleasedTime = std::chrono::hours(5 * 24);
 inline constexpr const char* kReleasedSet = "released";
+inline constexpr const char* kRemotePodsSet = "remote_pods";
 
 // In the transaction that takes the pods out of their classes, so that nothing slips between.
 void hold_back(const std::set<Address>& released, net::Batch& batch);

@@ -24,7 +24,7 @@ bool same_for_us(const api::Node& a, const api::Node& b) {
          a.meta.labels == b.meta.labels && a.ready == b.ready &&
          a.unschedulable == b.unschedulable && a.internal_ips == b.internal_ips &&
          a.pod_cidrs == b.pod_cidrs && a.cilium_cidrs == b.cilium_cidrs &&
-         a.tunnel_parent == b.tunnel_parent;
+         a.tunnel_parent == b.tunnel_parent && a.taints == b.taints;
 }
 
 bool same_addresses(const api::Node* a, const api::Node* b) {

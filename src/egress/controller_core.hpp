@@ -26,6 +26,7 @@ namespace egw::egress {
 struct ControllerOptions {
   TunnelSubnets tunnel;
   IpFamilies families;
+  bool remove_taint = false; // api::kTaintAgentNotReady, off Nodes whose agent is ready
   // Of what only people read in a gateway's status (names of policies, usage): one write each
   // interval.
   Duration cosmetic_interval = std::chrono::seconds(1);
@@ -153,6 +154,7 @@ class ControllerCore {
                                       const api::PolicyStatus& status);
   [[nodiscard]] bool may_tell_waiting(const Work& work, const Allocation* allocation);
   void reconcile_node(const std::string& name);
+  void remove_taint(const api::Node& node, const api::EgressNode& egress_node, const Work& work);
   void reconcile_slices(const api::PolicyKey& key);
   void remove_slices(const std::set<api::NamespacedName>& names, SliceChanges& changes) const;
   [[nodiscard]] SliceChanges plan_paced(const Work& work, const api::EgressPolicy& policy,

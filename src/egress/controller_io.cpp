@@ -82,6 +82,8 @@ const char* to_string(WriteVerb verb) {
       return "apply_status";
     case WriteVerb::Remove:
       return "remove";
+    case WriteVerb::RemoveTaint:
+      return "remove_taint";
   }
   return "";
 }

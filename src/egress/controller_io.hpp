@@ -117,6 +117,7 @@ enum class WriteVerb : std::uint8_t {
   FillGateway,  // policies: sets spec.egressGatewayName, with the resourceVersion
   ApplyStatus,  // server-side apply of the controller's part of the status
   Remove,       // of this very object (uid)
+  RemoveTaint,  // api::kTaintAgentNotReady, off a Node; no other taint is touched
 };
 [[nodiscard]] const char* to_string(WriteVerb verb);
 

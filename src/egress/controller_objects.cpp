@@ -36,9 +36,20 @@ void ControllerCore::reconcile_node(const std::string& name) {
     const WriteVerb verb = current == nullptr ? WriteVerb::Create : WriteVerb::Update;
     return submit({verb, std::move(head), false}, work);
   }
+  if (options_.remove_taint) remove_taint(*node, wanted, work);
   if (wanted.status == current->status) return;
   tunnels_.claim(wanted);
   submit({WriteVerb::ApplyStatus, wanted, false}, work);
+}
+
+// Pods may come once the agent says that the kernel state is in place, whatever else the Node
+// lacks.
+void ControllerCore::remove_taint(const api::Node& node, const api::EgressNode& egress_node,
+                                  const Work& work) {
+  if (std::ranges::find(node.taints, api::kTaintAgentNotReady) == node.taints.end()) return;
+  if (node.meta.deleting || !is_true(egress_node.status.conditions, kDatapathReady)) return;
+  if (blocked({Kind::Node, "", node.meta.name}, work)) return;
+  submit({WriteVerb::RemoveTaint, node, false}, work);
 }
 
 // --- endpoint slices -----------------------------------------------------------------------------

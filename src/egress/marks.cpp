@@ -17,6 +17,14 @@ std::optional<std::uint32_t> mark_of(std::uint32_t index, std::uint32_t mask) {
   return mark;
 }
 
+std::string link_key(const std::string& link) {
+  return "dev/" + link;
+}
+std::optional<std::string> link_of(const std::string& key) {
+  if (!key.starts_with("dev/")) return std::nullopt;
+  return key.substr(4);
+}
+
 Marks recover_marks(const net::State& actual, const std::map<std::string, api::EgressNode>& nodes,
                     const NodeOptions& options) {
   std::map<Address, std::string> by_tunnel;
@@ -30,11 +38,16 @@ Marks recover_marks(const net::State& actual, const std::map<std::string, api::E
   for (const auto& [key, route] : actual.routes) {
     if (key.table <= options.table_base + kReplyIndex || !route.via) continue;
     const std::uint32_t index = key.table - options.table_base;
-    const auto node = by_tunnel.find(*route.via);
-    if (node == by_tunnel.end() || !mark_of(index, options.mark_mask)) continue;
+    std::string name;
+    if (route.link != options.ownership.device) {
+      name = link_key(route.link);
+    } else if (const auto node = by_tunnel.find(*route.via); node != by_tunnel.end()) {
+      name = node->second;
+    }
+    if (name.empty() || !mark_of(index, options.mark_mask)) continue;
     // Tables of the two families that disagree, or two tables of one node: the first one stands.
-    if (marks.index.contains(node->second) || !taken.insert(index).second) continue;
-    marks.index.emplace(node->second, index);
+    if (marks.index.contains(name) || !taken.insert(index).second) continue;
+    marks.index.emplace(name, index);
   }
   return marks;
 }

@@ -44,9 +44,9 @@ class Places {
   std::vector<std::string> warnings_;
 };
 
-// Indices for the gateway nodes in use: one that has an index keeps it, a new one gets the lowest
-// that neither the previous plan nor this one uses, so that packets under way never change their
-// meaning. A node that finds no free index is missing in the result.
+// Indices for the gateway nodes and links in use: one that has an index keeps it, a new one gets
+// the lowest that neither the previous plan nor this one uses, so that packets under way never
+// change their meaning. A node that finds no free index is missing in the result.
 [[nodiscard]] Marks assign_marks(const std::set<std::string>& gateway_nodes, const Marks& previous,
                                  const NodeOptions& options);
 

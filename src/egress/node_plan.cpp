@@ -53,7 +53,7 @@ class Planner {
     plan_.warnings = places_.warnings();
     plan_.warnings.insert(plan_.warnings.end(), pods_.warnings.begin(), pods_.warnings.end());
     if (!underlay_.problem.empty()) plan_.problems.push_back(underlay_.problem);
-    plan_.marks = assign_marks(gateway_nodes(), previous, options);
+    plan_.marks = assign_marks(mark_users(), previous, options);
   }
 
   NodePlan plan() {
@@ -85,6 +85,30 @@ class Planner {
       if (!node.empty() && node != world_.node) nodes.insert(node);
     }
     return nodes;
+  }
+
+  // EIPs held here stand on the interface whose subnet has them. Where that is not the default
+  // route's, their connections leave by it: a mark, a rule and a table for each such interface.
+  std::optional<std::string> way_out(const Address& eip) const {
+    const EipLink link = link_for(eip, host_, underlay_.parent.name, o_);
+    const auto usual = host_.default_link.find(eip.family);
+    if (!link.in_subnet || (usual != host_.default_link.end() && usual->second == link.name)) {
+      return std::nullopt;
+    }
+    if (!host_.gateways.contains({link.name, eip.family})) return std::nullopt; // told in hold()
+    return link_key(link.name);
+  }
+
+  std::set<std::string> mark_users() const {
+    std::set<std::string> users = gateway_nodes();
+    for (const auto& [id, place] : places_.all()) {
+      if (place.node != world_.node || place.node_ip) continue;
+      for (const auto& address : {place.ipv4, place.ipv6}) {
+        if (!address) continue;
+        if (const auto way = way_out(*address)) users.insert(*way);
+      }
+    }
+    return users;
   }
 
   void tunnel() {
@@ -174,6 +198,14 @@ class Planner {
     const std::vector<Prefix> own_pods = pod_prefixes(world_, Family::V4);
     for (const auto& [name, index] : plan_.marks.index) {
       const std::uint32_t table = o_.table_base + index;
+      for (const Prefix& pods : own_pods) {
+        // With src_valid_mark the strict rp_filter asks this table for the way back to the pod.
+        route(table, pods, kMetric, {RouteType::Throw, "", {}});
+      }
+      if (const auto link = link_of(name)) {
+        link_routes(table, *link);
+        continue;
+      }
       const auto node = world_.nodes.find(name);
       for (const Family family : families_) {
         route(table, Prefix::all(family), kLastMetric, {RouteType::Blackhole, "", {}});
@@ -182,10 +214,19 @@ class Planner {
           if (peer.next_hop(family)) route_by(table, Prefix::all(family), *peer.next_hop(family));
         }
       }
-      // With src_valid_mark the strict rp_filter asks this table for the way back to the pod.
-      for (const Prefix& pods : own_pods) {
-        route(table, pods, kMetric, {RouteType::Throw, "", {}});
-      }
+    }
+  }
+
+  void link_routes(std::uint32_t table, const std::string& link) {
+    for (const Prefix& p : host_.addresses.at(link)) {
+      const auto subnet = Prefix::parse(p.to_string()); // without host bits
+      if (p.length == p.address.bits() || !subnet || p.address.is_link_local()) continue;
+      route(table, *subnet, kMetric, {RouteType::Unicast, link, {}});
+    }
+    for (const Family family : {Family::V4, Family::V6}) {
+      const auto gateway = host_.gateways.find({link, family});
+      if (gateway == host_.gateways.end()) continue;
+      route(table, Prefix::all(family), kMetric, {RouteType::Unicast, link, gateway->second});
     }
   }
 
@@ -202,13 +243,24 @@ class Planner {
     }
   }
 
+  std::uint32_t via(const std::optional<Address>& eip) const {
+    const auto way = eip ? way_out(*eip) : std::nullopt;
+    const auto index = plan_.marks.index.find(way.value_or(""));
+    return index == plan_.marks.index.end() ? 0 : index->second;
+  }
+
   EipPlace place_of(const Places::Place& place) {
     if (place.node.empty()) return {};
     if (place.node == world_.node) {
-      return {.where = EipPlace::Where::Here,
-              .ipv4 = place.ipv4,
-              .ipv6 = place.ipv6,
-              .node_ip = place.node_ip};
+      EipPlace here{.where = EipPlace::Where::Here,
+                    .ipv4 = place.ipv4,
+                    .ipv6 = place.ipv6,
+                    .node_ip = place.node_ip};
+      if (place.node_ip) return here;
+      here.via4 = via(place.ipv4);
+      here.via6 = via(place.ipv6);
+      if (place.ipv4) here.link4 = link_for(*place.ipv4, host_, underlay_.parent.name, o_).name;
+      return here;
     }
     const auto index = plan_.marks.index.find(place.node);
     if (index == plan_.marks.index.end()) return {}; // told once, below
@@ -221,10 +273,17 @@ class Planner {
     for (const auto& address : {place.ipv4, place.ipv6}) {
       if (!address) continue;
       held.push_back(*address);
-      // Without a parent there is no interface to put it on.
-      const std::string link =
-          link_for(*address, host_, underlay_.parent.name, o_.ownership.device);
-      if (!link.empty()) plan_.state.addresses[{link, Prefix::host(*address)}] = {.eip = true};
+      const EipLink link = link_for(*address, host_, underlay_.parent.name, o_);
+      if (!link.name.empty()) {
+        plan_.state.addresses[{link.name, Prefix::host(*address)}] = {.eip = true};
+      } else if (!underlay_.parent.name.empty()) {
+        plan_.warnings.push_back(
+            fmt::format("EIP {} stands on no interface of this node: --eip-interface and "
+                        "--eip-exclude-interface leave none; replies come only where the network "
+                        "routes it here",
+                        address->to_string()));
+      }
+      tell_of_link(*address, link);
     }
   }
 
@@ -249,6 +308,16 @@ class Planner {
     if (o_.unknown_pods == UnknownPods::Drop || pods_.starting > 0) in.unknown = std::move(ranges);
   }
 
+  void tell_of_link(const Address& eip, const EipLink& link) {
+    const auto usual = host_.default_link.find(eip.family);
+    if (!link.in_subnet || usual == host_.default_link.end() || usual->second == link.name) return;
+    if (host_.gateways.contains({link.name, eip.family})) return;
+    plan_.warnings.push_back(
+        fmt::format("EIP {} is in the subnet of {}, which has no default route: its connections "
+                    "to elsewhere leave by {}; give {} one of a higher metric",
+                    eip.to_string(), link.name, usual->second, link.name));
+  }
+
   void nftables() {
     RulesetInput in;
     unknown_pods(in);
@@ -268,16 +337,19 @@ class Planner {
     }
     for (const auto& [id, place] : places_.all()) {
       const bool here = place.node == world_.node;
+      for (const auto& address : {place.ipv4, place.ipv6}) {
+        if (address && !place.node_ip) in.all_eips.push_back(*address);
+      }
       if (!here && !pods_.eips.contains(id)) continue;
       const EipPlace where = place_of(place);
       if (here) hold(id, where);
       in.eips.emplace(id, where);
     }
-    if (plan_.marks.index.size() < gateway_nodes().size()) {
+    if (plan_.marks.index.size() < mark_users().size()) {
       plan_.problems.push_back(
           fmt::format("the packet mark's bits {:#x} are too few for {} gateway "
-                      "nodes: give --mark-mask more",
-                      o_.mark_mask, gateway_nodes().size()));
+                      "nodes and interfaces: give --mark-mask more",
+                      o_.mark_mask, mark_users().size()));
     }
     plan_.state.tables = ruleset(in, o_);
 
@@ -289,6 +361,7 @@ class Planner {
     std::vector<Address>().swap(in.unselected);
     in.unknown = IntervalSet();
     std::vector<std::pair<Address, Mac>>().swap(in.sources);
+    std::vector<Address>().swap(in.all_eips);
     data->input = std::move(in);
     data->options = o_;
     plan_.classifier.data = std::move(data);

@@ -41,6 +41,8 @@ struct NodeOptions {
   // Where the tunnel stands, unless the Node's annotation says otherwise; empty: on the interface
   // of the default route. Addresses within its subnets are believed of every node.
   LinkChoice tunnel_parent{};
+  // Interfaces that EIPs may stand on, and those that they may not, as patterns of names.
+  std::vector<std::string> eip_links{}, no_eip_links{};
   bool operator==(const NodeOptions&) const = default;
 };
 
@@ -69,13 +71,17 @@ struct AgentWorld {
   api::EgressClusterInfo cluster;
 };
 
-// Packet marks are local to a node: index 1 is "reply", 2 and up are gateway nodes. An index stays
+// Packet marks are local to a node: index 1 is "reply", 2 and up are gateway nodes, and interfaces
+// other than the default route's whose EIPs leave by them. An index stays
 // with its node for as long as the node is used, so that packets under way keep their meaning.
 inline constexpr std::uint32_t kReplyIndex = 1;
 struct Marks {
-  std::map<std::string, std::uint32_t> index; // by node name
+  std::map<std::string, std::uint32_t> index; // by node name, or by link_key
   bool operator==(const Marks&) const = default;
 };
+// In place of a node's name; no node has a '/' in its own.
+[[nodiscard]] std::string link_key(const std::string& link);
+[[nodiscard]] std::optional<std::string> link_of(const std::string& key);
 // Spreads an index over the bits of the mask, lowest first. nullopt: more than fit.
 [[nodiscard]] std::optional<std::uint32_t> mark_of(std::uint32_t index, std::uint32_t mask);
 // What the kernel holds of an earlier run: a gateway's table number tells its index, and the

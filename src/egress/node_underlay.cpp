@@ -182,19 +182,24 @@ IntervalSet node_addresses(const AgentWorld& world, const NodeAddresses& told,
   return IntervalSet(std::move(all));
 }
 
-std::string link_for(const Address& eip, const net::Host& host, const std::string& parent,
-                     const std::string& tunnel_device) {
-  std::string best = parent;
+EipLink link_for(const Address& eip, const net::Host& host, const std::string& parent,
+                 const NodeOptions& options) {
+  const auto may_bear = [&](const std::string& name) {
+    return (options.eip_links.empty() || matches(options.eip_links, name)) &&
+           !matches(options.no_eip_links, name);
+  };
+  EipLink best{may_bear(parent) ? parent : "", false};
   int best_length = -1;
   for (const auto& [name, prefixes] : host.addresses) {
     const auto link = host.links.find(name);
-    if (link == host.links.end() || !is_candidate(link->second, tunnel_device)) continue;
+    if (link == host.links.end() || !is_candidate(link->second, options.ownership.device)) continue;
+    if (!may_bear(name)) continue;
     for (const Prefix& p : prefixes) {
       // An address of the host carries its host bits; one without others beside it is no subnet.
       const auto subnet = Prefix::parse(p.to_string());
       if (p.length == p.address.bits() || !subnet || !subnet->contains(eip)) continue;
       if (p.length > best_length || (p.length == best_length && name == parent)) {
-        best = name;
+        best = {name, true};
         best_length = p.length;
       }
     }

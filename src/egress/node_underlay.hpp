@@ -37,8 +37,13 @@ struct Underlay {
 [[nodiscard]] IntervalSet node_addresses(const AgentWorld& world, const NodeAddresses& told,
                                          const net::Host& host, const NodeOptions& options);
 
-// The interface whose subnet holds the address, else `parent`.
-[[nodiscard]] std::string link_for(const Address& eip, const net::Host& host,
-                                   const std::string& parent, const std::string& tunnel_device);
+// Where an EIP stands: on the interface whose subnet holds it, else on the tunnel's parent, of
+// those that may bear EIPs. No name: on none.
+struct EipLink {
+  std::string name;
+  bool in_subnet = false;
+};
+[[nodiscard]] EipLink link_for(const Address& eip, const net::Host& host, const std::string& parent,
+                               const NodeOptions& options);
 
 } // namespace egw::egress

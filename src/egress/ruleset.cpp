@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "egress/ruleset.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <set>
 
 #include "base/digest.hpp"
 #include "egress/affected.hpp"
@@ -59,6 +61,10 @@ std::string digest_of(const std::vector<Range>& ranges) {
 std::string eip_chain(std::int32_t id) {
   return "eip_" + std::to_string(id);
 }
+// Of connections that leave by another interface than the main table's.
+std::string link_chain(std::uint32_t index) {
+  return "via_" + std::to_string(index);
+}
 std::string gateway_chain(std::uint32_t index) {
   return "gw_" + std::to_string(index);
 }
@@ -93,6 +99,7 @@ class Builder {
   const NftFamily nft_;
   const std::string device_;
   Table table_;
+  std::set<std::uint32_t> vias_; // indices of links in use
 
   KeyType address_key() const { return family_ == Family::V4 ? KeyType::Ipv4 : KeyType::Ipv6; }
 
@@ -120,22 +127,40 @@ class Builder {
 
     Set eips{.key = KeyType::Mark, .data = family_ == Family::V4 ? DataType::Ipv4 : DataType::Ipv6};
     Set addresses{.key = address_key()};
+    Set vias{.key = KeyType::Mark, .data = DataType::Verdict};
     for (const auto& [id, place] : in_.eips) {
       const auto& eip = family_ == Family::V4 ? place.ipv4 : place.ipv6;
       if (place.where != EipPlace::Where::Here || !eip) continue;
       eips.elements[{host32(id_bits(id, o_)), {}}] = bytes_of(*eip);
       if (!place.node_ip) addresses.elements[{bytes_of(*eip), {}}];
+      if (const std::uint32_t via = place.via(family_); via != 0) {
+        vias_.insert(via);
+        vias.elements[{host32(id_bits(id, o_)), {}}] =
+            net::Verdict{net::VerdictKind::Goto, link_chain(via)};
+      }
     }
     table_.sets["eips"] = std::move(eips);
+    if (!vias_.empty()) table_.sets["vias"] = std::move(vias);
     table_.sets["eipaddrs"] = std::move(addresses);
     table_.sets["alive"] = {.key = KeyType::NfProto, .timeout = true};
     table_.sets[kReleasedSet] = {.key = address_key(), .timeout = true};
 
-    Set pods{.key = address_key(), .data = DataType::Mark};
+    // Apart, so that no pod of this node gets what a remote one has by using its address.
+    Set pods{.key = address_key(), .data = DataType::Mark}, remote = pods;
     for (const auto& [address, id] : in_.pods) {
-      if (address.family == family_) pods.elements[{bytes_of(address), {}}] = host32(id);
+      if (address.family != family_) continue;
+      const bool far =
+          std::ranges::binary_search(in_.sources, address, {}, &std::pair<Address, Mac>::first);
+      (far ? remote : pods).elements[{bytes_of(address), {}}] = host32(id);
     }
     table_.sets["pods"] = std::move(pods);
+    table_.sets[kRemotePodsSet] = std::move(remote);
+
+    Set all_eips{.key = address_key()};
+    for (const Address& eip : in_.all_eips) {
+      if (eip.family == family_) all_eips.elements[{bytes_of(eip), {}}];
+    }
+    table_.sets["all_eips"] = std::move(all_eips);
 
     Set sources{.key = family_ == Family::V4 ? KeyType::Ipv4Ether : KeyType::Ipv6Ether};
     for (const auto& [address, mac] : in_.sources) {
@@ -226,8 +251,11 @@ class Builder {
       std::vector<net::Rule> rules;
       if (place.where == EipPlace::Where::Here) {
         const std::uint32_t mark = ct_mark_here(id, o_);
-        rules = {rule({lease_over("alive"), drop()}), rule({ct_mark_is(mask, mark), accept()}),
-                 rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), accept()})};
+        const std::uint32_t via = place.via(family_);
+        const Piece on = via == 0 ? accept() : go(link_chain(via));
+        if (via != 0) chain(link_chain(via), to_link(via));
+        rules = {rule({lease_over("alive"), drop()}), rule({ct_mark_is(mask, mark), on}),
+                 rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), on})};
       } else if (place.where == EipPlace::Where::Tunnel) {
         const std::uint32_t mark = ct_mark_tunnelled(id, o_);
         const std::string gateway = gateway_chain(place.gateway);
@@ -239,6 +267,10 @@ class Builder {
       rules.push_back(rule({drop()}));
       chain(eip_chain(id), std::move(rules));
     }
+  }
+
+  std::vector<net::Rule> to_link(std::uint32_t index) const {
+    return {rule({set_mark(o_.mark_mask, mark_of(index, o_.mark_mask).value()), accept()})};
   }
 
   std::vector<net::Rule> to_gateway(std::uint32_t index) const {
@@ -303,17 +335,24 @@ class Builder {
     if (translates()) {
       // The pod's node has judged this packet by its policies, and its connection was judged here
       // when it began: its EIP is held here, that is enough.
+      if (!vias_.empty()) {
+        tunnel.push_back(rule({lease_lasts("alive"), ct_mark_vmap(o_.ct_mask, "vias")}));
+      }
       tunnel.push_back(rule({ct_mark_found(o_.ct_mask, "eips"), lease_lasts("alive"), accept()}));
       reply.push_back(rule({ct_mark_is(tunnelled_bit(o_), 0), lease_over("alive"), drop()}));
     }
-    tunnel.push_back(rule({classify(nft_, "pods", "classes")}));
+    tunnel.push_back(rule({classify(nft_, kRemotePodsSet, "classes")}));
     tunnel.push_back(rule({drop()}));
     chain("tunnel", std::move(tunnel));
     // A pod that is in no class (any more) gets no replies: a gateway that let them go by the CNI's
     // own way would open, on the pod's node, a connection from outside that nobody translates, and
     // the pod's answers would show its address.
     const std::uint32_t mark = mark_of(kReplyIndex, o_.mark_mask).value();
-    reply.push_back(rule({daddr_found(nft_, "pods"), set_mark(o_.mark_mask, mark), accept()}));
+    if (has_sources()) {
+      reply.push_back(
+          rule({daddr_found(nft_, kRemotePodsSet), set_mark(o_.mark_mask, mark), accept()}));
+    }
+    reply.push_back(rule({daddr_found(nft_, "pods"), accept()}));
     reply.push_back(rule({drop()}));
     chain("reply", std::move(reply));
   }
@@ -350,33 +389,51 @@ class Builder {
     hook("forward", {"filter", Hook::Forward, -160}, std::move(rules));
     // Meant for a gateway, but not leaving by the tunnel: a route, rule or the device is missing.
     // A reply to a pod of this node is all right.
-    chain("marked", {rule({mark_is(o_.mark_mask, reply), set_mark(o_.mark_mask, 0), accept()}),
-                     rule({drop()})});
+    std::vector<net::Rule> marked{
+        rule({mark_is(o_.mark_mask, reply), set_mark(o_.mark_mask, 0), accept()})};
+    for (const std::uint32_t via : vias_) { // by which link is no matter of a wrong source
+      const std::uint32_t mark = mark_of(via, o_.mark_mask).value();
+      marked.push_back(rule({mark_is(o_.mark_mask, mark), set_mark(o_.mark_mask, 0), accept()}));
+    }
+    marked.push_back(rule({drop()}));
+    chain("marked", std::move(marked));
     chain("to_tunnel", {rule({tcp_syn(), clamp_mss()}), rule({set_mark(o_.mark_mask, 0)})});
   }
 
   // Before every other source NAT chain. Only a binding keeps a later MASQUERADE from acting, hence
   // the translation of a tunnelled pod to itself.
   void translation() {
-    hook(
-        "postrouting", {"nat", Hook::Postrouting, 90},
-        {rule({oifname(device_), snat_to_saddr(nft_)}), rule({ct_mark_is(o_.ct_mask, 0), accept()}),
-         rule({snat_by_ct_mark(id_mask(o_), "eips")}), rule({drop()})});
+    hook("postrouting", {"nat", Hook::Postrouting, 90},
+         {rule({oifname(device_), snat_to_saddr(nft_)}),
+          // Of a pod that took an EIP for its own: nothing has chosen that source.
+          rule({saddr_in(nft_, "all_eips"), daddr_not_in(nft_, "cluster"), drop()}),
+          rule({ct_mark_is(o_.ct_mask, 0), accept()}), rule({snat_by_ct_mark(id_mask(o_), "eips")}),
+          rule({drop()})});
   }
 };
 
+constexpr std::size_t kIfnameKey = 4 + 16; // an IPv4 address and IFNAMSIZ
+
 Table arp_table(const RulesetInput& input) {
   Table table;
-  Set eips{.key = KeyType::Ipv4};
+  Set eips{.key = KeyType::Ipv4}, links{.key = KeyType::Ipv4Ifname};
   for (const auto& [id, place] : input.eips) {
     if (place.where == EipPlace::Where::Here && place.ipv4 && !place.node_ip) {
       eips.elements[{bytes_of(*place.ipv4), {}}];
+      Bytes key = bytes_of(*place.ipv4);
+      key.append(place.link4.begin(), place.link4.end());
+      key.resize(kIfnameKey);
+      links.elements[{std::move(key), {}}];
     }
   }
   table.sets["eipaddrs"] = std::move(eips);
+  table.sets["eiplinks"] = std::move(links);
   table.sets["alive"] = {.key = KeyType::NfProto, .timeout = true};
-  table.chains["input"] = {BaseChain{"filter", Hook::Input, 0},
-                           {rule({arp_request_for("eipaddrs"), lease_over("alive"), drop()})}};
+  table.chains["input"] = {
+      BaseChain{"filter", Hook::Input, 0},
+      {rule({arp_request_for("eipaddrs"), lease_over("alive"), drop()}),
+       // By itself Linux answers on every interface for any address.
+       rule({arp_request_for("eipaddrs"), arp_elsewhere("eiplinks"), drop()})}};
   return table;
 }
 

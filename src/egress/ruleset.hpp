@@ -46,6 +46,12 @@ struct EipPlace {
   std::uint32_t gateway = 0; // Tunnel: index of the gateway's mark
   std::optional<Address> ipv4, ipv6;
   bool node_ip = false; // Here: they are the node's own, which others use as well
+  std::string link4{};  // Here: the interface that answers ARP for ipv4; empty: none
+  // Here: index of the mark by which each family leaves; 0: by the main table.
+  std::uint32_t via4 = 0, via6 = 0;
+  [[nodiscard]] std::uint32_t via(Family family) const {
+    return family == Family::V4 ? via4 : via6;
+  }
 };
 
 struct RulesetInput {
@@ -60,8 +66,9 @@ struct RulesetInput {
   // empty while they may send.
   std::vector<Address> unselected;
   IntervalSet unknown;
-  // Remote pods that may come by the tunnel -> MAC of their node.
+  // Remote pods that may come by the tunnel -> MAC of their node; in order of addresses.
   std::vector<std::pair<Address, Mac>> sources;
+  std::vector<Address> all_eips; // of every node: no packet from elsewhere may bear one
 };
 
 [[nodiscard]] std::map<net::NftFamily, net::Table> ruleset(const RulesetInput& input,

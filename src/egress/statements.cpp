@@ -138,6 +138,9 @@ Piece arp_request_for(const std::string& set) {
   // RFC 826 with Ethernet and IPv4: operation at byte 6, target address at byte 24.
   return {network(6, 2), is({0, 1}), network(24, 4), in(set)};
 }
+Piece arp_elsewhere(const std::string& set) {
+  return {network(24, 4), MetaLoad{.key = MetaKey::IifName, .dreg = 9}, not_in(set)};
+}
 Piece lease_over(const std::string& set) {
   return {MetaLoad{.key = MetaKey::NfProto}, not_in(set)};
 }
@@ -165,6 +168,9 @@ Piece ct_mark_is(std::uint32_t mask, std::uint32_t value) {
 }
 Piece ct_mark_found(std::uint32_t mask, const std::string& map) {
   return {CtLoad{.key = CtKey::Mark}, masked(mask), Lookup{.set = map, .sreg = 1, .dreg = 1}};
+}
+Piece ct_mark_vmap(std::uint32_t mask, const std::string& map) {
+  return {CtLoad{.key = CtKey::Mark}, masked(mask), Lookup{.set = map, .sreg = 1, .verdict = true}};
 }
 Piece mark_is(std::uint32_t mask, std::uint32_t value) {
   return {MetaLoad{.key = MetaKey::Mark}, masked(mask), is(host32(value))};

@@ -34,6 +34,8 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece echo_request(net::NftFamily family);
 [[nodiscard]] Piece icmpv6_type(std::uint8_t type);
 [[nodiscard]] Piece nd_target_in(const std::string& set); // target of a neighbour solicitation
+// The pair of target and interface is not in the set.
+[[nodiscard]] Piece arp_elsewhere(const std::string& set);
 [[nodiscard]] Piece arp_request_for(
     const std::string& set);                             // arp operation request arp daddr ip @set
 [[nodiscard]] Piece lease_over(const std::string& set);  // meta nfproto != @set
@@ -43,6 +45,7 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece ct_new();
 [[nodiscard]] Piece ct_invalid();
 [[nodiscard]] Piece ct_mark_is(std::uint32_t mask, std::uint32_t value);
+[[nodiscard]] Piece ct_mark_vmap(std::uint32_t mask, const std::string& map);
 [[nodiscard]] Piece ct_mark_found(std::uint32_t mask,
                                   const std::string& map); // a map asked as if it were a set
 [[nodiscard]] Piece mark_is(std::uint32_t mask, std::uint32_t value);

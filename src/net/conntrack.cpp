@@ -182,6 +182,18 @@ std::optional<std::uint32_t> decode_connection_count(const nlmsghdr& message) {
   return attributes_of(message, sizeof(nfgenmsg)).be32(CTA_STATS_GLOBAL_ENTRIES);
 }
 
+Buffer encode_connection_statistics() {
+  Message m(message_type(IPCTNL_MSG_CT_GET_STATS_CPU), 0);
+  put_header(m, AF_UNSPEC);
+  return m.bytes();
+}
+
+std::optional<std::uint32_t> decode_insert_failures(const nlmsghdr& message) {
+  if (message.nlmsg_type != message_type(IPCTNL_MSG_CT_GET_STATS_CPU)) return {};
+  if (!header_of<nfgenmsg>(message)) return {};
+  return attributes_of(message, sizeof(nfgenmsg)).be32(CTA_STATS_INSERT_FAILED);
+}
+
 Conntrack::Conntrack() : socket_(std::make_unique<NetlinkSocket>(NETLINK_NETFILTER)) {}
 Conntrack::~Conntrack() = default;
 
@@ -213,6 +225,17 @@ Result<std::vector<Connection>> Conntrack::find(const std::vector<Address>& sour
     if (!read) return read.error();
   }
   return out;
+}
+
+Result<std::uint64_t> Conntrack::insert_failures() {
+  const auto replies = socket_->dump(encode_connection_statistics());
+  if (!replies)
+    return Error{"read connection tracking statistics: " + replies.error().message,
+                 replies.error().code};
+  std::uint64_t sum = 0;
+  for_each_reply(*replies,
+                 [&](const nlmsghdr& h) { sum += decode_insert_failures(h).value_or(0); });
+  return sum;
 }
 
 // Whether one dump of everything costs less than that many of parts: each walks the kernel's whole

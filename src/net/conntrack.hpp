@@ -29,4 +29,8 @@ namespace egw::net {
 [[nodiscard]] Buffer encode_connection_count();
 [[nodiscard]] std::optional<std::uint32_t> decode_connection_count(const nlmsghdr& message);
 
+// Asks for statistics, which come as one message for each CPU.
+[[nodiscard]] Buffer encode_connection_statistics();
+[[nodiscard]] std::optional<std::uint32_t> decode_insert_failures(const nlmsghdr& message);
+
 } // namespace egw::net

@@ -74,6 +74,10 @@ class Conntrack {
   // Deletes exactly these entries (by original tuple and, where the kernel has it, id). Gone
   // already is success.
   [[nodiscard]] Result<void> forget(const std::vector<Connection>& connections);
+  // Connections of this network namespace that could not be entered, since it was made: their
+  // packet was dropped. Where addresses are translated that is, but for races, because no port was
+  // left for an address and destination.
+  [[nodiscard]] Result<std::uint64_t> insert_failures();
 
  private:
   [[nodiscard]] bool few(std::size_t walks);

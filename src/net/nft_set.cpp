@@ -38,6 +38,7 @@ constexpr std::array kKeys{
     KeyShape{KeyType::Ipv4Ether, concatenation(kIpv4, kEther), 12, kNetworkOrder},
     KeyShape{KeyType::Ipv6Ether, concatenation(kIpv6, kEther), 24, kNetworkOrder},
     KeyShape{KeyType::Ifname, kIfname, 16, kHostOrder},
+    KeyShape{KeyType::Ipv4Ifname, concatenation(kIpv4, kIfname), 20, kNetworkOrder},
 };
 struct DataShape {
   DataType data;

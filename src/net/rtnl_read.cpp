@@ -103,14 +103,23 @@ class RtnlReader {
 
   void read_default_route(Family family) {
     std::optional<std::uint32_t> best;
+    std::map<std::string, std::uint32_t> metrics; // of the gateways taken
     dump(encode_route_dump(family, 0, RT_TABLE_MAIN), "routes", [&](const nlmsghdr& h) {
       const auto r = decode_route(h);
       if (!r || r->key.table != RT_TABLE_MAIN || r->key.destination.length != 0 ||
           r->kernel_type != RTN_UNICAST || r->index == 0)
         return;
+      const std::string link = link_name(r->index);
+      if (r->via && r->via->family == family) {
+        const auto [known, fresh] = metrics.emplace(link, r->key.metric);
+        if (fresh || r->key.metric < known->second) {
+          known->second = r->key.metric;
+          host_.gateways[{link, family}] = *r->via;
+        }
+      }
       if (best && *best <= r->key.metric) return;
       best = r->key.metric;
-      host_.default_link[family] = link_name(r->index);
+      host_.default_link[family] = link;
     });
   }
 

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -87,7 +88,16 @@ struct NeighbourKey { // permanent, on the tunnel
 // --- nftables ----------------------------------------------------------------------------------
 
 enum class NftFamily : std::uint8_t { Ip, Ip6, Arp };
-enum class KeyType : std::uint8_t { Ipv4, Ipv6, Mark, NfProto, Ipv4Ether, Ipv6Ether, Ifname };
+enum class KeyType : std::uint8_t {
+  Ipv4,
+  Ipv6,
+  Mark,
+  NfProto,
+  Ipv4Ether,
+  Ipv6Ether,
+  Ifname,
+  Ipv4Ifname
+};
 enum class DataType : std::uint8_t { None, Verdict, Mark, Ipv4, Ipv6 };
 
 struct ElementKey {
@@ -160,6 +170,8 @@ struct Host {
   std::map<std::string, std::vector<Prefix>> addresses; // by link name, ours left out
   // Link of the main table's default route with the lowest metric, and its source-side gateway.
   std::map<Family, std::string> default_link;
+  // Gateway of each link's default route in the main table; of several the lowest metric.
+  std::map<std::pair<std::string, Family>, Address> gateways;
   std::set<Family> forward_policy_drop; // iptables-nft's filter FORWARD chain drops by policy
   bool operator==(const Host&) const = default;
 };

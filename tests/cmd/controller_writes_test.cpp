@@ -73,3 +73,16 @@ TEST_CASE("controller writes: answers as events") {
   CHECK(garbage.outcome == Outcome::Ok);
   CHECK_FALSE(garbage.object);
 }
+
+TEST_CASE("the taint is taken off by its place, which the API server compares") {
+  api::Node node;
+  node.meta.name = "n1";
+  node.taints = {"example.com/a", api::kTaintAgentNotReady, "example.com/z"};
+  const auto request = to_request({egress::WriteVerb::RemoveTaint, node, false});
+  CHECK(request.verb == k8s::Verb::JsonPatch);
+  CHECK_FALSE(request.status);
+  CHECK(request.key.name == "n1");
+  CHECK(request.body == R"([{"op":"test","path":"/spec/taints/1/key",)"
+                        R"("value":"egressgateway.spidernet.io/agent-not-ready"},)"
+                        R"({"op":"remove","path":"/spec/taints/1"}])");
+}

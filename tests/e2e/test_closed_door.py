@@ -186,3 +186,38 @@ def test_forged_vxlan_from_a_pod_is_refused(cluster, scene, ipv, sender):
     assert victim.seen(target) == eip
     assert stranger.seen(target) == (cluster.node("n1").ip4 if ipv == 4 else cluster.node("n1").ip6)
     assert cluster.srv.seen(dport=8089) == []
+
+
+@pytest.mark.parametrize("ipv", [4, 6])
+@pytest.mark.parametrize(
+    "sender", ["a stranger outside", "a node for a pod of another", "a node for no pod"]
+)
+def test_forged_vxlan_that_no_pod_node_sent_is_refused(cluster, scene, ipv, sender):
+    """The same bytes for a pod of the sending node come out: so it is not they that are wrong."""
+    gateway, here, far = scene.gateway(), scene.pod("n1"), scene.pod("n2")
+    scene.policy(gateway=gateway)
+    scene.await_eip(here, far)
+    holder = cluster.node(scene.holder(gateway))
+    mac = {
+        name: link["address"]
+        for name, node in cluster.nodes.items()
+        for link in node.netns.ip_json("link", "show", "egw0")
+    }
+    target = cluster.srv.ip4 if ipv == 4 else cluster.srv.ip6
+    nobody = "10.244.31.9" if ipv == 4 else "fd00:244:0:1::dead"
+
+    def forged(source, port):
+        inner = udp_packet(source, target, 41000 + port, port, b'{"id": "forged"}')
+        return vxlan_payload(mac["n1"], mac[holder.name], inner)
+
+    cluster.srv.clear()
+    node = cluster.node("n1").netns
+    source = {"a stranger outside": here.address(target), "a node for no pod": nobody}.get(
+        sender, far.address(target)
+    )
+    origin = cluster.srv.netns if sender == "a stranger outside" else node
+    send_udp(origin, holder.ip4, forged(source, 8091))
+    send_udp(node, holder.ip4, forged(here.address(target), 8090))
+    until(lambda: cluster.srv.sources(dport=8090), "the bytes are right for a pod of n1")
+    assert here.seen(target) == scene.eip()[0 if ipv == 4 else 1]
+    assert cluster.srv.seen(dport=8091) == []

@@ -211,3 +211,35 @@ TEST_CASE("controller: a write that succeeds without effect is not repeated in a
   CHECK(h.core->counters().fruitless > 0);
   CHECK(writes < 15);
 }
+
+TEST_CASE("controller: the taint goes off nodes whose agent is ready, where that is asked for") {
+  const auto taints = [](Harness& h, const char* name) {
+    return h.api.find<api::Node>(Kind::Node, "", name)->taints;
+  };
+  const auto tainted = [](Harness& h, const char* name) {
+    auto node = *h.api.find<api::Node>(Kind::Node, "", name);
+    node.taints = {"a", api::kTaintAgentNotReady, api::kTaintAgentNotReady, "z"}; // two effects
+    h.api.put(node);
+  };
+  for (const bool asked : {false, true}) {
+    CAPTURE(asked);
+    ControllerOptions options;
+    options.remove_taint = asked;
+    Harness h(options);
+    h.restart(7);
+    h.node("n1");
+    h.settle();
+    tainted(h, "n1");
+    h.settle();
+    CHECK(taints(h, "n1").size() == 4); // its agent has said nothing yet
+    h.agents("False");
+    h.settle();
+    CHECK(taints(h, "n1").size() == 4);
+    h.agents();
+    h.settle();
+    CHECK(taints(h, "n1").size() == (asked ? 2 : 4));
+    tainted(h, "n1"); // by hand, later
+    h.settle();
+    CHECK(taints(h, "n1").size() == (asked ? 2 : 4));
+  }
+}

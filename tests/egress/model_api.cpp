@@ -167,7 +167,7 @@ WriteDone ModelApi::write(const Write& write) {
       ++writes[write.verb];
       return done;
     }
-    const bool swap = write.verb != WriteVerb::ApplyStatus;
+    const bool swap = write.verb != WriteVerb::ApplyStatus && write.verb != WriteVerb::RemoveTaint;
     if (swap && sent.resource_version != known.resource_version) {
       return refuse(WriteDone::Outcome::Conflict);
     }
@@ -203,6 +203,17 @@ WriteDone ModelApi::write(const Write& write) {
         if (const auto* ready = api::find_condition(mine.conditions, "DatapathReady")) {
           node.status.conditions.insert(node.status.conditions.begin(), *ready);
         }
+        break;
+      }
+      case WriteVerb::RemoveTaint: { // a JSON patch: by the place where it stood
+        auto& taints = std::get<api::Node>(next).taints;
+        const auto& seen = std::get<api::Node>(write.object).taints;
+        const auto place = std::ranges::find(seen, api::kTaintAgentNotReady) - seen.begin();
+        if (place >= std::ssize(taints) ||
+            taints[static_cast<std::size_t>(place)] != api::kTaintAgentNotReady) {
+          return refuse(WriteDone::Outcome::Failed);
+        }
+        taints.erase(taints.begin() + place);
         break;
       }
       case WriteVerb::Create:

@@ -271,3 +271,77 @@ TEST_CASE("a peer's outer address is believed in the subnets that were chosen, a
   w.nodes["node2"].status.parent.ipv4 = "10.8.0.20";
   CHECK_FALSE(reached({}));
 }
+
+TEST_CASE("which interfaces may bear EIPs") {
+  AgentWorld w = one_pod("node1");
+  auto& e = w.gateways["eg"].status.node_list[0].eips[0];
+  e.ipv4 = "10.7.0.77"; // eth1's subnet
+  e.ipv6 = "";
+  NodeOptions o;
+  const auto bears = [&](const char* link) {
+    return plan_node(w, host(1), {}, o).state.addresses.contains({link, cidr("10.7.0.77/32")});
+  };
+  o.eip_links = {"eth[01]"};
+  CHECK(bears("eth1"));
+  o.no_eip_links = {"*1"};
+  CHECK(bears("eth0"));
+  o.eip_links = {"bond*"};
+  CHECK_FALSE(bears("eth0"));
+  CHECK_FALSE(bears("eth1"));
+}
+
+TEST_CASE("connections of an EIP in another interface's subnet are marked for its gateway") {
+  AgentWorld w = gateway_for_remote();
+  for (auto& [key, policy] : w.policies) policy.eip_ipv4 = "10.7.0.77";
+  w.gateways["eg"].status.node_list[0].eips[0].ipv4 = "10.7.0.77";
+  net::Host h = host(1);
+  h.gateways = {{{"eth0", Family::V4}, ip("10.6.0.254")}, {{"eth1", Family::V4}, ip("10.7.0.254")}};
+  const NodePlan p = plan(w, h);
+  CHECK(p.warnings.empty());
+  const std::uint32_t index = p.marks.index.at(link_key("eth1"));
+  const std::uint32_t mark = mark_of(index, kOptions.mark_mask).value(), table = 7700 + index;
+  CHECK(p.state.routes.at({table, Prefix::all(Family::V4), 1}) ==
+        net::RouteValue{net::RouteType::Unicast, "eth1", ip("10.7.0.254")});
+  CHECK(p.state.routes.at({table, cidr("10.7.0.0/24"), 1}).link == "eth1");
+  CHECK(p.state.rules.contains(
+      {Family::V4, 99, mark, kOptions.mark_mask, net::RuleAction::Lookup, table}));
+  Packet x = packet("10.244.2.5", "8.8.8.8");
+  x.iif = "egw0";
+  x.source_mac = mac("66:00:00:00:00:02");
+  for (const bool begins : {true, false}) {
+    x.ct_new = begins;
+    CHECK(run(ip4(p), "prerouting", x) == Verdict::Accept);
+    CHECK(x.mark == mark);
+    x.oif = "eth1";
+    CHECK(run(ip4(p), "forward", x) == Verdict::Accept);
+    CHECK(x.mark == 0);
+  }
+  CHECK(run(ip4(p), "postrouting", x) == Verdict::Accept);
+  CHECK(x.snat == ip("10.7.0.77"));
+  x.lease = false;
+  CHECK(run(ip4(p), "prerouting", x) == Verdict::Drop);
+  Packet six = packet("fd44:0:0:2::5", "2001:db8::8"); // that one is on the usual interface
+  six.iif = "egw0";
+  six.source_mac = mac("66:00:00:00:00:02");
+  CHECK(run(ip6(p), "prerouting", six) == Verdict::Accept);
+  CHECK(six.mark == 0);
+  // A restart finds the index again.
+  CHECK(recover_marks(p.state, w.nodes, kOptions).index.at(link_key("eth1")) == index);
+  h.gateways.erase({"eth1", Family::V4});
+  CHECK(plan(w, h).warnings.size() == 1);
+}
+
+TEST_CASE("nobody gets an EIP by using its address, or a remote pod's") {
+  const AgentWorld w = gateway_for_remote();
+  const NodePlan p = plan(w);
+  Packet liar = packet("10.244.2.5", "8.8.8.8"); // from a pod of this node
+  CHECK(run(ip4(p), "prerouting", liar) == Verdict::Accept);
+  CHECK(liar.ct_mark == 0);                                  // no policy took it
+  for (const NodePlan& seen : {p, plan(one_pod("node2"))}) { // held here, and elsewhere
+    Packet eip = packet("10.6.1.1", "8.8.8.8");
+    eip.oif = "eth0";
+    CHECK(run(ip4(seen), "postrouting", eip) == Verdict::Drop);
+    eip.destination = ip("10.244.1.9"); // by a load balancer outside, back into the cluster
+    CHECK(run(ip4(seen), "postrouting", eip) == Verdict::Accept);
+  }
+}

@@ -112,7 +112,8 @@ def test_the_right_to_ask_for_service_ranges(api, server):
         server.kubectl("delete", "-k", MANIFESTS / "service-probe")
 
 
-@pytest.fixture(scope="module", params=["base", "overlays/example", "overlays/cert-manager"])
+@pytest.fixture(scope="module", params=[
+    "base", "overlays/example", "overlays/cert-manager", "overlays/remove-taint"])
 def built(request, server):
     return list(yaml.safe_load_all(server.kubectl("kustomize", MANIFESTS / request.param)))
 

@@ -87,6 +87,11 @@ class Udp {
     said.assign(buffer.data(), static_cast<std::size_t>(check_errno(n, "recvfrom")));
     return text_of(from_);
   }
+  [[nodiscard]] std::uint16_t from_port() const { // of what was received last
+    return ntohs(from_.ss_family == AF_INET
+                     ? reinterpret_cast<const sockaddr_in&>(from_).sin_port
+                     : reinterpret_cast<const sockaddr_in6&>(from_).sin6_port);
+  }
   void answer(const std::string& what) { send_to(from_, from_size_, what); }
   void drain() {
     while (!receive(0).empty()) {
