@@ -195,6 +195,8 @@ Node node(Random& r) {
           r.list<Prefix>([&] { return r.prefix(); }),
           r.coin(),
           r.coin(),
+          {},
+          {},
           {}};
 }
 
