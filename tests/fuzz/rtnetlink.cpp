@@ -13,7 +13,7 @@
 #include "net/rtnl_route.hpp"
 
 // Dumps and notifications of rtnetlink. What was read is written as a request of ours, which must
-// read as the same.
+// read as the same; numbers are inverted between, so that no bit can be lost in the first reading.
 using namespace egw;
 using namespace egw::net;
 using egw::test::decoded;
@@ -44,8 +44,9 @@ void link(const nlmsghdr& message) {
 }
 
 void route(const nlmsghdr& message) {
-  const auto r = decode_route(message);
+  auto r = decode_route(message);
   if (!r) return;
+  for (auto* number : {&r->key.table, &r->key.metric, &r->index}) *number = ~*number;
   RouteValue value;
   switch (r->kernel_type) {
     case RTN_UNICAST:
@@ -74,8 +75,10 @@ void route(const nlmsghdr& message) {
 }
 
 void rule(const nlmsghdr& message) {
-  const auto r = decode_routing_rule(message);
+  auto r = decode_routing_rule(message);
   if (!r || !r->plain) return;
+  for (auto* number : {&r->rule.priority, &r->rule.mark, &r->rule.mask}) *number = ~*number;
+  if (r->rule.action != RuleAction::Nop) r->rule.target = ~r->rule.target;
   RuleInfo same = *r;
   if (same.rule.mask == 0) same.rule.mark = 0; // then no mark is looked at
   for (const bool add : {false, true}) {
