@@ -292,20 +292,23 @@ class Planner {
     plan_.pods_starting = pods_.starting;
     if (o_.unknown_pods == UnknownPods::Allow) return;
     in.unselected = std::move(pods_.unselected);
-    if (world_.policies.empty() && o_.unknown_pods == UnknownPods::Auto) return;
+    const bool closed = o_.unknown_pods == UnknownPods::Drop || pods_.starting > 0;
+    if (!closed && world_.policies.empty()) return;
+    // Where nodes are merged there are thousands to read, and none is missing.
+    if (!closed && world_.cluster.status.pod_cidr.contains(kAllNodes)) return;
     IntervalSet ranges = ranges_of_pods(world_);
     for (const Family family : {Family::V4, Family::V6}) {
+      if (!ranges.empty(family)) continue;
       const auto pods = pod_addresses(world_);
-      const bool any =
-          std::ranges::any_of(pods, [&](const Address& ip) { return ip.family == family; });
-      if (!any || !ranges.empty(family)) continue;
+      const auto of_family = [&](const Address& ip) { return ip.family == family; };
+      if (std::ranges::none_of(pods, of_family)) continue;
       plan_.warnings.push_back(
           fmt::format("EgressClusterInfo names no IPv{} range of this node's pods: what a pod "
                       "sends before its address is in the API can't be told apart and leaves by "
                       "the node; name the range in spec.extraCidr",
                       static_cast<int>(family)));
     }
-    if (o_.unknown_pods == UnknownPods::Drop || pods_.starting > 0) in.unknown = std::move(ranges);
+    if (closed) in.unknown = std::move(ranges);
   }
 
   void tell_of_link(const Address& eip, const EipLink& link) {

@@ -21,6 +21,21 @@ def await_starting(cluster, count, node="n1"):
     )
 
 
+def restart(cluster, name="n1"):
+    """Until the new agent has read everything, and the kernel is as it plans."""
+    node = cluster.node(name)
+    node.agent.restart()
+
+    def settled():
+        try:
+            return cluster.metric(node, "egw_agent_settled") == 1
+        except OSError:  # it does not listen yet
+            return False
+
+    until(settled, f"the agent of {name} is settled", 30)
+    until(cluster.all_ready, "every node Ready", 30)
+
+
 def start_early(cluster, stack, pod, waiting):
     """Binds the pod and lets it send; kubelets too hear of a pod before it has a network."""
     cluster.bind_pod(pod)
@@ -64,8 +79,7 @@ def test_pods_send_before_their_address_is_known(cluster, scene):
     before = list(agent.argv)
     agent.argv.append("--unknown-pods=Allow")
     try:
-        agent.restart()
-        until(cluster.all_ready, "every node Ready", 30)
+        restart(cluster)
         young = scene.wired_pod()
         with contextlib.ExitStack() as stack:
             start_early(cluster, stack, young, waiting)
@@ -73,8 +87,7 @@ def test_pods_send_before_their_address_is_known(cluster, scene):
             tell(cluster, waiting)
     finally:
         agent.argv[:] = before
-        agent.restart()
-        until(cluster.all_ready, "every node Ready", 30)
+        restart(cluster)
 
 
 def test_address_of_a_pod_that_goes_is_anothers_at_once(cluster, scene):
