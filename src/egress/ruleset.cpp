@@ -2,6 +2,7 @@
 #include "egress/ruleset.hpp"
 
 #include <bit>
+#include <unordered_set>
 
 #include "base/digest.hpp"
 #include "egress/affected.hpp"
@@ -99,6 +100,20 @@ std::string gateway_chain(std::uint32_t index) {
   return "gw_" + std::to_string(index);
 }
 
+// Of the chain of a class; each once.
+std::set<std::string> destination_sets(const net::Chain& chain) {
+  std::set<std::string> found;
+  for (const net::Rule& rule : chain.rules) {
+    for (const net::Expr& e : rule) {
+      const auto* lookup = std::get_if<net::expr::Lookup>(&e);
+      if (lookup && (lookup->set.starts_with("d_") || lookup->set.starts_with("x_"))) {
+        found.insert(lookup->set);
+      }
+    }
+  }
+  return found;
+}
+
 // Builds the table of one family. A class of its own only to share what every part needs.
 class Builder {
  public:
@@ -121,6 +136,43 @@ class Builder {
     return std::move(table_);
   }
 
+  Table update(Table before, std::map<std::string, std::size_t>& users,
+               const RulesetChanges& changes) {
+    table_ = std::move(before);
+    for (const Address& address : changes.pods) {
+      if (address.family != family_) continue;
+      const ElementKey key{bytes_of(address), {}};
+      auto& elements = table_.sets.at("pods").elements;
+      const auto pod = in_.pods.find(address);
+      if (pod == in_.pods.end()) {
+        elements.erase(key);
+      } else {
+        elements[key] = host32(pod->second.class_id);
+      }
+    }
+    const auto classes = changes.classes.find(family_);
+    if (classes != changes.classes.end()) {
+      for (const std::uint32_t id : classes->second) {
+        if (table_.sets.at("classes").elements.contains({host32(id), {}})) {
+          remove_class(id, users);
+        } else {
+          const PodClass& pod_class = *in_.classes.at(id);
+          add_class(id, pod_class);
+          for (const auto& set : destination_sets(table_.chains.at(pod_class.name))) ++users[set];
+        }
+      }
+    }
+    for (const std::int32_t id : changes.eips) {
+      const auto place = in_.eips.find(id);
+      if (place == in_.eips.end()) {
+        table_.chains.erase(eip_chain(id));
+      } else {
+        add_eip(id, place->second);
+      }
+    }
+    return std::move(table_);
+  }
+
  private:
   const RulesetInput& in_;
   const NodeOptions& o_;
@@ -128,6 +180,7 @@ class Builder {
   const NftFamily nft_;
   const std::string device_;
   Table table_;
+  std::unordered_set<std::uint32_t> classes_used_; // by pods of this family
 
   KeyType address_key() const { return family_ == Family::V4 ? KeyType::Ipv4 : KeyType::Ipv6; }
 
@@ -167,8 +220,10 @@ class Builder {
     table_.sets[kReleasedSet] = {.key = address_key(), .timeout = true};
 
     Set pods{.key = address_key(), .data = DataType::Mark};
-    for (const auto& [address, id] : in_.pods) {
-      if (address.family == family_) pods.elements[{bytes_of(address), {}}] = host32(id);
+    for (const auto& [address, pod] : in_.pods) {
+      if (address.family != family_) continue;
+      pods.elements[{bytes_of(address), {}}] = host32(pod.class_id);
+      classes_used_.insert(pod.class_id);
     }
     table_.sets["pods"] = std::move(pods);
 
@@ -198,28 +253,47 @@ class Builder {
   }
 
   void classes() {
-    Set map{.key = KeyType::Mark, .data = DataType::Verdict};
+    table_.sets["classes"] = {.key = KeyType::Mark, .data = DataType::Verdict};
+    // Where no pod has an address of this family, a class would cost memory, and time whenever the
+    // kernel validates the table.
     for (const auto& [id, pod_class] : in_.classes) {
-      // A class is jumped to: what no policy takes comes back, and goes on untouched, or is dropped
-      // when it came by the tunnel.
-      std::vector<net::Rule> rules;
-      if (!forward_clears()) rules.push_back(rule({clear_priority()}));
-      bool inside_is_out = false;
-      for (const PolicyRule& policy : pod_class.policies) {
-        // Addresses inside the cluster are never captured, whatever a policy says; where it names
-        // none of them the look-up is saved.
-        if (!inside_is_out && may_capture_inside(policy)) {
-          const Piece clear = forward_clears() ? clear_priority() : Piece{};
-          rules.push_back(rule({daddr_in(nft_, "cluster"), clear, give_back()}));
-          inside_is_out = true;
-        }
-        add_policy(rules, policy);
-      }
-      if (forward_clears()) rules.push_back(rule({clear_priority()}));
-      chain(pod_class.name, std::move(rules));
-      map.elements[{host32(id), {}}] = net::Verdict{net::VerdictKind::Jump, pod_class.name};
+      if (classes_used_.contains(id)) add_class(id, *pod_class);
     }
-    table_.sets["classes"] = std::move(map);
+  }
+
+  // A class is jumped to: what no policy takes comes back, and goes on untouched, or is dropped
+  // when it came by the tunnel.
+  void add_class(std::uint32_t id, const PodClass& pod_class) {
+    std::vector<net::Rule> rules;
+    if (!forward_clears()) rules.push_back(rule({clear_priority()}));
+    bool inside_is_out = false;
+    for (const PolicyRule& policy : pod_class.policies) {
+      // Addresses inside the cluster are never captured, whatever a policy says; where it names
+      // none of them the look-up is saved.
+      if (!inside_is_out && may_capture_inside(policy)) {
+        const Piece clear = forward_clears() ? clear_priority() : Piece{};
+        rules.push_back(rule({daddr_in(nft_, "cluster"), clear, give_back()}));
+        inside_is_out = true;
+      }
+      add_policy(rules, policy);
+    }
+    if (forward_clears()) rules.push_back(rule({clear_priority()}));
+    chain(pod_class.name, std::move(rules));
+    table_.sets.at("classes").elements[{host32(id), {}}] =
+        net::Verdict{net::VerdictKind::Jump, pod_class.name};
+  }
+
+  void remove_class(std::uint32_t id, std::map<std::string, std::size_t>& users) {
+    auto& elements = table_.sets.at("classes").elements;
+    const ElementKey key{host32(id), {}};
+    const std::string name = std::get<net::Verdict>(elements.at(key)).chain;
+    for (const std::string& set : destination_sets(table_.chains.at(name))) {
+      if (--users.at(set) > 0) continue;
+      users.erase(set);
+      table_.sets.erase(set);
+    }
+    table_.sets.at("classes").elements.erase(key);
+    table_.chains.erase(name);
   }
 
   bool may_capture_inside(const PolicyRule& policy) const {
@@ -243,24 +317,30 @@ class Builder {
   }
 
   void eips() {
-    const std::uint32_t mask = o_.ct_mask;
     for (const auto& [id, place] : in_.eips) {
-      std::vector<net::Rule> rules;
-      if (place.where == EipPlace::Where::Here) {
-        const std::uint32_t mark = ct_mark_here(id, o_);
-        rules = {rule({lease_over("alive"), drop()}), rule({ct_mark_is(mask, mark), accept()}),
-                 rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), accept()})};
-      } else if (place.where == EipPlace::Where::Tunnel) {
-        const std::uint32_t mark = ct_mark_tunnelled(id, o_);
-        const std::string gateway = gateway_chain(place.gateway);
-        rules = {rule({ct_mark_is(mask, mark), go(gateway)}),
-                 rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), go(gateway)})};
-        chain(gateway, to_gateway(place.gateway));
+      if (place.where == EipPlace::Where::Tunnel) {
+        chain(gateway_chain(place.gateway), to_gateway(place.gateway));
       }
-      // A connection older than the policy, of another EIP, or invalid; or nobody holds the EIP.
-      rules.push_back(rule({drop()}));
-      chain(eip_chain(id), std::move(rules));
+      add_eip(id, place);
     }
+  }
+
+  void add_eip(std::int32_t id, const EipPlace& place) {
+    const std::uint32_t mask = o_.ct_mask;
+    std::vector<net::Rule> rules;
+    if (place.where == EipPlace::Where::Here) {
+      const std::uint32_t mark = ct_mark_here(id, o_);
+      rules = {rule({lease_over("alive"), drop()}), rule({ct_mark_is(mask, mark), accept()}),
+               rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), accept()})};
+    } else if (place.where == EipPlace::Where::Tunnel) {
+      const std::uint32_t mark = ct_mark_tunnelled(id, o_);
+      const std::string gateway = gateway_chain(place.gateway);
+      rules = {rule({ct_mark_is(mask, mark), go(gateway)}),
+               rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), go(gateway)})};
+    }
+    // A connection older than the policy, of another EIP, or invalid; or nobody holds the EIP.
+    rules.push_back(rule({drop()}));
+    chain(eip_chain(id), std::move(rules));
   }
 
   std::vector<net::Rule> to_gateway(std::uint32_t index) const {
@@ -330,7 +410,9 @@ class Builder {
       tunnel.push_back(rule({ct_mark_found(o_.ct_mask, "eips"), lease_lasts("alive"), accept()}));
       reply.push_back(rule({ct_mark_is(tunnelled_bit(o_), 0), lease_over("alive"), drop()}));
     }
-    tunnel.push_back(rule({classify(nft_, "pods", "classes")}));
+    // Without remote pods nothing comes as far as here, and the kernel need not follow the map
+    // twice when it validates the table.
+    if (has_sources()) tunnel.push_back(rule({classify(nft_, "pods", "classes")}));
     tunnel.push_back(rule({drop()}));
     chain("tunnel", std::move(tunnel));
     // A pod that is in no class (any more) gets no replies: a gateway that let them go by the CNI's
@@ -399,6 +481,25 @@ std::map<NftFamily, Table> ruleset(const RulesetInput& input, const NodeOptions&
   return {{NftFamily::Ip, Builder(input, options, Family::V4).build()},
           {NftFamily::Ip6, Builder(input, options, Family::V6).build()},
           {NftFamily::Arp, arp_table(input)}};
+}
+
+SetUsers set_users(const std::map<NftFamily, Table>& tables) {
+  SetUsers users;
+  for (const auto& [family, table] : tables) {
+    for (const auto& [name, chain] : table.chains) {
+      for (const std::string& set : destination_sets(chain)) ++users[family][set];
+    }
+  }
+  return users;
+}
+
+void update_ruleset(std::map<NftFamily, Table>& tables, SetUsers& users, const RulesetInput& after,
+                    const RulesetChanges& changes, const NodeOptions& options) {
+  for (const Family family : {Family::V4, Family::V6}) {
+    const NftFamily nft = family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6;
+    Table& table = tables.at(nft);
+    table = Builder(after, options, family).update(std::move(table), users[nft], changes);
+  }
 }
 
 } // namespace egw::egress

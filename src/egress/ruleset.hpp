@@ -3,12 +3,15 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/interval_set.hpp"
+#include "base/shared_map.hpp"
 #include "egress/node_plan.hpp"
 #include "net/state.hpp"
 
@@ -41,6 +44,12 @@ struct PodClass {   // an ordered list of policies that some pods share
   std::vector<PolicyRule> policies;
 };
 
+struct KnownPod {
+  std::uint32_t class_id = 0;
+  // In the order of its class: pods of other policies may share a class by content.
+  std::shared_ptr<const std::vector<api::PolicyKey>> keys;
+};
+
 struct EipPlace {
   enum class Where : std::uint8_t { Nowhere, Here, Tunnel } where = Where::Nowhere;
   std::uint32_t gateway = 0; // Tunnel: index of the gateway's mark
@@ -53,15 +62,30 @@ struct RulesetInput {
   IntervalSet cluster;                   // addresses inside
   std::vector<Address> peers;            // underlay addresses of the other nodes
   std::map<std::int32_t, EipPlace> eips; // by id: all that the classes refer to, and all held here
-  std::map<std::uint32_t, PodClass> classes; // by class id
-  // In order of addresses, each once; flat, because there are thousands.
-  std::vector<std::pair<Address, std::uint32_t>> pods; // address -> class id
+  // Thousands: what the plan before has as well is shared with it.
+  SharedMap<std::uint32_t, std::shared_ptr<const PodClass>> classes; // by class id
+  SharedMap<Address, KnownPod> pods;
   // Remote pods that may come by the tunnel -> MAC of their node.
   std::vector<std::pair<Address, Mac>> sources;
 };
 
 [[nodiscard]] std::map<net::NftFamily, net::Table> ruleset(const RulesetInput& input,
                                                            const NodeOptions& options);
+
+// What came, went or became another one in an input that is otherwise as before.
+struct RulesetChanges {
+  // A class stands in the table of a family while a pod with an address of it is in the class.
+  std::map<Family, std::set<std::uint32_t>> classes;
+  std::set<Address> pods;
+  std::set<std::int32_t> eips; // that are not held here; their gateways are in use before and after
+};
+// How many classes use a set of destinations, which goes with the last of them.
+using SetUsers = std::map<net::NftFamily, std::map<std::string, std::size_t>>;
+[[nodiscard]] SetUsers set_users(const std::map<net::NftFamily, net::Table>& tables);
+// Makes the ruleset of the input before into that of `after`, equal to ruleset(after, options).
+void update_ruleset(std::map<net::NftFamily, net::Table>& tables, SetUsers& users,
+                    const RulesetInput& after, const RulesetChanges& changes,
+                    const NodeOptions& options);
 
 // The ct mark of connections that use an EIP, seen from its holder and from a pod's node.
 [[nodiscard]] std::uint32_t ct_mark_here(std::int32_t eip_id, const NodeOptions& options);

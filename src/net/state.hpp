@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/ip.hpp"
+#include "base/shared_map.hpp"
 #include "net/expr.hpp"
 
 // What a kernel holds, as plain comparable values. `State` is what is ours: desired states are made
@@ -98,6 +99,7 @@ struct ElementKey {
   bool operator==(const ElementKey&) const = default;
 };
 using ElementData = std::variant<std::monostate, Verdict, Bytes>;
+using Elements = SharedMap<ElementKey, ElementData>;
 
 struct Set { // or map, when data is not None
   KeyType key = KeyType::Ipv4;
@@ -105,7 +107,7 @@ struct Set { // or map, when data is not None
   bool interval = false;
   // Elements go by themselves (the lease, released pods): never read, compared or pruned.
   bool timeout = false;
-  std::map<ElementKey, ElementData> elements{};
+  Elements elements{};
   bool operator==(const Set&) const = default;
 };
 
@@ -123,8 +125,8 @@ struct Chain {
 };
 
 struct Table {
-  std::map<std::string, Set> sets;
-  std::map<std::string, Chain> chains;
+  SharedMap<std::string, Set> sets;
+  SharedMap<std::string, Chain> chains;
   bool dormant = false; // switched off by someone; never desired
   bool operator==(const Table&) const = default;
 };
