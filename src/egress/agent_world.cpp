@@ -42,6 +42,7 @@ api::Pod reduced(api::Pod pod) {
   meta.created = pod.meta.created;
   pod.meta = std::move(meta);
   pod.service_cidrs.reset();
+  pod.node_name = {};
   // Running or not yet makes no difference, ended does.
   if (!pod.ended()) pod.phase = api::PodPhase::Running;
   return pod;

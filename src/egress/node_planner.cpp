@@ -67,6 +67,11 @@ struct NodePlanner::Memory {
     }
     by_address.sort();
     by_label.sort();
+    for (const auto& [key, slice] : world.slices) {
+      if (!slice.policy_uid.empty()) sliced_policies.insert(slice.policy_uid);
+      for (const RemotePods::Pod& pod : slice.pods) sliced.push_back(pod.ip);
+    }
+    std::ranges::sort(sliced);
     const RulesetInput& in = plan.classifier.data->input;
     for (const auto& [ip, pod] : in.pods) ++class_users[{ip.family, pod.class_id}];
     for (const auto& [id, pod_class] : in.classes) {
@@ -88,8 +93,10 @@ struct NodePlanner::Memory {
   Places places;
   PolicyIndex<const CompiledPolicy> index;
   Flat<Address> by_address;
-  Flat<std::size_t> by_label; // hash of a label
-  ClassUsers class_users;     // addresses of a family in a class
+  Flat<std::size_t> by_label;            // hash of a label
+  std::vector<Address> sliced;           // addresses in endpoint slices, in order
+  std::set<std::string> sliced_policies; // uids
+  ClassUsers class_users;                // addresses of a family in a class
   std::map<std::int32_t, std::size_t> eip_users;
   SetUsers users;
   bool natural = true; // no two classes wanted the same number
@@ -110,7 +117,8 @@ class Update {
   bool run(const WorldChanges& changes) {
     if (!take_pods(changes) || !take_policies(changes)) return false;
     for (const Address& address : dirty_) {
-      if (!look_at(address)) return false;
+      // Whose it is may depend on the slices.
+      if (std::ranges::binary_search(m_.sliced, address) || !look_at(address)) return false;
     }
     if (!settle_eips()) return false;
     update_ruleset(plan_.state.tables, m_.users, data_->input, changes_, o_);
@@ -160,6 +168,7 @@ class Update {
 
   // Pods that the policy may select: those with the first label that it asks for.
   bool add_candidates(const CompiledPolicy& policy) {
+    if (m_.sliced_policies.contains(policy.uid)) return false; // it may have remote pods
     const bool asks = policy.pod_subnets.empty() && policy.pod_selector &&
                       !policy.pod_selector->match_labels.empty();
     if (!asks) return false;
@@ -287,10 +296,9 @@ NodePlanner::~NodePlanner() = default;
 std::shared_ptr<const NodePlan> NodePlanner::plan(const AgentWorld& world, const net::Host& host,
                                                   const Marks& previous, const NodeOptions& options,
                                                   const WorldChanges& changes) {
-  // Slices are judged by policies and against own pods. Where nodes are merged, the routes follow
-  // the pods.
+  // Where nodes are merged, the routes follow the pods.
   const bool simple = memory_ && !changes.everything && memory_->natural && host == memory_->host &&
-                      previous == last_->marks && last_->problems.empty() && world.slices.empty() &&
+                      previous == last_->marks && last_->problems.empty() &&
                       !world.cluster.status.pod_cidr.contains(kAllNodes);
   // Of no use any more if this fails halfway.
   auto memory = std::move(memory_);

@@ -4,8 +4,8 @@
 #include <bit>
 #include <unordered_set>
 
-#include "base/digest.hpp"
 #include "egress/affected.hpp"
+#include "egress/class_chain.hpp"
 #include "egress/statements.hpp"
 
 namespace egw::egress {
@@ -25,7 +25,6 @@ using nft::accept;
 using nft::arp_request_for;
 using nft::clamp_mss;
 using nft::classify;
-using nft::clear_priority;
 using nft::ct_invalid;
 using nft::ct_mark_found;
 using nft::ct_mark_is;
@@ -38,7 +37,6 @@ using nft::daddr_is_local;
 using nft::daddr_not_in;
 using nft::drop;
 using nft::echo_request;
-using nft::give_back;
 using nft::go;
 using nft::host32;
 using nft::icmpv6_type;
@@ -65,10 +63,6 @@ Bytes bytes_of(const Address& a) {
   return {a.bytes.data(), a.bytes.data() + a.size()};
 }
 
-ElementKey key_of(const Range& r) {
-  return {bytes_of(r.first), bytes_of(r.last)};
-}
-
 // Address and MAC as one key; each part starts at a multiple of four bytes.
 ElementKey key_of(const Address& a, const Mac& mac) {
   Bytes key = bytes_of(a);
@@ -85,33 +79,6 @@ std::uint32_t id_mask(const NodeOptions& o) {
 }
 std::uint32_t id_bits(std::int32_t id, const NodeOptions& o) {
   return (static_cast<std::uint32_t>(id) << std::countr_zero(o.ct_mask)) & id_mask(o);
-}
-
-std::string digest_of(const std::vector<Range>& ranges) {
-  std::string text;
-  for (const Range& r : ranges) text += r.to_string() + ",";
-  return short_digest(text);
-}
-
-std::string eip_chain(std::int32_t id) {
-  return "eip_" + std::to_string(id);
-}
-std::string gateway_chain(std::uint32_t index) {
-  return "gw_" + std::to_string(index);
-}
-
-// Of the chain of a class; each once.
-std::set<std::string> destination_sets(const net::Chain& chain) {
-  std::set<std::string> found;
-  for (const net::Rule& rule : chain.rules) {
-    for (const net::Expr& e : rule) {
-      const auto* lookup = std::get_if<net::expr::Lookup>(&e);
-      if (lookup && (lookup->set.starts_with("d_") || lookup->set.starts_with("x_"))) {
-        found.insert(lookup->set);
-      }
-    }
-  }
-  return found;
 }
 
 // Builds the table of one family. A class of its own only to share what every part needs.
@@ -191,20 +158,8 @@ class Builder {
     table_.chains[name] = {std::move(base), std::move(rules)};
   }
 
-  // A set of ranges named by its content, so that policies with the same destinations share it.
-  std::string ranges_set(const std::string& prefix, const std::vector<Range>& ranges) {
-    const std::string name = prefix + digest_of(ranges);
-    Set& set = table_.sets[name];
-    set.key = address_key();
-    set.interval = true;
-    for (const Range& r : ranges) set.elements[key_of(r)];
-    return name;
-  }
-
   void sets() {
-    Set cluster{.key = address_key(), .interval = true};
-    for (const Range& r : in_.cluster.ranges(family_)) cluster.elements[key_of(r)];
-    table_.sets["cluster"] = std::move(cluster);
+    table_.sets["cluster"] = interval_set(family_, in_.cluster.ranges(family_));
 
     Set eips{.key = KeyType::Mark, .data = family_ == Family::V4 ? DataType::Ipv4 : DataType::Ipv6};
     Set addresses{.key = address_key()};
@@ -236,22 +191,6 @@ class Builder {
 
   bool has_sources() const { return !table_.sets.at("sources").elements.empty(); }
 
-  // Forwarding sets an IPv4 packet's priority anew (ip_forward), so there only what may end here or
-  // goes on untouched needs it cleared; in IPv6 a class begins with that.
-  bool forward_clears() const { return family_ == Family::V4; }
-
-  net::Rule decide(Piece match, const PolicyRule& policy) const {
-    switch (policy.of(family_)) {
-      case Fate::Eip:
-        return rule({std::move(match), go(eip_chain(policy.eip_id))});
-      case Fate::Untouched:
-        return rule({std::move(match), forward_clears() ? clear_priority() : Piece{}, give_back()});
-      case Fate::Drop:
-        break;
-    }
-    return rule({std::move(match), drop()});
-  }
-
   void classes() {
     table_.sets["classes"] = {.key = KeyType::Mark, .data = DataType::Verdict};
     // Where no pod has an address of this family, a class would cost memory, and time whenever the
@@ -261,24 +200,10 @@ class Builder {
     }
   }
 
-  // A class is jumped to: what no policy takes comes back, and goes on untouched, or is dropped
-  // when it came by the tunnel.
   void add_class(std::uint32_t id, const PodClass& pod_class) {
-    std::vector<net::Rule> rules;
-    if (!forward_clears()) rules.push_back(rule({clear_priority()}));
-    bool inside_is_out = false;
-    for (const PolicyRule& policy : pod_class.policies) {
-      // Addresses inside the cluster are never captured, whatever a policy says; where it names
-      // none of them the look-up is saved.
-      if (!inside_is_out && may_capture_inside(policy)) {
-        const Piece clear = forward_clears() ? clear_priority() : Piece{};
-        rules.push_back(rule({daddr_in(nft_, "cluster"), clear, give_back()}));
-        inside_is_out = true;
-      }
-      add_policy(rules, policy);
-    }
-    if (forward_clears()) rules.push_back(rule({clear_priority()}));
-    chain(pod_class.name, std::move(rules));
+    ClassChain made = class_chain(pod_class, family_, in_.cluster);
+    for (auto& [name, set] : made.sets) table_.sets.try_emplace(name, std::move(set));
+    table_.chains.insert_or_assign(pod_class.name, std::move(made.chain));
     table_.sets.at("classes").elements[{host32(id), {}}] =
         net::Verdict{net::VerdictKind::Jump, pod_class.name};
   }
@@ -296,33 +221,8 @@ class Builder {
     table_.chains.erase(name);
   }
 
-  bool may_capture_inside(const PolicyRule& policy) const {
-    return policy.everything_outside || policy.destinations.first_overlap(in_.cluster).has_value();
-  }
-
-  void add_policy(std::vector<net::Rule>& rules, const PolicyRule& policy) {
-    if (!policy.everything_outside) {
-      const auto ranges = policy.destinations.ranges(family_);
-      if (!ranges.empty()) {
-        rules.push_back(decide(daddr_in(nft_, ranges_set("d_", ranges)), policy));
-      }
-      return;
-    }
-    const auto excluded = policy.excluded.ranges(family_);
-    if (excluded.empty()) {
-      rules.push_back(decide({}, policy));
-    } else {
-      rules.push_back(decide(daddr_not_in(nft_, ranges_set("x_", excluded)), policy));
-    }
-  }
-
   void eips() {
-    for (const auto& [id, place] : in_.eips) {
-      if (place.where == EipPlace::Where::Tunnel) {
-        chain(gateway_chain(place.gateway), to_gateway(place.gateway));
-      }
-      add_eip(id, place);
-    }
+    for (const auto& [id, place] : in_.eips) add_eip(id, place);
   }
 
   void add_eip(std::int32_t id, const EipPlace& place) {
@@ -334,22 +234,17 @@ class Builder {
                rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), accept()})};
     } else if (place.where == EipPlace::Where::Tunnel) {
       const std::uint32_t mark = ct_mark_tunnelled(id, o_);
-      const std::string gateway = gateway_chain(place.gateway);
-      rules = {rule({ct_mark_is(mask, mark), go(gateway)}),
-               rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), go(gateway)})};
+      const Piece by_gateway = set_mark(o_.mark_mask, mark_of(place.gateway, o_.mark_mask).value());
+      // What came by the tunnel never goes back into it: two nodes that disagree would play
+      // ping-pong. Without remote pods nothing that came by it gets as far as here.
+      if (has_sources()) rules.push_back(rule({iifname(device_), drop()}));
+      rules.push_back(rule({ct_mark_is(mask, mark), by_gateway, accept()}));
+      rules.push_back(
+          rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), by_gateway, accept()}));
     }
     // A connection older than the policy, of another EIP, or invalid; or nobody holds the EIP.
     rules.push_back(rule({drop()}));
     chain(eip_chain(id), std::move(rules));
-  }
-
-  std::vector<net::Rule> to_gateway(std::uint32_t index) const {
-    std::vector<net::Rule> rules;
-    // What came by the tunnel never goes back into it: two nodes that disagree would play
-    // ping-pong. Without remote pods nothing that came by it gets as far as here.
-    if (has_sources()) rules.push_back(rule({iifname(device_), drop()}));
-    rules.push_back(rule({set_mark(o_.mark_mask, mark_of(index, o_.mark_mask).value()), accept()}));
-    return rules;
   }
 
   // Outer packets of the tunnel. Before conntrack: saves its cost, and leaves no entries behind.

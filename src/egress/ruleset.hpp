@@ -17,8 +17,8 @@
 
 // The nftables part of a node's plan. Few fixed rules; facts stand in sets, maps and small chains:
 //
-//   pod address -> @pods -> class id -> @classes -> c_CLASS -> eip_ID -> gw_INDEX -> mark, or SNAT
-//   here
+//   pod address -> @pods -> class id -> @classes -> c_CLASS -> eip_ID -> mark of its gateway, or
+//   SNAT here
 //
 // The names of sets and chains, and why each hook has its priority: docs/design.md.
 namespace egw::egress {

@@ -151,10 +151,15 @@ class TableDiff {
   }
 
   void add_sets() {
-    for (const auto& name : sets_) {
-      const Set* set = set_of(desired_, name);
-      if (set && (!set_of(actual_, name) || sets_go_.contains(name)))
-        ops_.emplace_back(AddSet{family_, name, shape_of(*set)});
+    // The kernel looks for a set from the first made on. Intervals come last: they may be
+    // thousands, and what changes often is not among them.
+    for (const bool interval : {false, true}) {
+      for (const auto& name : sets_) {
+        const Set* set = set_of(desired_, name);
+        if (!set || set->interval != interval) continue;
+        if (!set_of(actual_, name) || sets_go_.contains(name))
+          ops_.emplace_back(AddSet{family_, name, shape_of(*set)});
+      }
     }
   }
 

@@ -186,3 +186,8 @@ struct Connection {
 };
 
 } // namespace egw::net
+
+// Made once: their members are long.
+extern template class egw::SharedMap<egw::net::ElementKey, egw::net::ElementData>;
+extern template class egw::SharedMap<std::string, egw::net::Set>;
+extern template class egw::SharedMap<std::string, egw::net::Chain>;
