@@ -40,10 +40,8 @@ def lines(counts):
     yield row("an agent's work by policies, 3 pods each", counts, 10)
     for name, part, figure, expected in ROWS:
         cells = [f"{entry[part][figure]:.2f}" for entry in counts.values()]
-        if expected:
-            at, limit = expected
-            cells.append(f"expected: <= {limit} at {at}")
-        yield row(name, cells, 10)
+        line = row(name, cells, 10)
+        yield line if not expected else f"{line}  expected: <= {expected[1]} at {expected[0]}"
     yield row("resident memory (MiB)", [f"{e['rss_mib']:.1f}" for e in counts.values()], 10)
 
 
