@@ -45,26 +45,40 @@ bool same_class(const net::Table& before, const net::ElementData& a, const net::
   return x != nullptr && y != nullptr && *x == *y;
 }
 
+// A class id that leads elsewhere than before, so that pods whose id stays are touched too: another
+// class took the number. Classes that come or go do so with their pods.
+bool renumbered(const net::Table& before, const net::Table& after) {
+  bool found = false;
+  for_each_difference(
+      set_of(before, "classes").elements, set_of(after, "classes").elements,
+      [&](const auto&, const auto* old, const auto* now) { found = found || (old && now); });
+  return found;
+}
+
 void pods(NftFamily family, const net::Table& before, const net::Table& after, Affected& out) {
   // Destinations are judged otherwise, for every pod.
   const bool all = set_of(before, "cluster").elements != set_of(after, "cluster").elements;
+  const bool every_class = renumbered(before, after);
   for (const bool remote : {false, true}) {
     const char* const set = remote ? kRemotePodsSet : "pods";
     const auto& old_pods = set_of(before, set).elements;
     const auto& new_pods = set_of(after, set).elements;
-    for (const auto& [key, id] : old_pods) {
-      const auto now = new_pods.find(key);
-      if (all || now == new_pods.end() || !same_class(before, id, after, now->second)) {
-        const Address pod = address_of(family, key.first);
+    const auto look = [&](const net::ElementKey& key, const auto* id, const auto* now) {
+      const Address pod = address_of(family, key.first);
+      if (id == nullptr) {
+        // A remote pod that comes has no connections here but those inside the cluster: those it
+        // had when it was here before were forgotten as it went.
+        if (!remote) out.pods.insert(pod);
+      } else if (all || now == nullptr || !same_class(before, *id, after, *now)) {
         out.pods.insert(pod);
         if (!remote) out.released.insert(pod);
       }
-    }
-    // A remote pod that comes has no connections here but those inside the cluster: those it had
-    // when it was here before were forgotten as it went.
-    if (remote) continue;
-    for (const auto& [key, id] : new_pods) {
-      if (!old_pods.contains(key)) out.pods.insert(address_of(family, key.first));
+    };
+    for_each_difference(old_pods, new_pods, look);
+    if (!all && !every_class) continue;
+    for (const auto& [key, id] : old_pods) {
+      const auto now = new_pods.find(key);
+      look(key, &id, now == new_pods.end() ? nullptr : &now->second);
     }
   }
 }
@@ -73,15 +87,16 @@ void pods(NftFamily family, const net::Table& before, const net::Table& after, A
 // it went, and pods that come with it are looked at by address.
 void eips(const net::Table& before, const net::Table& after, Affected& out) {
   const std::string prefix = "eip_";
-  for (auto c = before.chains.lower_bound(prefix); c != before.chains.end(); ++c) {
-    if (!c->first.starts_with(prefix)) break;
-    std::int32_t id = 0;
-    const char* const end = c->first.data() + c->first.size();
-    if (std::from_chars(c->first.data() + prefix.size(), end, id).ptr != end) continue; // "eip_in"
-    const bool held = c->second.rules.size() > 1; // more than the drop at the end
-    const auto now = after.chains.find(c->first);
-    if (held && (now == after.chains.end() || now->second != c->second)) out.eip_ids.insert(id);
-  }
+  for_each_difference(before.chains, after.chains,
+                      [&](const std::string& name, const auto* was, const auto*) {
+                        if (was == nullptr || !name.starts_with(prefix)) return;
+                        std::int32_t id = 0;
+                        const char* const end = name.data() + name.size();
+                        if (std::from_chars(name.data() + prefix.size(), end, id).ptr != end)
+                          return; // "eip_in"
+                        if (was->rules.size() > 1)
+                          out.eip_ids.insert(id); // more than the drop at the end
+                      });
 }
 
 } // namespace

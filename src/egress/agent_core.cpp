@@ -186,8 +186,7 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
   if (!marks_) marks_ = recover_marks(*kernel_, store_.world().nodes, options_.plan);
   turn_began_ = now.steady;
   dirty_.reset();
-  plan_ =
-      std::make_shared<const NodePlan>(plan_node(store_.world(), host_, *marks_, options_.plan));
+  plan_ = planner_.plan(store_.world(), host_, *marks_, options_.plan, store_.take_changes());
   planned_ = true;
   net::Batch batch = net::diff(*kernel_, plan_->state);
   if (batch.empty()) {

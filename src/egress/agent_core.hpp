@@ -13,6 +13,7 @@
 #include "egress/agent_io.hpp"
 #include "egress/agent_world.hpp"
 #include "egress/node_plan.hpp"
+#include "egress/node_planner.hpp"
 
 // The agent's loop as a state machine: events in, actions out; no I/O, no clock, no threads. Events
 // only say "look again": what is done follows from the world as it is known and the kernel as it
@@ -105,6 +106,7 @@ class AgentCore {
   // The kernel: what it holds as far as known, and what it should hold.
   std::shared_ptr<const net::State> kernel_; // nullptr: not known
   net::Host host_;
+  NodePlanner planner_;
   std::shared_ptr<const NodePlan> plan_ = std::make_shared<const NodePlan>();
   std::optional<Marks> marks_; // of the last plan that the kernel took
   bool look_ = true;           // a look is due

@@ -45,6 +45,7 @@ api::Pod reduced(api::Pod pod) {
   meta.created = pod.meta.created;
   pod.meta = std::move(meta);
   pod.service_cidrs.reset();
+  pod.node_name = {};
   // Running or not yet makes no difference, ended does.
   if (!pod.ended()) pod.phase = api::PodPhase::Running;
   return pod;
@@ -97,6 +98,50 @@ bool retain(Map& map, const std::set<typename Map::key_type>& stays, const Conce
            return concerned(item.first) && !stays.contains(item.first);
          }) > 0;
 }
+template <class Map, class Concerned>
+std::vector<typename Map::key_type> missing_keys(const Map& map,
+                                                 const std::set<typename Map::key_type>& stays,
+                                                 const Concerned& concerned) {
+  std::vector<typename Map::key_type> keys;
+  for (const auto& [key, value] : map) {
+    if (concerned(key) && !stays.contains(key)) keys.push_back(key);
+  }
+  return keys;
+}
+
+// Many changes at once are planned from the beginning.
+template <class Key>
+void note(WorldChanges& changes, std::set<Key>& changed, const Key& key) {
+  constexpr std::size_t kMany = 2000;
+  if (changes.everything) return;
+  changed.insert(key);
+  if (changed.size() >= kMany) {
+    changes = {};
+    changes.everything = true;
+  }
+}
+
+// What is replaced or goes is kept, so that its place in memory is no other's until the next plan.
+template <class Map>
+bool remove(Map& map, std::set<typename Map::key_type>& changed,
+            std::vector<typename Map::node_type>& old, const typename Map::key_type& key,
+            WorldChanges& changes) {
+  auto node = map.extract(key);
+  if (node.empty()) return false;
+  note(changes, changed, key);
+  if (!changes.everything) old.push_back(std::move(node));
+  return true;
+}
+template <class Map>
+bool replace(Map& map, std::set<typename Map::key_type>& changed,
+             std::vector<typename Map::node_type>& old, const typename Map::key_type& key,
+             typename Map::mapped_type value, WorldChanges& changes) {
+  const auto there = map.find(key);
+  if (there != map.end() && there->second == value) return false;
+  if (!remove(map, changed, old, key, changes)) note(changes, changed, key);
+  map.emplace(key, std::move(value));
+  return true;
+}
 constexpr auto kAll = [](const auto&) { return true; };
 
 api::NamespacedName name_of(const api::ObjectMeta& meta) {
@@ -121,11 +166,11 @@ bool Store::put(api::EgressGateway gateway) {
     return false;
   }
   std::string name = gateway.meta.name;
-  return assign(world_.gateways, std::move(name), reduced(std::move(gateway)));
+  return other(assign(world_.gateways, std::move(name), reduced(std::move(gateway))));
 }
 bool Store::take(Listed<api::EgressGateway>& e) {
   lists_.insert("EgressGateway");
-  bool changed = retain(world_.gateways, names(e), kAll);
+  bool changed = other(retain(world_.gateways, names(e), kAll));
   for (auto& item : e.items) changed |= put(std::move(item));
   return changed;
 }
@@ -133,7 +178,7 @@ bool Store::take(Changed<api::EgressGateway>& e) {
   return put(std::move(e.object));
 }
 bool Store::take(Gone<api::EgressGateway>& e) {
-  return world_.gateways.erase(e.key.name) > 0;
+  return other(world_.gateways.erase(e.key.name) > 0);
 }
 
 bool Store::put(api::EgressNode node) {
@@ -147,13 +192,13 @@ bool Store::put(api::EgressNode node) {
     own_ = std::move(node);
     small.status.parent = {}; // we know better, and our own report must not make us plan again
   }
-  return assign(world_.nodes, std::move(name), std::move(small));
+  return other(assign(world_.nodes, std::move(name), std::move(small)));
 }
 bool Store::take(Listed<api::EgressNode>& e) {
   lists_.insert("EgressNode");
   const auto stays = names(e);
   if (!stays.contains(world_.node)) own_.reset();
-  bool changed = retain(world_.nodes, stays, kAll);
+  bool changed = other(retain(world_.nodes, stays, kAll));
   for (auto& item : e.items) changed |= put(std::move(item));
   return changed;
 }
@@ -162,7 +207,7 @@ bool Store::take(Changed<api::EgressNode>& e) {
 }
 bool Store::take(Gone<api::EgressNode>& e) {
   if (e.key.name == world_.node) own_.reset();
-  return world_.nodes.erase(e.key.name) > 0;
+  return other(world_.nodes.erase(e.key.name) > 0);
 }
 
 bool Store::take(Listed<api::Namespace>& e) {
@@ -171,32 +216,37 @@ bool Store::take(Listed<api::Namespace>& e) {
   for (const auto& item : e.items) {
     changed |= assign(world_.namespaces, item.meta.name, reduced(item));
   }
-  return changed;
+  return other(changed);
 }
 bool Store::take(Changed<api::Namespace>& e) {
-  return assign(world_.namespaces, e.object.meta.name, reduced(e.object));
+  return other(assign(world_.namespaces, e.object.meta.name, reduced(e.object)));
 }
 bool Store::take(Gone<api::Namespace>& e) {
-  return world_.namespaces.erase(e.key.name) > 0;
+  return other(world_.namespaces.erase(e.key.name) > 0);
 }
 
+bool Store::put(api::Pod pod) {
+  api::NamespacedName key = name_of(pod.meta);
+  return replace(world_.pods, changes_.pods, changes_.old_pods, key, reduced(std::move(pod)),
+                 changes_);
+}
+bool Store::forget(const api::NamespacedName& pod) {
+  return remove(world_.pods, changes_.pods, changes_.old_pods, pod, changes_);
+}
 bool Store::take(Listed<api::Pod>& e) {
   lists_.insert("Pod");
   std::set<api::NamespacedName> stays(e.unreadable.begin(), e.unreadable.end());
   for (const auto& item : e.items) stays.insert(name_of(item.meta));
-  bool changed = retain(world_.pods, stays, kAll);
-  for (auto& item : e.items) {
-    auto key = name_of(item.meta);
-    changed |= assign(world_.pods, std::move(key), reduced(std::move(item)));
-  }
+  bool changed = false;
+  for (const auto& key : missing_keys(world_.pods, stays, kAll)) changed |= forget(key);
+  for (auto& item : e.items) changed |= put(std::move(item));
   return changed;
 }
 bool Store::take(Changed<api::Pod>& e) {
-  auto key = name_of(e.object.meta);
-  return assign(world_.pods, std::move(key), reduced(std::move(e.object)));
+  return put(std::move(e.object));
 }
 bool Store::take(Gone<api::Pod>& e) {
-  return world_.pods.erase(e.key) > 0;
+  return forget(e.key);
 }
 
 // Without it, or with nothing found yet, all traffic inside the cluster would be captured: what it
@@ -208,7 +258,7 @@ bool Store::put(api::EgressClusterInfo info) {
   lists_.insert("EgressClusterInfo default");
   if (info == world_.cluster) return false;
   world_.cluster = std::move(info);
-  return true;
+  return other(true);
 }
 bool Store::take(Listed<api::EgressClusterInfo>& e) {
   bool changed = false;
@@ -222,17 +272,22 @@ bool Store::take(Changed<api::EgressClusterInfo>& e) {
 bool Store::put(const api::EgressPolicy& policy) {
   CompiledPolicy compiled = compile(policy);
   // One that was never accepted does not count, and is no change.
-  if (!compiled.enforced) return world_.policies.erase(compiled.key) > 0;
-  api::PolicyKey key = compiled.key;
-  return assign(world_.policies, std::move(key), std::move(compiled));
+  if (!compiled.enforced) return forget(compiled.key);
+  const api::PolicyKey key = compiled.key;
+  return replace(world_.policies, changes_.policies, changes_.old_policies, key,
+                 std::move(compiled), changes_);
+}
+bool Store::forget(const api::PolicyKey& policy) {
+  return remove(world_.policies, changes_.policies, changes_.old_policies, policy, changes_);
 }
 bool Store::take(PoliciesListed& e) {
   lists_.insert(api::to_string(e.kind));
   std::set<api::PolicyKey> stays;
   for (const auto& item : e.items) stays.insert(item.key());
   for (const auto& key : e.unreadable) stays.insert({e.kind, key.namespace_, key.name});
-  bool changed =
-      retain(world_.policies, stays, [&](const auto& key) { return key.kind == e.kind; });
+  const auto of_kind = [&](const auto& key) { return key.kind == e.kind; };
+  bool changed = false;
+  for (const auto& key : missing_keys(world_.policies, stays, of_kind)) changed |= forget(key);
   for (const auto& item : e.items) changed |= put(item);
   return changed;
 }
@@ -240,13 +295,13 @@ bool Store::take(Changed<api::EgressPolicy>& e) {
   return put(e.object);
 }
 bool Store::take(PolicyGone& e) {
-  return world_.policies.erase(e.key) > 0;
+  return forget(e.key);
 }
 
 bool Store::put(const SliceScope& scope, const api::EgressEndpointSlice& slice) {
   auto key = name_of(slice.meta);
   scopes_.insert_or_assign(key, scope);
-  return assign(world_.slices, std::move(key), remote_pods(slice));
+  return other(assign(world_.slices, std::move(key), remote_pods(slice)));
 }
 bool Store::take(SlicesListed& e) {
   if (!gateways_here().contains(e.scope.gateway)) return false; // a watch that is about to end
@@ -257,7 +312,7 @@ bool Store::take(SlicesListed& e) {
       retain(world_.slices, stays, [&](const auto& key) { return scopes_.at(key) == e.scope; });
   for (const auto& item : e.items) changed |= put(e.scope, item);
   std::erase_if(scopes_, [&](const auto& item) { return !world_.slices.contains(item.first); });
-  return changed;
+  return other(changed);
 }
 bool Store::take(SliceChanged& e) {
   if (!gateways_here().contains(e.scope.gateway)) return false;
@@ -268,7 +323,7 @@ bool Store::take(SliceGone& e) {
   const auto scope = scopes_.find(e.key);
   if (scope == scopes_.end() || scope->second != e.scope) return false;
   scopes_.erase(scope);
-  return world_.slices.erase(e.key) > 0;
+  return other(world_.slices.erase(e.key) > 0);
 }
 
 std::set<std::string> Store::gateways_here() const {
@@ -287,7 +342,7 @@ bool Store::keep_slices_of(const std::set<std::string>& gateways) {
     return !gateways.contains(scopes_.at(item.first).gateway);
   });
   std::erase_if(scopes_, [&](const auto& item) { return !gateways.contains(item.second.gateway); });
-  return gone > 0;
+  return other(gone > 0);
 }
 
 std::vector<std::string> Store::missing(const std::set<std::string>& gateways) const {

@@ -5,10 +5,11 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "egress/agent_io.hpp"
-#include "egress/node_plan.hpp"
+#include "egress/node_planner.hpp"
 
 namespace egw::egress::agent {
 
@@ -45,6 +46,8 @@ class Store {
   bool take(SliceGone& e);
 
   [[nodiscard]] const AgentWorld& world() const { return world_; }
+  // Since the last call.
+  [[nodiscard]] WorldChanges take_changes() { return std::exchange(changes_, {}); }
   [[nodiscard]] const std::optional<api::EgressNode>& own_node() const { return own_; }
 
   // Gateways whose nodes are chosen so that this one may serve them: their slices are wanted.
@@ -60,8 +63,16 @@ class Store {
   bool put(api::EgressClusterInfo info);
   bool put(const api::EgressPolicy& policy);
   bool put(const SliceScope& scope, const api::EgressEndpointSlice& slice);
+  bool put(api::Pod pod);
+  bool forget(const api::NamespacedName& pod);
+  bool forget(const api::PolicyKey& policy);
+  bool other(bool changed) { // than pods and policies
+    changes_.everything = changes_.everything || changed;
+    return changed;
+  }
 
   AgentWorld world_;
+  WorldChanges changes_{.everything = true, .pods{}, .policies{}, .old_pods{}, .old_policies{}};
   std::optional<api::EgressNode> own_;
   std::map<api::NamespacedName, SliceScope> scopes_; // of the slices in world_
   std::set<std::string> lists_;                      // kinds that had a list

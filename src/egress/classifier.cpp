@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "egress/classifier.hpp"
 
-#include <algorithm>
-
 namespace egw::egress {
 
 namespace {
@@ -16,11 +14,10 @@ bool captures(const PolicyRule& policy, const Address& destination) {
 
 Classifier::Decision Classifier::decide(const Address& pod, const Address& destination) const {
   if (!data || data->input.cluster.contains(destination)) return {};
-  const auto& pods = data->input.pods;
-  const auto at = std::ranges::lower_bound(pods, pod, {}, [](const auto& p) { return p.first; });
-  if (at == pods.end() || at->first != pod) return {};
-  const PodClass& pod_class = data->input.classes.at(at->second);
-  const auto& keys = data->keys.at(static_cast<std::size_t>(at - pods.begin()));
+  const auto at = data->input.pods.find(pod);
+  if (at == data->input.pods.end()) return {};
+  const PodClass& pod_class = *data->input.classes.at(at->second.class_id);
+  const auto& keys = at->second.keys;
   for (std::size_t i = 0; i < pod_class.policies.size(); ++i) {
     const PolicyRule& policy = pod_class.policies[i];
     if (!captures(policy, destination)) continue;

@@ -14,9 +14,6 @@ namespace egw::egress {
 struct Classifier::Data {
   RulesetInput input;
   NodeOptions options;
-  // Of each of the input's pods, in the order of its class: pods of other policies may share a
-  // class by content.
-  std::vector<std::shared_ptr<const std::vector<api::PolicyKey>>> keys;
   std::map<std::uint32_t, std::string> gateway_names; // by index
 };
 

@@ -74,13 +74,13 @@ class Planner {
   const NodeAddresses told_; // by EgressClusterInfo
   const Underlay underlay_;
   const Places places_;
-  NodePods pods_;                // nftables(), which comes last, takes it apart
+  KnownPods pods_;               // nftables(), which comes last, takes it apart
   std::vector<Family> families_; // with a tunnel address of ours
   NodePlan plan_;
 
   std::set<std::string> gateway_nodes() const {
     std::set<std::string> nodes;
-    for (const std::int32_t id : pods_.eips) {
+    for (const auto& [id, users] : pods_.eips) {
       const std::string& node = places_.all().at(id).node;
       if (!node.empty() && node != world_.node) nodes.insert(node);
     }
@@ -357,7 +357,6 @@ class Planner {
     plan_.state.tables = ruleset(in, o_);
 
     auto data = std::make_shared<Classifier::Data>();
-    data->keys = std::move(pods_.keys);
     for (const auto& [name, index] : plan_.marks.index) data->gateway_names.emplace(index, name);
     // The ruleset alone asks for these; an assignment of {} would keep the memory.
     std::vector<Address>().swap(in.peers);

@@ -7,30 +7,13 @@
 #include <charconv>
 
 #include "base/digest.hpp"
-#include "egress/policy_index.hpp"
 
 namespace egw::egress {
 
 namespace {
 
-using Policies = std::vector<const CompiledPolicy*>; // in the order of before()
-
 bool earlier(const CompiledPolicy* a, const CompiledPolicy* b) {
   return before(*a, *b);
-}
-
-// Of a pod without an address those that will hold for it.
-Policies policies_of(const api::Pod& pod, const AgentWorld& world,
-                     const PolicyIndex<const CompiledPolicy>& index) {
-  const auto ns = world.namespaces.find(pod.meta.namespace_);
-  const api::Labels* labels = ns == world.namespaces.end() ? nullptr : &ns->second.meta.labels;
-  Policies found;
-  const PodView seen = view(pod);
-  index.for_each_candidate(seen, [&](const CompiledPolicy* policy) {
-    if (will_select(*policy, seen, labels)) found.push_back(policy);
-  });
-  std::ranges::sort(found, earlier);
-  return found;
 }
 
 // Nobody holds its EIP, or it has none: what the gateway says of that. Not so when statuses that
@@ -87,7 +70,7 @@ class Builder {
  public:
   Builder(const AgentWorld& world, const Places& places) : world_(world), places_(places) {}
 
-  NodePods build() {
+  KnownPods build() {
     local_pods();
     remote_pods();
     number();
@@ -95,12 +78,6 @@ class Builder {
   }
 
  private:
-  struct Group { // pods with the same ordered list of policies
-    std::string digest;
-    std::vector<PolicyRule> rules;
-    std::shared_ptr<const std::vector<api::PolicyKey>> keys;
-  };
-
   void local_pods() {
     PolicyIndex<const CompiledPolicy> index;
     for (const auto& [key, policy] : world_.policies) {
@@ -109,7 +86,7 @@ class Builder {
     // An address that is used again before the old pod is gone belongs to the younger pod.
     std::vector<const api::Pod*> pods;
     for (const auto& [key, pod] : world_.pods) {
-      if (!pod.host_network && !pod.ended()) pods.push_back(&pod);
+      if (has_own_addresses(pod)) pods.push_back(&pod);
     }
     std::ranges::stable_sort(pods, {}, [](const api::Pod* pod) { return pod->meta.created; });
     for (const api::Pod* pod : pods) {
@@ -163,41 +140,29 @@ class Builder {
       return;
     }
     auto [group, fresh] = groups_.try_emplace(policies);
-    if (fresh) fill(group->second, policies);
+    if (fresh) group->second = class_of(policies, world_, places_);
     groups_of_[ip] = &group->second;
-  }
-
-  void fill(Group& group, const Policies& policies) {
-    std::string content;
-    std::vector<api::PolicyKey> keys;
-    for (const CompiledPolicy* policy : policies) {
-      group.rules.push_back(rule_of(*policy, world_, places_));
-      content += content_of(group.rules.back());
-      keys.push_back(policy->key);
-      if (group.rules.back().eip_id != 0) table_.eips.insert(policy->eip_id);
-    }
-    group.digest = short_digest(content);
-    group.keys = std::make_shared<const std::vector<api::PolicyKey>>(std::move(keys));
   }
 
   // Ids from digests, in the order of digests, so that they do not depend on who came first: the
   // first 32 bits, or the next free number.
   void number() {
     std::map<std::string, std::uint32_t> ids;
-    for (const auto& [policies, group] : groups_) ids.emplace(group.digest, 0);
+    // An address that is used again may have left a list of policies without a pod.
+    for (const auto& [ip, group] : groups_of_) ids.emplace(group->digest, 0);
     for (auto& [digest, id] : ids) {
-      std::from_chars(digest.data(), digest.data() + 8, id, 16);
+      id = natural_id(digest);
       while (table_.classes.contains(id)) ++id;
-      table_.classes[id].name = "c_" + digest;
+      table_.classes[id];
     }
-    for (auto& [policies, group] : groups_) {
-      table_.classes[ids.at(group.digest)].policies = group.rules;
-    }
-    table_.pods.reserve(groups_of_.size());
-    table_.keys.reserve(groups_of_.size());
     for (const auto& [ip, group] : groups_of_) {
-      table_.pods.emplace_back(ip, ids.at(group->digest));
-      table_.keys.push_back(group->keys);
+      const std::uint32_t id = ids.at(group->digest);
+      auto& known = table_.classes.at(id);
+      if (!known) {
+        known = std::make_shared<const PodClass>(pod_class(*group));
+        for (const std::int32_t eip : eips_of(*known)) ++table_.eips[eip];
+      }
+      table_.pods.emplace(ip, {id, group->keys});
     }
     for (const Address& ip : local_) {
       if (!groups_of_.contains(ip)) table_.unselected.push_back(ip);
@@ -206,10 +171,10 @@ class Builder {
 
   const AgentWorld& world_;
   const Places& places_;
-  NodePods table_;
+  KnownPods table_;
   std::set<Address> local_;
-  std::map<Policies, Group> groups_; // nodes of a map stay where they are
-  std::map<Address, const Group*> groups_of_;
+  std::map<Policies, ClassOfPolicies> groups_; // nodes of a map stay where they are
+  std::map<Address, const ClassOfPolicies*> groups_of_;
 };
 
 } // namespace
@@ -231,7 +196,52 @@ RemotePods remote_pods(const api::EgressEndpointSlice& slice) {
   return found;
 }
 
-NodePods select_pods(const AgentWorld& world, const Places& places) {
+Policies policies_of(const api::Pod& pod, const AgentWorld& world,
+                     const PolicyIndex<const CompiledPolicy>& index) {
+  const auto ns = world.namespaces.find(pod.meta.namespace_);
+  const api::Labels* labels = ns == world.namespaces.end() ? nullptr : &ns->second.meta.labels;
+  Policies found;
+  const PodView seen = view(pod);
+  index.for_each_candidate(seen, [&](const CompiledPolicy* policy) {
+    if (will_select(*policy, seen, labels)) found.push_back(policy);
+  });
+  std::ranges::sort(found, earlier);
+  return found;
+}
+
+ClassOfPolicies class_of(const Policies& policies, const AgentWorld& world, const Places& places) {
+  ClassOfPolicies of;
+  std::string content;
+  std::vector<api::PolicyKey> keys;
+  for (const CompiledPolicy* policy : policies) {
+    of.rules.push_back(rule_of(*policy, world, places));
+    content += content_of(of.rules.back());
+    keys.push_back(policy->key);
+  }
+  of.digest = short_digest(content);
+  of.keys = std::make_shared<const std::vector<api::PolicyKey>>(std::move(keys));
+  return of;
+}
+
+PodClass pod_class(const ClassOfPolicies& of) {
+  return {"c_" + of.digest, of.rules};
+}
+
+std::uint32_t natural_id(const std::string& digest) {
+  std::uint32_t id = 0;
+  std::from_chars(digest.data(), digest.data() + 8, id, 16);
+  return id;
+}
+
+std::set<std::int32_t> eips_of(const PodClass& pod_class) {
+  std::set<std::int32_t> ids;
+  for (const PolicyRule& rule : pod_class.policies) {
+    if (rule.eip_id != 0) ids.insert(rule.eip_id);
+  }
+  return ids;
+}
+
+KnownPods select_pods(const AgentWorld& world, const Places& places) {
   return Builder(world, places).build();
 }
 

@@ -10,24 +10,48 @@
 
 #include "egress/node_places.hpp"
 #include "egress/node_plan.hpp"
+#include "egress/policy_index.hpp"
 #include "egress/ruleset.hpp"
 
 // Which pods a node's ruleset knows, and the class of each: the ordered list of policies that hold
 // for it. Pods whose policies decide alike share a class.
 namespace egw::egress {
 
-struct NodePods {
-  std::map<std::uint32_t, PodClass> classes;
-  std::vector<std::pair<Address, std::uint32_t>> pods;                  // in order of addresses
-  std::vector<std::shared_ptr<const std::vector<api::PolicyKey>>> keys; // of each pod
+struct KnownPods {
+  SharedMap<std::uint32_t, std::shared_ptr<const PodClass>> classes;
+  SharedMap<Address, KnownPod> pods;
   std::map<Address, std::string>
-      remote;                      // pods of other nodes -> node; their policies have an EIP here
-  std::set<std::int32_t> eips;     // ids that the classes refer to
-  std::vector<Address> unselected; // of pods of this node that are in no class, in order
-  std::size_t starting = 0;        // pods of this node that will be in one and have no address yet
+      remote; // pods of other nodes -> node; their policies have an EIP here
+  std::map<std::int32_t, std::size_t> eips; // ids that the classes refer to -> by how many
+  std::vector<Address> unselected;          // of pods of this node that are in no class, in order
+  std::size_t starting = 0; // pods of this node that will be in one and have no address yet
   std::vector<std::string> warnings;
 };
 
-[[nodiscard]] NodePods select_pods(const AgentWorld& world, const Places& places);
+[[nodiscard]] KnownPods select_pods(const AgentWorld& world, const Places& places);
+
+// --- the parts of it, for those who look at some pods alone --------------------------------------
+
+using Policies = std::vector<const CompiledPolicy*>; // in the order of before()
+// Of a pod without an address those that will hold for it.
+[[nodiscard]] Policies policies_of(const api::Pod& pod, const AgentWorld& world,
+                                   const PolicyIndex<const CompiledPolicy>& index);
+
+struct ClassOfPolicies {
+  std::string digest; // of all that the class decides
+  std::vector<PolicyRule> rules;
+  std::shared_ptr<const std::vector<api::PolicyKey>> keys;
+};
+[[nodiscard]] ClassOfPolicies class_of(const Policies& policies, const AgentWorld& world,
+                                       const Places& places);
+[[nodiscard]] PodClass pod_class(const ClassOfPolicies& of);
+// What a class with this digest has unless another class has it.
+[[nodiscard]] std::uint32_t natural_id(const std::string& digest);
+// EIPs that a class refers to, each once.
+[[nodiscard]] std::set<std::int32_t> eips_of(const PodClass& pod_class);
+// Whether the pod counts at all.
+[[nodiscard]] inline bool has_own_addresses(const api::Pod& pod) {
+  return !pod.host_network && !pod.ended();
+}
 
 } // namespace egw::egress

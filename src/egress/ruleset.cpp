@@ -4,9 +4,10 @@
 #include <algorithm>
 #include <bit>
 #include <set>
+#include <unordered_set>
 
-#include "base/digest.hpp"
 #include "egress/affected.hpp"
+#include "egress/class_chain.hpp"
 #include "egress/statements.hpp"
 
 namespace egw::egress {
@@ -30,10 +31,6 @@ Bytes bytes_of(const Address& a) {
   return {a.bytes.data(), a.bytes.data() + a.size()};
 }
 
-ElementKey key_of(const Range& r) {
-  return {bytes_of(r.first), bytes_of(r.last)};
-}
-
 // Address and MAC as one key; each part starts at a multiple of four bytes.
 ElementKey key_of(const Address& a, const Mac& mac) {
   Bytes key = bytes_of(a);
@@ -52,21 +49,9 @@ std::uint32_t id_bits(std::int32_t id, const NodeOptions& o) {
   return (static_cast<std::uint32_t>(id) << std::countr_zero(o.ct_mask)) & id_mask(o);
 }
 
-std::string digest_of(const std::vector<Range>& ranges) {
-  std::string text;
-  for (const Range& r : ranges) text += r.to_string() + ",";
-  return short_digest(text);
-}
-
-std::string eip_chain(std::int32_t id) {
-  return "eip_" + std::to_string(id);
-}
 // Of connections that leave by another interface than the main table's.
 std::string link_chain(std::uint32_t index) {
   return "via_" + std::to_string(index);
-}
-std::string gateway_chain(std::uint32_t index) {
-  return "gw_" + std::to_string(index);
 }
 
 // Builds the table of one family. A class of its own only to share what every part needs.
@@ -92,6 +77,55 @@ class Builder {
     return std::move(table_);
   }
 
+  Table update(Table before, std::map<std::string, std::size_t>& users,
+               const RulesetChanges& changes) {
+    table_ = std::move(before);
+    for (const Address& address : changes.pods) {
+      if (address.family != family_) continue;
+      const ElementKey key{bytes_of(address), {}};
+      auto& elements = table_.sets.at("pods").elements;
+      const auto pod = in_.pods.find(address);
+      if (pod == in_.pods.end()) {
+        elements.erase(key);
+      } else {
+        elements[key] = host32(pod->second.class_id);
+      }
+    }
+    const auto classes = changes.classes.find(family_);
+    if (classes != changes.classes.end()) {
+      for (const std::uint32_t id : classes->second) {
+        if (table_.sets.at("classes").elements.contains({host32(id), {}})) {
+          remove_class(id, users);
+        } else {
+          const PodClass& pod_class = *in_.classes.at(id);
+          add_class(id, pod_class);
+          for (const auto& set : destination_sets(table_.chains.at(pod_class.name))) ++users[set];
+        }
+      }
+    }
+    for (const std::int32_t id : changes.eips) {
+      const auto place = in_.eips.find(id);
+      if (place == in_.eips.end()) {
+        table_.chains.erase(eip_chain(id));
+      } else {
+        add_eip(id, place->second);
+      }
+    }
+    for (const auto& [address, there] : changes.known) {
+      if (address.family != family_) continue;
+      auto& elements = table_.sets.at("known").elements;
+      if (there) {
+        elements[{bytes_of(address), {}}];
+      } else {
+        elements.erase({bytes_of(address), {}});
+      }
+    }
+    if (changes.unknown) {
+      table_.sets.at("unknown") = interval_set(family_, changes.unknown->ranges(family_));
+    }
+    return std::move(table_);
+  }
+
  private:
   const RulesetInput& in_;
   const NodeOptions& o_;
@@ -99,7 +133,8 @@ class Builder {
   const NftFamily nft_;
   const std::string device_;
   Table table_;
-  std::set<std::uint32_t> vias_; // indices of links in use
+  std::set<std::uint32_t> vias_;                   // indices of links in use
+  std::unordered_set<std::uint32_t> classes_used_; // by pods of this family
 
   KeyType address_key() const { return family_ == Family::V4 ? KeyType::Ipv4 : KeyType::Ipv6; }
 
@@ -110,20 +145,8 @@ class Builder {
     table_.chains[name] = {std::move(base), std::move(rules)};
   }
 
-  // A set of ranges named by its content, so that policies with the same destinations share it.
-  std::string ranges_set(const std::string& prefix, const std::vector<Range>& ranges) {
-    const std::string name = prefix + digest_of(ranges);
-    Set& set = table_.sets[name];
-    set.key = address_key();
-    set.interval = true;
-    for (const Range& r : ranges) set.elements[key_of(r)];
-    return name;
-  }
-
   void sets() {
-    Set cluster{.key = address_key(), .interval = true};
-    for (const Range& r : in_.cluster.ranges(family_)) cluster.elements[key_of(r)];
-    table_.sets["cluster"] = std::move(cluster);
+    table_.sets["cluster"] = interval_set(family_, in_.cluster.ranges(family_));
 
     Set eips{.key = KeyType::Mark, .data = family_ == Family::V4 ? DataType::Ipv4 : DataType::Ipv6};
     Set addresses{.key = address_key()};
@@ -147,11 +170,12 @@ class Builder {
 
     // Apart, so that no pod of this node gets what a remote one has by using its address.
     Set pods{.key = address_key(), .data = DataType::Mark}, remote = pods;
-    for (const auto& [address, id] : in_.pods) {
+    for (const auto& [address, pod] : in_.pods) {
       if (address.family != family_) continue;
       const bool far =
           std::ranges::binary_search(in_.sources, address, {}, &std::pair<Address, Mac>::first);
-      (far ? remote : pods).elements[{bytes_of(address), {}}] = host32(id);
+      (far ? remote : pods).elements[{bytes_of(address), {}}] = host32(pod.class_id);
+      classes_used_.insert(pod.class_id);
     }
     table_.sets["pods"] = std::move(pods);
     table_.sets[kRemotePodsSet] = std::move(remote);
@@ -177,109 +201,72 @@ class Builder {
       if (address.family == family_) known.elements[{bytes_of(address), {}}];
     }
     table_.sets["known"] = std::move(known);
-    Set unknown{.key = address_key(), .interval = true};
-    for (const Range& r : in_.unknown.ranges(family_)) unknown.elements[key_of(r)];
-    table_.sets["unknown"] = std::move(unknown);
+    table_.sets["unknown"] = interval_set(family_, in_.unknown.ranges(family_));
   }
 
   bool has_sources() const { return !table_.sets.at("sources").elements.empty(); }
 
-  // Forwarding sets an IPv4 packet's priority anew (ip_forward), so there only what may end here or
-  // goes on untouched needs it cleared; in IPv6 a class begins with that.
-  bool forward_clears() const { return family_ == Family::V4; }
-
-  net::Rule decide(Piece match, const PolicyRule& policy) const {
-    switch (policy.of(family_)) {
-      case Fate::Eip:
-        return rule({std::move(match), go(eip_chain(policy.eip_id))});
-      case Fate::Untouched:
-        return rule({std::move(match), forward_clears() ? clear_priority() : Piece{}, give_back()});
-      case Fate::Drop:
-        break;
-    }
-    return rule({std::move(match), drop()});
-  }
-
   void classes() {
-    Set map{.key = KeyType::Mark, .data = DataType::Verdict};
+    table_.sets["classes"] = {.key = KeyType::Mark, .data = DataType::Verdict};
+    // Where no pod has an address of this family, a class would cost memory, and time whenever the
+    // kernel validates the table.
     for (const auto& [id, pod_class] : in_.classes) {
-      // A class is jumped to: what no policy takes comes back, and goes on untouched, or is dropped
-      // when it came by the tunnel.
-      std::vector<net::Rule> rules;
-      if (!forward_clears()) rules.push_back(rule({clear_priority()}));
-      bool inside_is_out = false;
-      for (const PolicyRule& policy : pod_class.policies) {
-        // Addresses inside the cluster are never captured, whatever a policy says; where it names
-        // none of them the look-up is saved.
-        if (!inside_is_out && may_capture_inside(policy)) {
-          const Piece clear = forward_clears() ? clear_priority() : Piece{};
-          rules.push_back(rule({daddr_in(nft_, "cluster"), clear, give_back()}));
-          inside_is_out = true;
-        }
-        add_policy(rules, policy);
-      }
-      if (forward_clears()) rules.push_back(rule({clear_priority()}));
-      chain(pod_class.name, std::move(rules));
-      map.elements[{host32(id), {}}] = net::Verdict{net::VerdictKind::Jump, pod_class.name};
+      if (classes_used_.contains(id)) add_class(id, *pod_class);
     }
-    table_.sets["classes"] = std::move(map);
   }
 
-  bool may_capture_inside(const PolicyRule& policy) const {
-    return policy.everything_outside || policy.destinations.first_overlap(in_.cluster).has_value();
+  void add_class(std::uint32_t id, const PodClass& pod_class) {
+    ClassChain made = class_chain(pod_class, family_, in_.cluster);
+    for (auto& [name, set] : made.sets) table_.sets.try_emplace(name, std::move(set));
+    table_.chains.insert_or_assign(pod_class.name, std::move(made.chain));
+    table_.sets.at("classes").elements[{host32(id), {}}] =
+        net::Verdict{net::VerdictKind::Jump, pod_class.name};
   }
 
-  void add_policy(std::vector<net::Rule>& rules, const PolicyRule& policy) {
-    if (!policy.everything_outside) {
-      const auto ranges = policy.destinations.ranges(family_);
-      if (!ranges.empty()) {
-        rules.push_back(decide(daddr_in(nft_, ranges_set("d_", ranges)), policy));
-      }
-      return;
+  void remove_class(std::uint32_t id, std::map<std::string, std::size_t>& users) {
+    auto& elements = table_.sets.at("classes").elements;
+    const ElementKey key{host32(id), {}};
+    const std::string name = std::get<net::Verdict>(elements.at(key)).chain;
+    for (const std::string& set : destination_sets(table_.chains.at(name))) {
+      if (--users.at(set) > 0) continue;
+      users.erase(set);
+      table_.sets.erase(set);
     }
-    const auto excluded = policy.excluded.ranges(family_);
-    if (excluded.empty()) {
-      rules.push_back(decide({}, policy));
-    } else {
-      rules.push_back(decide(daddr_not_in(nft_, ranges_set("x_", excluded)), policy));
-    }
+    table_.sets.at("classes").elements.erase(key);
+    table_.chains.erase(name);
   }
 
   void eips() {
-    const std::uint32_t mask = o_.ct_mask;
-    for (const auto& [id, place] : in_.eips) {
-      std::vector<net::Rule> rules;
-      if (place.where == EipPlace::Where::Here) {
-        const std::uint32_t mark = ct_mark_here(id, o_);
-        const std::uint32_t via = place.via(family_);
-        const Piece on = via == 0 ? accept() : go(link_chain(via));
-        if (via != 0) chain(link_chain(via), to_link(via));
-        rules = {rule({lease_over("alive"), drop()}), rule({ct_mark_is(mask, mark), on}),
-                 rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), on})};
-      } else if (place.where == EipPlace::Where::Tunnel) {
-        const std::uint32_t mark = ct_mark_tunnelled(id, o_);
-        const std::string gateway = gateway_chain(place.gateway);
-        rules = {rule({ct_mark_is(mask, mark), go(gateway)}),
-                 rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), go(gateway)})};
-        chain(gateway, to_gateway(place.gateway));
-      }
-      // A connection older than the policy, of another EIP, or invalid; or nobody holds the EIP.
-      rules.push_back(rule({drop()}));
-      chain(eip_chain(id), std::move(rules));
-    }
+    for (const auto& [id, place] : in_.eips) add_eip(id, place);
   }
 
   std::vector<net::Rule> to_link(std::uint32_t index) const {
     return {rule({set_mark(o_.mark_mask, mark_of(index, o_.mark_mask).value()), accept()})};
   }
 
-  std::vector<net::Rule> to_gateway(std::uint32_t index) const {
+  void add_eip(std::int32_t id, const EipPlace& place) {
+    const std::uint32_t mask = o_.ct_mask;
     std::vector<net::Rule> rules;
-    // What came by the tunnel never goes back into it: two nodes that disagree would play
-    // ping-pong. Without remote pods nothing that came by it gets as far as here.
-    if (has_sources()) rules.push_back(rule({iifname(device_), drop()}));
-    rules.push_back(rule({set_mark(o_.mark_mask, mark_of(index, o_.mark_mask).value()), accept()}));
-    return rules;
+    if (place.where == EipPlace::Where::Here) {
+      const std::uint32_t mark = ct_mark_here(id, o_);
+      const std::uint32_t via = place.via(family_);
+      const Piece on = via == 0 ? accept() : go(link_chain(via));
+      if (via != 0) chain(link_chain(via), to_link(via));
+      rules = {rule({lease_over("alive"), drop()}), rule({ct_mark_is(mask, mark), on}),
+               rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), on})};
+    } else if (place.where == EipPlace::Where::Tunnel) {
+      const std::uint32_t mark = ct_mark_tunnelled(id, o_);
+      const Piece by_gateway = set_mark(o_.mark_mask, mark_of(place.gateway, o_.mark_mask).value());
+      // What came by the tunnel never goes back into it: two nodes that disagree would play
+      // ping-pong. Without remote pods nothing that came by it gets as far as here.
+      if (has_sources()) rules.push_back(rule({iifname(device_), drop()}));
+      rules.push_back(rule({ct_mark_is(mask, mark), by_gateway, accept()}));
+      rules.push_back(
+          rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), by_gateway, accept()}));
+    }
+    // A connection older than the policy, of another EIP, or invalid; or nobody holds the EIP.
+    rules.push_back(rule({drop()}));
+    chain(eip_chain(id), std::move(rules));
   }
 
   // Outer packets of the tunnel. Before conntrack: saves its cost, and leaves no entries behind.
@@ -341,7 +328,9 @@ class Builder {
       tunnel.push_back(rule({ct_mark_found(o_.ct_mask, "eips"), lease_lasts("alive"), accept()}));
       reply.push_back(rule({ct_mark_is(tunnelled_bit(o_), 0), lease_over("alive"), drop()}));
     }
-    tunnel.push_back(rule({classify(nft_, kRemotePodsSet, "classes")}));
+    // Without remote pods nothing comes as far as here, and the kernel need not follow the map
+    // twice when it validates the table.
+    if (has_sources()) tunnel.push_back(rule({classify(nft_, kRemotePodsSet, "classes")}));
     tunnel.push_back(rule({drop()}));
     chain("tunnel", std::move(tunnel));
     // A pod that is in no class (any more) gets no replies: a gateway that let them go by the CNI's
@@ -450,6 +439,25 @@ std::map<NftFamily, Table> ruleset(const RulesetInput& input, const NodeOptions&
   return {{NftFamily::Ip, Builder(input, options, Family::V4).build()},
           {NftFamily::Ip6, Builder(input, options, Family::V6).build()},
           {NftFamily::Arp, arp_table(input)}};
+}
+
+SetUsers set_users(const std::map<NftFamily, Table>& tables) {
+  SetUsers users;
+  for (const auto& [family, table] : tables) {
+    for (const auto& [name, chain] : table.chains) {
+      for (const std::string& set : destination_sets(chain)) ++users[family][set];
+    }
+  }
+  return users;
+}
+
+void update_ruleset(std::map<NftFamily, Table>& tables, SetUsers& users, const RulesetInput& after,
+                    const RulesetChanges& changes, const NodeOptions& options) {
+  for (const Family family : {Family::V4, Family::V6}) {
+    const NftFamily nft = family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6;
+    Table& table = tables.at(nft);
+    table = Builder(after, options, family).update(std::move(table), users[nft], changes);
+  }
 }
 
 } // namespace egw::egress

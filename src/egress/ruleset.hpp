@@ -3,19 +3,22 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/interval_set.hpp"
+#include "base/shared_map.hpp"
 #include "egress/node_plan.hpp"
 #include "net/state.hpp"
 
 // The nftables part of a node's plan. Few fixed rules; facts stand in sets, maps and small chains:
 //
-//   pod address -> @pods -> class id -> @classes -> c_CLASS -> eip_ID -> gw_INDEX -> mark, or SNAT
-//   here
+//   pod address -> @pods -> class id -> @classes -> c_CLASS -> eip_ID -> mark of its gateway, or
+//   SNAT here
 //
 // The names of sets and chains, and why each hook has its priority: docs/design.md.
 namespace egw::egress {
@@ -41,6 +44,12 @@ struct PodClass {   // an ordered list of policies that some pods share
   std::vector<PolicyRule> policies;
 };
 
+struct KnownPod {
+  std::uint32_t class_id = 0;
+  // In the order of its class: pods of other policies may share a class by content.
+  std::shared_ptr<const std::vector<api::PolicyKey>> keys;
+};
+
 struct EipPlace {
   enum class Where : std::uint8_t { Nowhere, Here, Tunnel } where = Where::Nowhere;
   std::uint32_t gateway = 0; // Tunnel: index of the gateway's mark
@@ -59,9 +68,9 @@ struct RulesetInput {
   IntervalSet cluster;                   // addresses inside
   std::vector<Address> peers;            // underlay addresses of the other nodes
   std::map<std::int32_t, EipPlace> eips; // by id: all that the classes refer to, and all held here
-  std::map<std::uint32_t, PodClass> classes; // by class id
-  // In order of addresses, each once; flat, because there are thousands.
-  std::vector<std::pair<Address, std::uint32_t>> pods; // address -> class id
+  // Thousands: what the plan before has as well is shared with it.
+  SharedMap<std::uint32_t, std::shared_ptr<const PodClass>> classes; // by class id
+  SharedMap<Address, KnownPod> pods;
   // Pods of this node in no class; and where those are whose address the API has not told yet:
   // empty while they may send.
   std::vector<Address> unselected;
@@ -73,6 +82,23 @@ struct RulesetInput {
 
 [[nodiscard]] std::map<net::NftFamily, net::Table> ruleset(const RulesetInput& input,
                                                            const NodeOptions& options);
+
+// What came, went or became another one in an input that is otherwise as before.
+struct RulesetChanges {
+  // A class stands in the table of a family while a pod with an address of it is in the class.
+  std::map<Family, std::set<std::uint32_t>> classes;
+  std::set<Address> pods;
+  std::set<std::int32_t> eips; // that are not held here; their gateways are in use before and after
+  std::map<Address, bool> known;      // whether it is now a pod's of this node in no class
+  std::optional<IntervalSet> unknown; // where it is another one
+};
+// How many classes use a set of destinations, which goes with the last of them.
+using SetUsers = std::map<net::NftFamily, std::map<std::string, std::size_t>>;
+[[nodiscard]] SetUsers set_users(const std::map<net::NftFamily, net::Table>& tables);
+// Makes the ruleset of the input before into that of `after`, equal to ruleset(after, options).
+void update_ruleset(std::map<net::NftFamily, net::Table>& tables, SetUsers& users,
+                    const RulesetInput& after, const RulesetChanges& changes,
+                    const NodeOptions& options);
 
 // The ct mark of connections that use an EIP, seen from its holder and from a pod's node.
 [[nodiscard]] std::uint32_t ct_mark_here(std::int32_t eip_id, const NodeOptions& options);

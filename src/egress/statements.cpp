@@ -62,6 +62,25 @@ Piece concat(Piece a, Piece b) {
   return a;
 }
 
+// The bytes that the prefix covers, or more of them and a mask. The kernel has short ways for loads
+// of one, two and four bytes.
+Piece compare_daddr(NftFamily family, const Prefix& prefix, CmpOp op) {
+  std::uint32_t bytes = layout(family).len;
+  const bool whole = prefix.length > 0 && prefix.length % 8 == 0;
+  if (whole && (family == NftFamily::Ip6 || prefix.length != 24)) bytes = prefix.length / 8;
+  Piece piece{network(layout(family).daddr, bytes)};
+  if (prefix.length < bytes * 8) {
+    Bytes mask(bytes);
+    for (std::uint32_t bit = 0; bit < prefix.length; ++bit) {
+      mask[bit / 8] = static_cast<std::uint8_t>(mask[bit / 8] | 0x80U >> bit % 8);
+    }
+    piece.emplace_back(Bitwise{.sreg = 1, .dreg = 1, .mask = mask, .flip = Bytes(bytes)});
+  }
+  const auto* first = prefix.address.bytes.data();
+  piece.emplace_back(Cmp{.op = op, .sreg = 1, .data = Bytes(first, first + bytes)});
+  return piece;
+}
+
 Bitwise masked(std::uint32_t mask, std::uint32_t flip = 0) {
   return {.sreg = 1, .dreg = 1, .mask = host32(mask), .flip = host32(flip)};
 }
@@ -102,6 +121,13 @@ Piece daddr_in(NftFamily family, const std::string& set) {
 }
 Piece daddr_not_in(NftFamily family, const std::string& set) {
   return {network(layout(family).daddr, layout(family).len), not_in(set)};
+}
+
+Piece daddr_in(NftFamily family, const Prefix& prefix) {
+  return compare_daddr(family, prefix, CmpOp::Eq);
+}
+Piece daddr_not_in(NftFamily family, const Prefix& prefix) {
+  return compare_daddr(family, prefix, CmpOp::Neq);
 }
 
 // The MAC follows the address in the next free 32-bit register: 9 after four bytes, 2 after

@@ -27,6 +27,8 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece daddr_found(net::NftFamily family, const std::string& map);
 [[nodiscard]] Piece daddr_in(net::NftFamily family, const std::string& set);     // ip daddr @set
 [[nodiscard]] Piece daddr_not_in(net::NftFamily family, const std::string& set); // ip daddr != @set
+[[nodiscard]] Piece daddr_in(net::NftFamily family, const Prefix& prefix);       // ip daddr PREFIX
+[[nodiscard]] Piece daddr_not_in(net::NftFamily family, const Prefix& prefix);
 [[nodiscard]] Piece saddr_mac_not_in(net::NftFamily family,
                                      const std::string& set); // ip saddr . ether saddr != @set
 [[nodiscard]] Piece udp_dport(std::uint16_t port);

@@ -112,14 +112,14 @@ struct AddElements {
   NftFamily family;
   std::string set;
   Set shape;
-  std::map<ElementKey, ElementData> elements;
+  Elements elements;
   bool operator==(const AddElements&) const = default;
 };
 struct DeleteElements {
   NftFamily family;
   std::string set;
   Set shape;
-  std::map<ElementKey, ElementData> elements;
+  Elements elements;
   bool operator==(const DeleteElements&) const = default;
 };
 // Into a set with timeouts, of which a state tells no elements: never made by diff. An element that

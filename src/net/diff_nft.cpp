@@ -8,8 +8,6 @@
 namespace egw::net {
 namespace {
 
-using Elements = std::map<ElementKey, ElementData>;
-
 Set shape_of(const Set& set) {
   return {set.key, set.data, set.interval, set.timeout, {}};
 }
@@ -46,6 +44,7 @@ class TableDiff {
       : family_(family), actual_(actual), desired_(desired), ops_(ops) {}
 
   void run() {
+    find_what_differs();
     find_what_goes();
     release_chains();
     remove_elements();
@@ -58,29 +57,62 @@ class TableDiff {
   }
 
  private:
+  [[nodiscard]] static const Set* set_of(const Table& table, const std::string& name) {
+    const auto it = table.sets.find(name);
+    return it == table.sets.end() ? nullptr : &it->second;
+  }
+  [[nodiscard]] static const Chain* chain_of(const Table& table, const std::string& name) {
+    const auto it = table.chains.find(name);
+    return it == table.chains.end() ? nullptr : &it->second;
+  }
   [[nodiscard]] bool chain_is_rebuilt(const std::string& name) const {
-    const auto it = actual_.chains.find(name);
-    return it == actual_.chains.end() || chains_go_.contains(name);
+    return !chain_of(actual_, name) || chains_go_.contains(name);
+  }
+
+  void find_what_differs() {
+    for_each_difference(actual_.sets, desired_.sets,
+                        [&](const auto& name, const auto*, const auto*) { sets_.push_back(name); });
+    for_each_difference(
+        actual_.chains, desired_.chains,
+        [&](const auto& name, const auto*, const auto*) { chains_.push_back(name); });
   }
 
   void find_what_goes() {
-    for (const auto& [name, set] : actual_.sets) {
-      const auto it = desired_.sets.find(name);
-      if (it == desired_.sets.end() || shape_of(it->second) != shape_of(set)) sets_go_.insert(name);
+    bool remade = false;
+    for (const auto& name : sets_) {
+      const Set *is = set_of(actual_, name), *wanted = set_of(desired_, name);
+      if (!is || (wanted && shape_of(*wanted) == shape_of(*is))) continue;
+      sets_go_.insert(name);
+      remade = remade || wanted;
     }
-    for (const auto& [name, chain] : actual_.chains) {
-      const auto it = desired_.chains.find(name);
-      if (it == desired_.chains.end() || it->second.base != chain.base) chains_go_.insert(name);
+    for (const auto& name : chains_) {
+      const Chain *is = chain_of(actual_, name), *wanted = chain_of(desired_, name);
+      if (!is || (wanted && wanted->base == is->base)) continue;
+      chains_go_.insert(name);
+      remade = remade || wanted;
     }
+    // What is the same in both may refer to what is made anew under its old name.
+    if (remade) look_at_all();
+  }
+
+  void look_at_all() {
+    std::set<std::string> sets, chains;
+    for (const Table* table : {&actual_, &desired_}) {
+      for (const auto& [name, set] : table->sets) sets.insert(name);
+      for (const auto& [name, chain] : table->chains) chains.insert(name);
+    }
+    sets_.assign(sets.begin(), sets.end());
+    chains_.assign(chains.begin(), chains.end());
   }
 
   // A chain that goes, or whose rules hold on to what goes, is emptied first. Rules of chains that
   // stay as they are but name a set that is made anew are written again.
   void release_chains() {
-    for (const auto& [name, chain] : actual_.chains) {
-      if (chain.rules.empty()) continue;
+    for (const auto& name : chains_) {
+      const Chain* chain = chain_of(actual_, name);
+      if (!chain || chain->rules.empty()) continue;
       const bool holds = chains_go_.contains(name) ||
-                         std::any_of(chain.rules.begin(), chain.rules.end(), [&](const Rule& r) {
+                         std::any_of(chain->rules.begin(), chain->rules.end(), [&](const Rule& r) {
                            return refers_to_set(r, sets_go_) || refers_to_chain(r, chains_go_);
                          });
       if (!holds) continue;
@@ -89,60 +121,75 @@ class TableDiff {
     }
   }
 
+  // Elements of a set that stays, which `from` has and `to` has not, or with another value. A chain
+  // that is made anew under its old name is another one for the kernel.
+  [[nodiscard]] Elements only_in(const Elements& from, const Elements& to) const {
+    Elements only;
+    for_each_difference(from, to, [&](const auto& key, const auto* data, const auto*) {
+      if (data) only.emplace(key, *data);
+    });
+    if (chains_go_.empty()) return only;
+    for (const auto& [key, data] : from)
+      if (refers_to_chain(data, chains_go_)) only.emplace(key, data);
+    return only;
+  }
+
   void remove_elements() {
-    for (const auto& [name, set] : actual_.sets) {
-      if (set.timeout) continue;
+    for (const auto& name : sets_) {
+      const Set* set = set_of(actual_, name);
+      if (!set || set->timeout) continue;
       Elements gone;
-      if (sets_go_.contains(name)) {
+      if (!sets_go_.contains(name)) {
+        gone = only_in(set->elements, joined(desired_.sets.at(name)));
+      } else if (set->data == DataType::Verdict) {
         // Kernels before 6.4 let go of the chains in a map only when its elements are deleted.
-        if (set.data == DataType::Verdict) gone = set.elements;
-      } else {
-        const Elements wanted = joined(desired_.sets.at(name));
-        for (const auto& [key, data] : set.elements) {
-          const auto it = wanted.find(key);
-          // A chain that is made anew under its old name is another one for the kernel.
-          if (it == wanted.end() || it->second != data || refers_to_chain(data, chains_go_))
-            gone.emplace(key, data);
-        }
+        gone = set->elements;
       }
       if (!gone.empty())
-        ops_.emplace_back(DeleteElements{family_, name, shape_of(set), std::move(gone)});
+        ops_.emplace_back(DeleteElements{family_, name, shape_of(*set), std::move(gone)});
     }
   }
 
   void add_sets() {
-    for (const auto& [name, set] : desired_.sets)
-      if (!actual_.sets.contains(name) || sets_go_.contains(name))
-        ops_.emplace_back(AddSet{family_, name, shape_of(set)});
+    // The kernel looks for a set from the first made on. Intervals come last: they may be
+    // thousands, and what changes often is not among them.
+    for (const bool interval : {false, true}) {
+      for (const auto& name : sets_) {
+        const Set* set = set_of(desired_, name);
+        if (!set || set->interval != interval) continue;
+        if (!set_of(actual_, name) || sets_go_.contains(name))
+          ops_.emplace_back(AddSet{family_, name, shape_of(*set)});
+      }
+    }
   }
 
   void add_chains() {
-    for (const auto& [name, chain] : desired_.chains)
-      if (chain_is_rebuilt(name)) ops_.emplace_back(AddChain{family_, name, chain.base});
+    for (const auto& name : chains_) {
+      const Chain* chain = chain_of(desired_, name);
+      if (chain && chain_is_rebuilt(name)) ops_.emplace_back(AddChain{family_, name, chain->base});
+    }
   }
 
   void add_elements() {
-    for (const auto& [name, set] : desired_.sets) {
-      if (set.timeout) continue;
-      Elements added = joined(set);
-      const auto it = actual_.sets.find(name);
-      if (it != actual_.sets.end() && !sets_go_.contains(name)) {
-        std::erase_if(added, [&](const auto& e) {
-          const auto old = it->second.elements.find(e.first);
-          return old != it->second.elements.end() && old->second == e.second &&
-                 !refers_to_chain(e.second, chains_go_);
-        });
-      }
+    for (const auto& name : sets_) {
+      const Set* set = set_of(desired_, name);
+      if (!set || set->timeout) continue;
+      Elements added = joined(*set);
+      const Set* is = set_of(actual_, name);
+      if (is && !sets_go_.contains(name)) added = only_in(added, is->elements);
       if (!added.empty())
-        ops_.emplace_back(AddElements{family_, name, shape_of(set), std::move(added)});
+        ops_.emplace_back(AddElements{family_, name, shape_of(*set), std::move(added)});
     }
   }
 
   void write_rules() {
-    for (const auto& [name, chain] : desired_.chains) {
+    for (const auto& name : chains_) {
+      const Chain* chain = chain_of(desired_, name);
+      if (!chain) continue;
       const bool empty_now = chain_is_rebuilt(name) || released_.contains(name);
-      if (empty_now ? chain.rules.empty() : actual_.chains.at(name).rules == chain.rules) continue;
-      ops_.emplace_back(ReplaceRules{family_, name, chain.rules});
+      if (empty_now ? chain->rules.empty() : chain_of(actual_, name)->rules == chain->rules)
+        continue;
+      ops_.emplace_back(ReplaceRules{family_, name, chain->rules});
     }
   }
 
@@ -150,13 +197,14 @@ class TableDiff {
   const Table& actual_;
   const Table& desired_;
   std::vector<NftOp>& ops_;
+  std::vector<std::string> sets_, chains_;    // that may have to be touched, in order
   std::set<std::string> sets_go_, chains_go_; // for good, or to be made anew
   std::set<std::string> released_;
 };
 
 } // namespace
 
-std::map<ElementKey, ElementData> joined(const Set& set) {
+Elements joined(const Set& set) {
   if (!set.interval || set.data != DataType::None) return set.elements;
   Elements out;
   std::optional<ElementKey> open;

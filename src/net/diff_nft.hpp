@@ -15,6 +15,6 @@ namespace egw::net {
 
 // The elements of an interval set without data, with adjacent and overlapping ranges joined: the
 // kernel refuses overlapping ones. Other sets are returned as they are.
-[[nodiscard]] std::map<ElementKey, ElementData> joined(const Set& set);
+[[nodiscard]] Elements joined(const Set& set);
 
 } // namespace egw::net

@@ -90,8 +90,7 @@ void NftBatch::delete_set(NftFamily family, const std::string& table, const std:
 }
 
 void NftBatch::change_elements(NftFamily family, const std::string& table, const std::string& name,
-                               const Set& shape, const std::map<ElementKey, ElementData>& elements,
-                               bool add) {
+                               const Set& shape, const Elements& elements, bool add) {
   for (const NftSet& part : encode_elements(table, name, shape, elements)) {
     message(add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM, family,
             static_cast<std::uint16_t>(add ? NLM_F_CREATE : 0),

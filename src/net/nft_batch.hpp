@@ -28,8 +28,7 @@ class NftBatch {
   void delete_set(NftFamily family, const std::string& table, const std::string& name);
   // Deletes elements too, when `add` is false.
   void change_elements(NftFamily family, const std::string& table, const std::string& name,
-                       const Set& shape, const std::map<ElementKey, ElementData>& elements,
-                       bool add);
+                       const Set& shape, const Elements& elements, bool add);
   void add_chain(NftFamily family, const std::string& table, const std::string& name,
                  const std::optional<BaseChain>& base);
   void delete_chain(NftFamily family, const std::string& table, const std::string& name);

@@ -95,24 +95,27 @@ class TableReader {
     const auto flags = attributes_of(h, sizeof(nfgenmsg)).be32(NFTA_TABLE_FLAGS).value_or(0);
     table_.dormant = (flags & NFT_TABLE_F_DORMANT) != 0;
     for (const ChainInfo& c : chains) table_.chains[c.name] = c.chain;
-    read_sets();
-    for (auto& [name, set] : table_.sets)
+    for (auto& [name, set] : read_sets()) {
       if (!set.timeout && set.key != kForeignKey) read_elements(name, set);
+      table_.sets.emplace(name, std::move(set));
+    }
     for (RuleOfChain& r : read_rules(socket_, family_, name_, ""))
       table_.chains[r.chain].rules.push_back(std::move(r.rule));
     return std::move(table_);
   }
 
  private:
-  void read_sets() {
+  std::map<std::string, Set> read_sets() {
+    std::map<std::string, Set> sets;
     const Replies replies = dump(socket_,
                                  request(NFT_MSG_GETSET, nfproto(family_),
                                          [&](Message& m) { m.string(NFTA_SET_TABLE, name_); }),
                                  "read nftables sets");
     for_each_reply(replies, [&](const nlmsghdr& h) {
       auto set = decode_named_set(h);
-      if (set && set->table == name_) table_.sets.emplace(set->name, std::move(set->shape));
+      if (set && set->table == name_) sets.emplace(set->name, std::move(set->shape));
     });
+    return sets;
   }
 
   void read_elements(const std::string& name, Set& set) {

@@ -114,8 +114,7 @@ std::size_t key_length(KeyType type) {
   return shape_of(type).length;
 }
 
-std::vector<RawElement> to_raw(const Set& shape,
-                               const std::map<ElementKey, ElementData>& elements) {
+std::vector<RawElement> to_raw(const Set& shape, const Elements& elements) {
   std::vector<RawElement> raw;
   raw.reserve(elements.size() * (shape.interval ? 2 : 1));
   for (const auto& [key, data] : elements) {
@@ -126,15 +125,15 @@ std::vector<RawElement> to_raw(const Set& shape,
   return raw;
 }
 
-std::map<ElementKey, ElementData> from_raw(const Set& shape, std::vector<RawElement> raw) {
-  std::map<ElementKey, ElementData> out;
-  if (!shape.interval) {
-    for (RawElement& r : raw) out.emplace(ElementKey{std::move(r.key), {}}, std::move(r.data));
-    return out;
-  }
+Elements from_raw(const Set& shape, std::vector<RawElement> raw) {
+  Elements out;
   std::sort(raw.begin(), raw.end(), [](const RawElement& a, const RawElement& b) {
     return a.key != b.key ? a.key < b.key : a.end && !b.end;
   });
+  if (!shape.interval) {
+    for (RawElement& r : raw) out.emplace(ElementKey{r.key, {}}, std::move(r.data));
+    return out;
+  }
   const RawElement* open = nullptr;
   for (const RawElement& r : raw) {
     if (open) out.emplace(ElementKey{open->key, previous_key(r.key)}, open->data);
@@ -144,8 +143,7 @@ std::map<ElementKey, ElementData> from_raw(const Set& shape, std::vector<RawElem
   return out;
 }
 
-Result<void> check_elements(const std::string& set, const Set& shape,
-                            const std::map<ElementKey, ElementData>& elements) {
+Result<void> check_elements(const std::string& set, const Set& shape, const Elements& elements) {
   const std::size_t length = key_length(shape.key);
   const ElementKey* before = nullptr;
   for (const auto& entry : elements) {
@@ -223,8 +221,7 @@ std::optional<Set> decode_set(const nftnl_set& set) {
 }
 
 std::vector<NftSet> encode_elements(const std::string& table, const std::string& name,
-                                    const Set& shape,
-                                    const std::map<ElementKey, ElementData>& elements) {
+                                    const Set& shape, const Elements& elements) {
   ElementMessages out(table, name);
   for (const RawElement& raw : to_raw(shape, elements)) out.add(encode_element(raw));
   return out.take();

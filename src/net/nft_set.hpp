@@ -26,16 +26,14 @@ struct RawElement {
 };
 
 // In order of their keys, each end before a start at the same key.
-[[nodiscard]] std::vector<RawElement> to_raw(const Set& shape,
-                                             const std::map<ElementKey, ElementData>& elements);
+[[nodiscard]] std::vector<RawElement> to_raw(const Set& shape, const Elements& elements);
 // From elements in any order. Ends without a start are dropped: nft writes one at zero.
-[[nodiscard]] std::map<ElementKey, ElementData> from_raw(const Set& shape,
-                                                         std::vector<RawElement> raw);
+[[nodiscard]] Elements from_raw(const Set& shape, std::vector<RawElement> raw);
 
 // Fails where an interval ends before it begins, intervals overlap, or a key has not the set's
 // length.
 [[nodiscard]] Result<void> check_elements(const std::string& set, const Set& shape,
-                                          const std::map<ElementKey, ElementData>& elements);
+                                          const Elements& elements);
 
 [[nodiscard]] NftSet encode_set(const std::string& table, const std::string& name, const Set& shape,
                                 std::uint32_t id);
@@ -43,9 +41,8 @@ struct RawElement {
 [[nodiscard]] std::optional<Set> decode_set(const nftnl_set& set);
 
 // Sets that carry some of the elements each, few enough for one message (64 KiB).
-[[nodiscard]] std::vector<NftSet> encode_elements(
-    const std::string& table, const std::string& name, const Set& shape,
-    const std::map<ElementKey, ElementData>& elements);
+[[nodiscard]] std::vector<NftSet> encode_elements(const std::string& table, const std::string& name,
+                                                  const Set& shape, const Elements& elements);
 // The same for elements with a timeout; 0: none, as their deletion wants it.
 [[nodiscard]] std::vector<NftSet> encode_timed_elements(const std::string& table,
                                                         const std::string& name,

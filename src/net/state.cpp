@@ -9,3 +9,7 @@ std::strong_ordering ElementKey::operator<=>(const ElementKey& other) const {
 }
 
 } // namespace egw::net
+
+template class egw::SharedMap<egw::net::ElementKey, egw::net::ElementData>;
+template class egw::SharedMap<std::string, egw::net::Set>;
+template class egw::SharedMap<std::string, egw::net::Chain>;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/ip.hpp"
+#include "base/shared_map.hpp"
 #include "net/expr.hpp"
 
 // What a kernel holds, as plain comparable values. `State` is what is ours: desired states are made
@@ -108,6 +109,7 @@ struct ElementKey {
   bool operator==(const ElementKey&) const = default;
 };
 using ElementData = std::variant<std::monostate, Verdict, Bytes>;
+using Elements = SharedMap<ElementKey, ElementData>;
 
 struct Set { // or map, when data is not None
   KeyType key = KeyType::Ipv4;
@@ -115,7 +117,7 @@ struct Set { // or map, when data is not None
   bool interval = false;
   // Elements go by themselves (the lease, released pods): never read, compared or pruned.
   bool timeout = false;
-  std::map<ElementKey, ElementData> elements{};
+  Elements elements{};
   bool operator==(const Set&) const = default;
 };
 
@@ -133,8 +135,8 @@ struct Chain {
 };
 
 struct Table {
-  std::map<std::string, Set> sets;
-  std::map<std::string, Chain> chains;
+  SharedMap<std::string, Set> sets;
+  SharedMap<std::string, Chain> chains;
   bool dormant = false; // switched off by someone; never desired
   bool operator==(const Table&) const = default;
 };
@@ -196,3 +198,8 @@ struct Connection {
 };
 
 } // namespace egw::net
+
+// Made once: their members are long.
+extern template class egw::SharedMap<egw::net::ElementKey, egw::net::ElementData>;
+extern template class egw::SharedMap<std::string, egw::net::Set>;
+extern template class egw::SharedMap<std::string, egw::net::Chain>;

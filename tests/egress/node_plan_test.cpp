@@ -121,8 +121,8 @@ TEST_CASE("rules that cost every packet stand only where they can match") {
   add(both, pod("default", "a", {{"app", "other"}}, {"10.244.1.5"}));
   add(both, policy("default", "other", "eg2", 2));
   place(both, "eg2", "node2", entry(2));
-  CHECK(ip4(plan(both)).chains.at("gw_2").rules.size() == 2);
-  CHECK(ip4(pods_node).chains.at("gw_2").rules.size() == 1);
+  CHECK(ip4(plan(both)).chains.at("eip_2").rules.size() == 4);
+  CHECK(ip4(pods_node).chains.at("eip_1").rules.size() == 3);
 }
 
 TEST_CASE("what conntrack calls invalid never leaves with a captured or released pod's address") {

@@ -91,7 +91,9 @@ class Walk {
       if (x.offset != (v4 ? 12U : 8U) && x.offset != (v4 ? 16U : 24U)) {
         throw std::runtime_error("unexpected offset in the network header");
       }
-      b = {a.bytes.begin(), a.bytes.begin() + static_cast<std::ptrdiff_t>(a.size())};
+      // All of an address, or its first bytes.
+      const std::size_t len = std::min<std::size_t>(a.size(), x.len);
+      b = {a.bytes.begin(), a.bytes.begin() + static_cast<std::ptrdiff_t>(len)};
     } else {
       b = Bytes(x.len, 0);
       if (x.offset == 2 && x.len == 2) {

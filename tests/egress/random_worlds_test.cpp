@@ -18,7 +18,7 @@ namespace {
 
 const NodeOptions kOptions;
 // Sets that stand where no rule asks: the lease is kept and the EIPs are told on every node.
-const std::set<std::string> kAlways = {"nodes", "alive", "eipaddrs"};
+const std::set<std::string> kAlways = {"nodes", "alive", "eipaddrs", "remote_pods"};
 
 // What testing::world(4) says is inside, and what is never outside (RFC 6890, RFC 4291).
 const std::vector<std::string> kInside = {

@@ -103,7 +103,7 @@ class Model {
   void take(const DeleteTable& o) { must(s_.tables.erase(o.family) == 1, o); }
   void take(const AddSet& o) {
     must(o.set.elements.empty(), o);
-    must(table(o).sets.try_emplace(o.name, o.set).second, o);
+    must(table(o).sets.try_emplace(o.name, o.set), o);
   }
   void take(const DeleteSet& o) {
     Table& t = table(o);
@@ -118,7 +118,7 @@ class Model {
     for (const auto& [key, data] : o.elements) {
       const auto* v = std::get_if<Verdict>(&data);
       must(!v || v->chain.empty() || (t.chains.contains(v->chain) && !t.chains[v->chain].base), o);
-      must(t.sets[o.set].elements.emplace(key, data).second, o);
+      must(t.sets[o.set].elements.emplace(key, data), o);
     }
   }
   void take(const DeleteElements& o) {
@@ -127,9 +127,7 @@ class Model {
     for (const auto& [key, data] : o.elements) must(t.sets[o.set].elements.erase(key) == 1, o);
   }
   void take(const AddTimedElements& o) { must(false, o); } // never a difference of two states
-  void take(const AddChain& o) {
-    must(table(o).chains.try_emplace(o.name, Chain{o.base, {}}).second, o);
-  }
+  void take(const AddChain& o) { must(table(o).chains.try_emplace(o.name, Chain{o.base, {}}), o); }
   void take(const DeleteChain& o) {
     Table& t = table(o);
     must(t.chains.contains(o.name) && t.chains[o.name].rules.empty() && !uses_chain(t, o.name), o);
@@ -230,7 +228,10 @@ class Random {
       }
       t.sets["s" + std::to_string(i)] = s;
     }
-    for (auto& [name, chain] : t.chains) {
+    std::vector<std::string> chains;
+    for (const auto& [name, chain] : t.chains) chains.push_back(name);
+    for (const std::string& name : chains) {
+      Chain& chain = t.chains[name];
       for (unsigned r = below(4); r > 0; --r) {
         Rule rule{expr::MetaLoad{}};
         if (!t.sets.empty() && chance(60))
@@ -372,10 +373,9 @@ TEST_CASE("ranges of a set are joined where they touch or overlap; those of a ma
            {interval("10.0.0.21", "10.0.0.30"), {}},
            {interval("10.0.0.32", "10.0.0.40"), {}},
            {interval("255.255.255.0", "255.255.255.255"), {}}}};
-  CHECK(joined(set) ==
-        std::map<ElementKey, ElementData>{{interval("10.0.0.0", "10.0.0.30"), {}},
-                                          {interval("10.0.0.32", "10.0.0.40"), {}},
-                                          {interval("255.255.255.0", "255.255.255.255"), {}}});
+  CHECK(joined(set) == Elements{{interval("10.0.0.0", "10.0.0.30"), {}},
+                                {interval("10.0.0.32", "10.0.0.40"), {}},
+                                {interval("255.255.255.0", "255.255.255.255"), {}}});
   set.data = DataType::Verdict;
   CHECK(joined(set) == set.elements);
 }

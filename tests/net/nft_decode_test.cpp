@@ -24,7 +24,7 @@ std::vector<std::string> rules_of(const std::string& chain) {
   return out;
 }
 
-std::map<ElementKey, ElementData> elements_of(const std::string& name) {
+Elements elements_of(const std::string& name) {
   Set shape;
   for (const NamedSet& s : decoded("nft_sets", decode_named_set))
     if (s.name == name) shape = s.shape;
@@ -113,25 +113,21 @@ TEST_CASE("sets and their elements as the kernel tells them") {
   CHECK(sets.at("alive") == Set{KeyType::NfProto, DataType::None, false, true, {}});
   CHECK(sets.at("eips") == Set{KeyType::Mark, DataType::Ipv4, false, false, {}});
   CHECK(sets.at("pods") == Set{KeyType::Ipv4, DataType::Verdict, false, false, {}});
-  CHECK(elements_of("cluster") ==
-        std::map<ElementKey, ElementData>{{interval("10.0.0.0", "10.255.255.255"), {}},
-                                          {interval("127.0.0.0", "127.255.255.255"), {}},
-                                          {interval("224.0.0.0", "255.255.255.255"), {}}});
-  CHECK(elements_of("eips") ==
-        std::map<ElementKey, ElementData>{{element(0x10000), key_of(ip("192.0.2.50"))}});
-  CHECK(elements_of("pods") == std::map<ElementKey, ElementData>{
-                                   {element("10.1.0.5"), Verdict{VerdictKind::Goto, "eip_1"}},
-                                   {element("10.1.0.6"), Verdict{}}});
+  CHECK(elements_of("cluster") == Elements{{interval("10.0.0.0", "10.255.255.255"), {}},
+                                           {interval("127.0.0.0", "127.255.255.255"), {}},
+                                           {interval("224.0.0.0", "255.255.255.255"), {}}});
+  CHECK(elements_of("eips") == Elements{{element(0x10000), key_of(ip("192.0.2.50"))}});
+  CHECK(elements_of("pods") == Elements{{element("10.1.0.5"), Verdict{VerdictKind::Goto, "eip_1"}},
+                                        {element("10.1.0.6"), Verdict{}}});
   CHECK(elements_of("macs").begin()->first.first == Bytes{10, 1, 0, 5, 0x66, 0, 0, 0, 0, 2, 0, 0});
 }
 
 TEST_CASE("intervals are a start and an end, and read back from any order") {
   const Set shape{KeyType::Ipv4, DataType::None, true, false, {}};
-  const std::map<ElementKey, ElementData> elements{
-      {interval("0.0.0.0", "0.0.0.0"), {}},
-      {interval("10.0.0.0", "10.0.0.255"), {}},
-      {interval("10.0.1.0", "10.0.1.255"), {}},
-      {interval("255.255.255.255", "255.255.255.255"), {}}};
+  const Elements elements{{interval("0.0.0.0", "0.0.0.0"), {}},
+                          {interval("10.0.0.0", "10.0.0.255"), {}},
+                          {interval("10.0.1.0", "10.0.1.255"), {}},
+                          {interval("255.255.255.255", "255.255.255.255"), {}}};
   auto raw = to_raw(shape, elements);
   CHECK(raw.size() == 7); // the last one has no end
   std::reverse(raw.begin(), raw.end());

@@ -83,7 +83,7 @@ TEST_CASE("maps in a chain of lookups, intervals that touch, and classes without
   State seen = kernel.observe().state;
   CHECK(print(diff(seen, wanted)) == "");
   CHECK(seen.tables[NftFamily::Ip].sets["touching"].elements ==
-        std::map<ElementKey, ElementData>{{interval("10.0.0.0", "10.0.1.7"), {}}});
+        Elements{{interval("10.0.0.0", "10.0.1.7"), {}}});
   CHECK(seen.tables[NftFamily::Ip].chains == t.chains);
 }
 

@@ -106,13 +106,12 @@ Table ip_table(Family family) {
   Table t;
   t.sets["cluster"] = {
       address, DataType::None, true, false,
-      v4 ? std::map<ElementKey, ElementData>{{interval("10.0.0.0", "10.255.255.255"), {}},
-                                             {interval("127.0.0.0", "127.255.255.255"), {}},
-                                             {interval("224.0.0.0", "255.255.255.255"), {}}}
-         : std::map<ElementKey, ElementData>{
-               {interval("::", "::1"), {}},
-               {interval("fd00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), {}},
-               {interval("ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), {}}}};
+      v4 ? Elements{{interval("10.0.0.0", "10.255.255.255"), {}},
+                    {interval("127.0.0.0", "127.255.255.255"), {}},
+                    {interval("224.0.0.0", "255.255.255.255"), {}}}
+         : Elements{{interval("::", "::1"), {}},
+                    {interval("fd00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), {}},
+                    {interval("ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), {}}}};
   t.sets["d_1"] = {address,
                    DataType::None,
                    true,

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "egress/class_chain.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "base/digest.hpp"
+#include "egress/statements.hpp"
+
+namespace egw::egress {
+
+namespace {
+
+using net::NftFamily;
+using nft::clear_priority;
+using nft::daddr_in;
+using nft::daddr_not_in;
+using nft::give_back;
+using nft::Piece;
+using nft::rule;
+
+net::Bytes bytes_of(const Address& a) {
+  return {a.bytes.data(), a.bytes.data() + a.size()};
+}
+
+// As prefixes, where they are few.
+std::vector<Prefix> few_prefixes(const std::vector<Range>& ranges) {
+  std::vector<Prefix> all;
+  for (const Range& r : ranges) {
+    if (all.size() + 1 > kFewPrefixes) return {};
+    const auto some = to_prefixes(r);
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return all.size() <= kFewPrefixes ? all : std::vector<Prefix>{};
+}
+
+class Builder {
+ public:
+  Builder(Family family, const IntervalSet& cluster)
+      : family_(family),
+        nft_(family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6),
+        cluster_(cluster) {}
+
+  // A class is jumped to: what no policy takes comes back, and goes on untouched, or is dropped
+  // when it came by the tunnel.
+  ClassChain build(const PodClass& pod_class) {
+    if (!forward_clears_priority(family_)) add(rule({clear_priority()}));
+    std::vector<const PolicyRule*> policies; // that may take a packet of this family
+    for (const PolicyRule& policy : pod_class.policies) {
+      if (policy.everything_outside || !policy.destinations.empty(family_)) {
+        policies.push_back(&policy);
+      }
+    }
+    bool inside_is_out = false;
+    for (const PolicyRule* policy : policies) {
+      // Addresses inside the cluster are never captured, whatever a policy says; where it names
+      // none of them the look-up is saved.
+      if (!inside_is_out && may_capture_inside(*policy)) {
+        add(rule({daddr_in(nft_, "cluster"), clear_if_needed(), give_back()}));
+        inside_is_out = true;
+      }
+      if (policy == policies.back() && !policy->everything_outside) {
+        // One way on to the EIP, not one for each CIDR: the kernel follows all of them whenever it
+        // validates the table.
+        add(rule(
+            {not_in("d_", policy->destinations.ranges(family_)), clear_if_needed(), give_back()}));
+        add(decide({}, *policy));
+        return std::move(made_);
+      }
+      add_policy(*policy);
+    }
+    if (forward_clears_priority(family_)) add(rule({clear_priority()}));
+    return std::move(made_);
+  }
+
+ private:
+  void add(net::Rule r) { made_.chain.rules.push_back(std::move(r)); }
+
+  [[nodiscard]] Piece clear_if_needed() const {
+    return forward_clears_priority(family_) ? clear_priority() : Piece{};
+  }
+
+  [[nodiscard]] bool may_capture_inside(const PolicyRule& policy) const {
+    return policy.everything_outside || policy.destinations.first_overlap(cluster_).has_value();
+  }
+
+  void add_policy(const PolicyRule& policy) {
+    if (policy.everything_outside) {
+      const auto excluded = policy.excluded.ranges(family_);
+      add(decide(excluded.empty() ? Piece{} : not_in("x_", excluded), policy));
+      return;
+    }
+    const auto ranges = policy.destinations.ranges(family_);
+    const auto few = few_prefixes(ranges);
+    for (const Prefix& prefix : few) add(decide(daddr_in(nft_, prefix), policy));
+    if (few.empty()) add(decide(daddr_in(nft_, named("d_", ranges)), policy));
+  }
+
+  Piece not_in(const std::string& prefix, const std::vector<Range>& ranges) {
+    const auto few = few_prefixes(ranges);
+    if (few.empty()) return daddr_not_in(nft_, named(prefix, ranges));
+    Piece all;
+    for (const Prefix& one : few) {
+      const Piece piece = daddr_not_in(nft_, one);
+      all.insert(all.end(), piece.begin(), piece.end());
+    }
+    return all;
+  }
+
+  // A set of ranges named by its content, so that policies with the same destinations share it.
+  std::string named(const std::string& prefix, const std::vector<Range>& ranges) {
+    std::string text;
+    for (const Range& r : ranges) text += r.to_string() + ",";
+    std::string name = prefix + short_digest(text);
+    made_.sets.emplace(name, interval_set(family_, ranges));
+    return name;
+  }
+
+  [[nodiscard]] net::Rule decide(Piece match, const PolicyRule& policy) const {
+    switch (policy.of(family_)) {
+      case Fate::Eip:
+        return rule({std::move(match), nft::go(eip_chain(policy.eip_id))});
+      case Fate::Untouched:
+        return rule({std::move(match), clear_if_needed(), give_back()});
+      case Fate::Drop:
+        break;
+    }
+    return rule({std::move(match), nft::drop()});
+  }
+
+  const Family family_;
+  const NftFamily nft_;
+  const IntervalSet& cluster_;
+  ClassChain made_;
+};
+
+} // namespace
+
+std::string eip_chain(std::int32_t id) {
+  return "eip_" + std::to_string(id);
+}
+
+net::Set interval_set(Family family, const std::vector<Range>& ranges) {
+  net::Set set{.key = family == Family::V4 ? net::KeyType::Ipv4 : net::KeyType::Ipv6,
+               .interval = true};
+  for (const Range& r : ranges) set.elements[{bytes_of(r.first), bytes_of(r.last)}];
+  return set;
+}
+
+ClassChain class_chain(const PodClass& pod_class, Family family, const IntervalSet& cluster) {
+  return Builder(family, cluster).build(pod_class);
+}
+
+std::set<std::string> destination_sets(const net::Chain& chain) {
+  std::set<std::string> found;
+  for (const net::Rule& rule : chain.rules) {
+    for (const net::Expr& e : rule) {
+      const auto* lookup = std::get_if<net::expr::Lookup>(&e);
+      if (lookup && (lookup->set.starts_with("d_") || lookup->set.starts_with("x_"))) {
+        found.insert(lookup->set);
+      }
+    }
+  }
+  return found;
+}
+
+} // namespace egw::egress

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/interval_set.hpp"
+#include "egress/ruleset.hpp"
+#include "net/state.hpp"
+
+// The chain of a class of pods: one rule or more for each policy, in order.
+namespace egw::egress {
+
+// Destinations up to this number of CIDRs are compared one by one: that is no slower than a look-up
+// in a set of intervals, and each set costs the kernel time whenever any set of its table is named.
+inline constexpr std::size_t kFewPrefixes = 4;
+
+[[nodiscard]] std::string eip_chain(std::int32_t id);
+[[nodiscard]] net::Set interval_set(Family family, const std::vector<Range>& ranges);
+
+// Forwarding sets an IPv4 packet's priority anew (ip_forward), so there only what may end here or
+// goes on untouched needs it cleared; in IPv6 a class begins with that.
+[[nodiscard]] inline bool forward_clears_priority(Family family) {
+  return family == Family::V4;
+}
+
+struct ClassChain {
+  net::Chain chain;
+  std::map<std::string, net::Set> sets; // of destinations, named by content
+};
+[[nodiscard]] ClassChain class_chain(const PodClass& pod_class, Family family,
+                                     const IntervalSet& cluster);
+
+// The sets of destinations that a chain names; each once.
+[[nodiscard]] std::set<std::string> destination_sets(const net::Chain& chain);
+
+} // namespace egw::egress

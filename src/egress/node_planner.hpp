@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "egress/node_plan.hpp"
+
+namespace egw::egress {
+
+// What became another one in an AgentWorld. A pod or policy that changes there becomes a new node
+// of its map, and the old one is kept here, so that the same address always means the same value.
+struct WorldChanges {
+  using Pods = std::map<api::NamespacedName, api::Pod>;
+  using PoliciesByKey = std::map<api::PolicyKey, CompiledPolicy>;
+
+  bool everything = false; // or something else than pods of this node and policies
+  std::set<api::NamespacedName> pods;
+  std::set<api::PolicyKey> policies;
+  std::vector<Pods::node_type> old_pods;
+  std::vector<PoliciesByKey::node_type> old_policies;
+};
+
+// Makes plans of one world as it changes. Each is what plan_node() makes of the same input; where
+// only a few pods or policies changed, what the last plan was made of is looked at there alone.
+// Whatever is not that simple is planned from the beginning.
+class NodePlanner {
+ public:
+  NodePlanner();
+  ~NodePlanner();
+  NodePlanner(const NodePlanner&) = delete;
+  NodePlanner& operator=(const NodePlanner&) = delete;
+  NodePlanner(NodePlanner&&) = delete;
+  NodePlanner& operator=(NodePlanner&&) = delete;
+
+  // `world` is the same object each time, and `changes` all of what changed there in between.
+  [[nodiscard]] std::shared_ptr<const NodePlan> plan(const AgentWorld& world, const net::Host& host,
+                                                     const Marks& previous,
+                                                     const NodeOptions& options,
+                                                     const WorldChanges& changes);
+  // Whether the last plan was made from the one before; for tests and measurements.
+  [[nodiscard]] bool was_partial() const { return partial_; }
+
+ private:
+  struct Memory;
+  std::shared_ptr<const NodePlan> last_;
+  std::unique_ptr<Memory> memory_;
+  bool partial_ = false;
+};
+
+} // namespace egw::egress

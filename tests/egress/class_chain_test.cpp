@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "egress/class_chain.hpp"
+
+#include <doctest/doctest.h>
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "egress/node_plans.hpp"
+#include "net/diff.hpp"
+#include "net/kernel.hpp"
+#include "netns/netns.hpp"
+
+using namespace egw;
+using namespace egw::egress;
+using namespace egw::egress::testing;
+
+namespace {
+
+using Texts = std::vector<std::string>;
+
+const Texts kPrefixes = {"0.0.0.0/1",       "203.0.113.0/24", "198.51.100.128/25", "192.0.2.7/32",
+                         "100.64.0.0/10",   "93.184.0.0/15",  "93.0.0.0/8",        "8.8.0.0/16",
+                         "198.51.100.0/31", "2001:db8::/32",  "2001:db8:1::/47",   "2a00::/11",
+                         "2a00:1450::/64",  "2600::1/128",    "2c00::/8",          "4000::/2"};
+
+AgentWorld with(const std::vector<std::pair<Texts, Texts>>& destinations_and_excluded) {
+  AgentWorld w = world(3);
+  add(w, pod("default", "a", {{"app", "app"}}, {"10.244.1.5", "fd44:0:0:1::5"}));
+  int number = 0;
+  for (const auto& [destinations, excluded] : destinations_and_excluded) {
+    ++number;
+    auto p = policy("default", "p" + std::to_string(number), "eg", number);
+    p.spec.pod_selector = api::LabelSelector{{{"app", "app"}}, {}};
+    p.spec.priority = number;
+    p.spec.dest_subnet = destinations;
+    p.spec.excluded_subnet = excluded;
+    add(w, p);
+    place(w, "eg", "node2", entry(number));
+  }
+  return w;
+}
+
+std::size_t destination_sets_of(const net::Table& table) {
+  std::size_t count = 0;
+  for (const auto& [name, set] : table.sets) {
+    count += name.starts_with("d_") || name.starts_with("x_") ? 1 : 0;
+  }
+  return count;
+}
+
+} // namespace
+
+TEST_CASE("few CIDRs are compared, many stand in a set, and both decide as the classifier does") {
+  std::mt19937 random(11);
+  const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
+  std::size_t captured = 0, untouched = 0;
+  for (int turn = 0; turn < 60; ++turn) {
+    std::vector<std::pair<Texts, Texts>> policies(1 + below(3));
+    for (auto& [destinations, excluded] : policies) {
+      auto& texts = below(4) == 0 ? excluded : destinations;
+      for (std::size_t n = 1 + below(9); n > 0; --n) {
+        texts.push_back(kPrefixes[below(kPrefixes.size())]);
+      }
+    }
+    const NodePlan p = plan(with(policies));
+    for (const std::string& text : kPrefixes) {
+      const Prefix prefix = cidr(text);
+      for (const auto& at : {std::optional(prefix.first()), std::optional(prefix.last()),
+                             prefix.first().prev(), prefix.last().next()}) {
+        if (!at) continue;
+        const bool v4 = at->family == Family::V4;
+        Packet x = packet(v4 ? "10.244.1.5" : "fd44:0:0:1::5", at->to_string());
+        const auto wanted = p.classifier.decide(x.source, *at);
+        INFO("turn ", turn, " to ", at->to_string());
+        REQUIRE(run(v4 ? ip4(p) : ip6(p), "prerouting", x) == Verdict::Accept);
+        const bool taken = wanted.kind == Classifier::Decision::Kind::Tunnel;
+        CHECK((x.mark != 0) == taken);
+        if (taken) CHECK(x.ct_mark == ct_mark_tunnelled(wanted.eip_id, kOptions));
+        captured += taken ? 1 : 0;
+        untouched += taken ? 0 : 1;
+      }
+    }
+  }
+  CHECK(captured > 500);
+  CHECK(untouched > 500);
+}
+
+TEST_CASE("a set is made from the fifth CIDR on, and in one family alone where that is enough") {
+  const Texts four = {"192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "8.8.8.8", "2600::1"};
+  Texts five = four;
+  five.emplace_back("8.8.4.4");
+  CHECK(destination_sets_of(ip4(plan(with({{four, {}}})))) == 0);
+  CHECK(destination_sets_of(ip4(plan(with({{five, {}}})))) == 1);
+  CHECK(destination_sets_of(ip6(plan(with({{five, {}}})))) == 0);
+  CHECK(destination_sets_of(ip4(plan(with({{{}, five}})))) == 1);
+}
+
+TEST_CASE("a class stands in the tables of the families that its pods have") {
+  AgentWorld w = with({{{"192.0.2.0/24"}, {}}});
+  add(w, pod("default", "a", {{"app", "app"}}, {"10.244.1.5"}));
+  const NodePlan p = plan(w);
+  CHECK(ip4(p).sets.at("classes").elements.size() == 1);
+  CHECK(ip6(p).sets.at("classes").elements.empty());
+}
+
+TEST_SUITE_BEGIN("netns");
+
+TEST_CASE("the kernel gives every form of comparison back, and nft writes it as people do") {
+  const test::Netns ns;
+  const test::Netns::Inside inside(ns);
+  net::Kernel kernel{net::Ownership{}};
+  net::State wanted;
+  std::vector<std::pair<Texts, Texts>> policies;
+  for (const std::string& text : kPrefixes) policies.push_back({{text}, {}});
+  policies.push_back({{}, {"203.0.113.0/24", "2600::1/128"}});
+  wanted.tables = plan(with(policies)).state.tables;
+  CHECK(kernel.apply(net::diff(kernel.observe().state, wanted)).empty());
+  CHECK(kernel.observe().state.tables == wanted.tables);
+  const std::string listed = test::run("nft list ruleset");
+  for (const char* part : {"ip daddr 203.0.113.0/24", "ip daddr 198.51.100.128/25",
+                           "ip daddr 93.0.0.0/8", "ip6 daddr 2001:db8::/32"}) {
+    CHECK_MESSAGE(test::contains(listed, part), part);
+  }
+}
+
+TEST_SUITE_END();
