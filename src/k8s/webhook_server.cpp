@@ -342,7 +342,7 @@ void WebhookServer::Impl::stop() {
   listener = Fd();
 }
 
-// --------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 WebhookServer::WebhookServer(Options options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 

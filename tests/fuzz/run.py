@@ -67,7 +67,7 @@ def made_small(program, found, log):
     return small if small.is_file() else found
 
 
-def run(name, build, seconds):
+def run(name, build, seconds, seed):
     """(whether it passed, what there is to tell)"""
     program = build / "tests" / "fuzz" / f"fuzz-{name}"
     work = build / "fuzz"
@@ -77,7 +77,8 @@ def run(name, build, seconds):
     prefix = found / f"{name}-"
     begun = time.time()
     status = execute(
-        [program, f"-max_total_time={seconds}", f"-timeout={SECONDS_FOR_ONE_INPUT}",
+        [program, f"-max_total_time={seconds}", f"-seed={seed}",
+         f"-timeout={SECONDS_FOR_ONE_INPUT}",
          f"-rss_limit_mb={MEGABYTES}", "-print_final_stats=1", f"-artifact_prefix={prefix}",
          corpus, *seeds(name)], log, seconds)
     text = log.read_text(errors="replace")
@@ -102,7 +103,9 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=Path)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=" ".join(targets()))
-    parser.add_argument("--seconds", type=int, default=int(os.environ.get("EGW_FUZZ_SECONDS", 60)))
+    parser.add_argument("--seconds", type=int, default=int(os.environ.get("EGW_FUZZ_SECONDS", 20)))
+    # The same each time: what a change is judged by does not depend on luck. 0: another each time.
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("EGW_FUZZ_SEED", 1)))
     options = parser.parse_args()
     names = options.targets or targets()
     for name in names:
@@ -115,7 +118,7 @@ def main():
                    check=True)
     passed = 0
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        runs = [pool.submit(run, name, build, options.seconds) for name in names]
+        runs = [pool.submit(run, name, build, options.seconds, options.seed) for name in names]
         for done in concurrent.futures.as_completed(runs):
             good, told = done.result()
             passed += good

@@ -25,7 +25,8 @@ const std::string kValidating = kHooks + "validatingwebhookconfigurations";
 const std::string kMutating = kHooks + "mutatingwebhookconfigurations";
 
 std::string end_of_list() {
-  return R"({"metadata":{"resourceVersion":"5","annotations":{"k8s.io/initial-events-end":"true"}}})";
+  return R"({"metadata":{"resourceVersion":"5",)"
+         R"("annotations":{"k8s.io/initial-events-end":"true"}}})";
 }
 
 api::Secret new_secret(const CertificatePolicy& policy) {
@@ -40,7 +41,8 @@ std::string configuration(const std::string& kind, int version, const std::strin
                           const std::string& b = "") {
   return fmt::format(
       R"({{"kind":"{}","metadata":{{"name":"egw","resourceVersion":"{}"}},"webhooks":)"
-      R"([{{"name":"a","clientConfig":{{"caBundle":"{}"}}}},{{"name":"b","clientConfig":{{"caBundle":"{}"}}}}]}})",
+      R"([{{"name":"a","clientConfig":{{"caBundle":"{}"}}}},)"
+      R"({{"name":"b","clientConfig":{{"caBundle":"{}"}}}}]}})",
       kind, version, a, b);
 }
 

@@ -100,14 +100,18 @@ class Api:
         return self.request("PATCH", path_of(resource, namespace, name, subresource), body,
                             _PATCH_TYPES[kind])
 
-    def delete(self, resource, name, namespace=None, grace=None, missing_ok=False):
-        """grace: seconds that a pod is left to end; 0 removes it at once."""
-        body = None if grace is None else {
-            "apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": grace}
+    def delete(self, resource, name, namespace=None, grace=None, missing_ok=False, uid=None):
+        """grace: seconds that a pod is left to end; 0 removes it at once. uid: that object alone,
+        not another that bears its name by now."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if grace is not None:
+            body["gracePeriodSeconds"] = grace
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
         try:
             return self.request("DELETE", path_of(resource, namespace, name), body)
         except ApiError as error:
-            if not (missing_ok and error.code == 404):
+            if not (missing_ok and error.code in ((404,) if uid is None else (404, 409))):
                 raise
             return None
 

@@ -226,7 +226,8 @@ class Kubelet:
             return
         try:
             if "deletionTimestamp" in metadata:
-                self._api.delete("pods", metadata["name"], metadata["namespace"], grace=0)
+                self._api.delete("pods", metadata["name"], metadata["namespace"], grace=0,
+                                 missing_ok=True, uid=metadata["uid"])
             elif (pod["status"]["phase"] == "Pending"
                   and IPS_ANNOTATION in metadata.get("annotations", {})):
                 self._run_pod(pod, addresses, metadata["annotations"][IPS_ANNOTATION].split(","))

@@ -77,7 +77,8 @@ def test_G9_an_edit_with_a_bad_pool_is_refused(scene):
 
 
 def test_G10_an_address_in_use_cannot_be_removed(scene):
-    gateway = scene.gateway([f"{scene.four(1)}-{scene.four(5)}"], [f"{scene.six(1)}-{scene.six(5)}"])
+    gateway = scene.gateway([f"{scene.four(1)}-{scene.four(5)}"],
+                            [f"{scene.six(1)}-{scene.six(5)}"])
     scene.ready_policy(gateway, egressIP={"ipv4": scene.four(3)})
 
     def shrink(spec):

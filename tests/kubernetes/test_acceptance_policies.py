@@ -83,7 +83,8 @@ def test_P7_podSubnet(scene):
 
 
 def test_P8_the_default_eip_and_the_statuses(scene):
-    gateway = scene.gateway([f"{scene.four(1)}-{scene.four(9)}"], [f"{scene.six(1)}-{scene.six(9)}"],
+    gateway = scene.gateway([f"{scene.four(1)}-{scene.four(9)}"],
+                            [f"{scene.six(1)}-{scene.six(9)}"],
                             pools={"ipv4DefaultEIP": scene.four(5), "ipv6DefaultEIP": scene.six(7)})
     first, second = scene.ready_policy(gateway), scene.ready_policy(gateway)
     eip = first["status"]["eip"]
@@ -108,7 +109,8 @@ def test_P8_the_default_eip_and_the_statuses(scene):
 
 
 def test_P9_in_turn(scene):
-    gateway = scene.gateway([f"{scene.four(1)}-{scene.four(3)}"], [f"{scene.six(1)}-{scene.six(3)}"])
+    gateway = scene.gateway([f"{scene.four(1)}-{scene.four(3)}"],
+                            [f"{scene.six(1)}-{scene.six(3)}"])
     rr = {"allocatorPolicy": "rr"}
     given = [scene.ready_policy(gateway, egressIP=rr)["status"]["eip"] for _ in range(3)]
     assert len({e["ipv4"] for e in given}) == len({e["ipv6"] for e in given}) == 3
@@ -218,7 +220,8 @@ def test_P21_a_policy_selects_pods_of_its_namespace_alone(scene):
 
 
 def test_P22_an_explicit_eip(scene):
-    gateway = scene.gateway([f"{scene.four(1)}-{scene.four(9)}"], [f"{scene.six(1)}-{scene.six(9)}"])
+    gateway = scene.gateway([f"{scene.four(1)}-{scene.four(9)}"],
+                            [f"{scene.six(1)}-{scene.six(9)}"])
     policy = scene.ready_policy(gateway, egressIP={"ipv4": scene.four(4), "ipv6": scene.six(6)})
     eip = policy["status"]["eip"]
     assert (eip["ipv4"], eip["ipv6"]) == (scene.four(4), scene.six(6))

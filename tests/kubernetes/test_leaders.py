@@ -168,7 +168,8 @@ def test_two_that_believe_to_lead_give_no_address_twice(cluster, start, proxy):
         for rule in rules:
             rule.wait_hit()
         # Somebody takes the Lease away from it by hand.
-        cluster.api.patch(LEASES, LEASE, {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}},
+        given_up = {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}}
+        cluster.api.patch(LEASES, LEASE, given_up,
                           LEASE_NAMESPACE)
         wait_until(second.leads, 10, "the second leads")
         # Its first write of a gateway takes along what it tells policies. Refused once, it tells

@@ -102,7 +102,8 @@ class Webhook:
             try:
                 self.api.create(gateway(), dry_run=True)
             except ApiError as error:
-                assert "failed calling webhook" in error.message, error
+                soon = "failed calling webhook", "has not read the cluster yet"
+                assert any(text in error.message for text in soon), error
                 return False
             return self.asked(controller) >= before + 2  # mutating and validating
         wait_until(taken, 20, "a gateway is admitted through the webhook", interval=0.1)
