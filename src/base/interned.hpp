@@ -29,7 +29,11 @@ class InternPool {
       if (item_ != nullptr) ++item_->second.holders;
     }
     Handle(Handle&& other) noexcept : item_(std::exchange(other.item_, nullptr)) {}
-    Handle& operator=(const Handle& other) { return *this = Handle(other); }
+    Handle& operator=(const Handle& other) {
+      Handle copy(other);
+      std::swap(item_, copy.item_);
+      return *this;
+    }
     Handle& operator=(Handle&& other) noexcept {
       std::swap(item_, other.item_);
       return *this;

@@ -94,7 +94,8 @@ class SharedMap {
     return insert(key, std::forward<Arguments>(arguments)...).second;
   }
   bool emplace(const Key& key, T value) { return try_emplace(key, std::move(value)); }
-  void insert_or_assign(const Key& key, T value) { (*this)[key] = std::move(value); }
+  void insert_or_assign(const Key& key, const T& value) { (*this)[key] = value; }
+  void insert_or_assign(const Key& key, T&& value) { (*this)[key] = std::move(value); }
 
   std::size_t erase(const Key& key) {
     const auto index = chunk_of(key);

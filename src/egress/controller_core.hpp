@@ -56,7 +56,7 @@ struct ControllerOptions {
 // outcome of a write, the object is looked at again; so a lost or refused one mends itself.
 class ControllerCore {
  public:
-  explicit ControllerCore(ControllerOptions options) : options_(options) {}
+  explicit ControllerCore(ControllerOptions options) : options_(std::move(options)) {}
 
   // Does what the events ask for. Also to be called, without events, when deadline() has come.
   [[nodiscard]] std::vector<Action> step(std::vector<Event> events, const Now& now);

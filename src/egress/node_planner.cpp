@@ -187,17 +187,18 @@ class Update {
   }
 
   bool take_policies(const WorldChanges& changes) {
+    bool simple = true;
     for (const auto& node : changes.old_policies) {
       if (node.mapped().enforced) m_.index.remove(&node.mapped(), node.mapped());
-      if (!add_candidates(node.mapped())) return false;
+      simple = add_candidates(node.mapped()) && simple;
     }
     for (const auto& key : changes.policies) {
       const auto at = m_.world.policies.find(key);
       if (at == m_.world.policies.end()) continue;
       if (at->second.enforced) m_.index.add(&at->second, at->second);
-      if (!add_candidates(at->second)) return false;
+      simple = add_candidates(at->second) && simple;
     }
-    return true;
+    return simple;
   }
 
   // Pods that the policy may select: those with the first label that it asks for.

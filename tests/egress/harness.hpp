@@ -24,7 +24,7 @@ class Harness {
   ModelApi api;
   std::unique_ptr<ControllerCore> core;
   Now now;
-  std::vector<Write> history; // every write that was sent
+  std::vector<Write> history;   // every write that was sent
   std::size_t most_at_once = 0; // of those without an answer
   std::vector<Notice> notices;
   int resigned = 0;

@@ -151,8 +151,6 @@ void as_kernels_number(Buffer& bytes) {
   }
 }
 
-using Elements = std::map<ElementKey, ElementData>;
-
 ElementData data(Source& from, DataType type) {
   switch (type) {
     case DataType::None:
