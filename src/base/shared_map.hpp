@@ -93,7 +93,8 @@ class SharedMap {
   bool try_emplace(const Key& key, Arguments&&... arguments) {
     return insert(key, std::forward<Arguments>(arguments)...).second;
   }
-  bool emplace(const Key& key, T value) { return try_emplace(key, std::move(value)); }
+  bool emplace(const Key& key, const T& value) { return try_emplace(key, value); }
+  bool emplace(const Key& key, T&& value) { return try_emplace(key, std::move(value)); }
   void insert_or_assign(const Key& key, const T& value) { (*this)[key] = value; }
   void insert_or_assign(const Key& key, T&& value) { (*this)[key] = std::move(value); }
 
