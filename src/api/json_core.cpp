@@ -27,8 +27,8 @@ constexpr std::array kCiliumAnnotations = {
 bool runs_control_plane(const ObjectMeta& meta) {
   if (meta.namespace_ != kSystemNamespace) return false;
   const auto is = [&](const char* label) {
-    const std::string* value = meta.labels.find(label);
-    return value != nullptr && (*value == "kube-apiserver" || *value == "kube-controller-manager");
+    const auto value = meta.labels.find(label);
+    return value == "kube-apiserver" || value == "kube-controller-manager";
   };
   return is("component") || is("k8s-app");
 }
@@ -66,11 +66,9 @@ void read_node(const Field& root, Node& node) {
   const Condition* ready = find_condition(conditions, "Ready");
   node.ready = ready != nullptr && ready->status == "True";
   for (const char* name : kCiliumAnnotations) {
-    if (const std::string* text = node.meta.annotations.find(name)) {
-      node.cilium_cidrs.push_back(*text);
-    }
+    if (const auto text = node.meta.annotations.find(name)) node.cilium_cidrs.emplace_back(*text);
   }
-  if (const std::string* text = node.meta.annotations.find(kAnnotationTunnelParent)) {
+  if (const auto text = node.meta.annotations.find(kAnnotationTunnelParent)) {
     node.tunnel_parent = *text;
   }
 }

@@ -157,7 +157,7 @@ void Field::read(Labels& to) const {
   each_member([&](const Field& member) {
     std::string value;
     member.read(value);
-    to.set(std::string(member.key()), std::move(value));
+    to.set(member.key(), value);
   });
 }
 

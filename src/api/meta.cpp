@@ -2,19 +2,36 @@
 #include "api/meta.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 namespace egw::api {
 namespace {
 
-bool before(const std::pair<std::string, std::string>& item, std::string_view key) {
-  return item.first < key;
+using Length = std::uint32_t;
+constexpr std::size_t kHead = 2 * sizeof(Length); // of a packed label
+
+std::size_t length_at(std::string_view packed, std::size_t at) {
+  Length length = 0;
+  std::memcpy(&length, packed.substr(at, sizeof(length)).data(), sizeof(length));
+  return length;
+}
+std::size_t size_at(std::string_view packed, std::size_t at) { // of the whole label
+  return kHead + length_at(packed, at) + length_at(packed, at + sizeof(Length));
+}
+
+std::string pack(std::string_view key, std::string_view value) {
+  std::string packed(kHead, '\0');
+  const std::array<Length, 2> lengths{static_cast<Length>(key.size()),
+                                      static_cast<Length>(value.size())};
+  std::memcpy(packed.data(), lengths.data(), kHead);
+  return packed.append(key).append(value);
 }
 
 bool matches(const SelectorRequirement& r, const Labels& labels) {
-  const std::string* value = labels.find(r.key);
+  const auto value = labels.find(r.key);
   const auto listed = [&] {
-    return value != nullptr &&
-           std::find(r.values.begin(), r.values.end(), *value) != r.values.end();
+    return value && std::find(r.values.begin(), r.values.end(), *value) != r.values.end();
   };
   switch (r.op) {
     case SelectorOperator::In:
@@ -23,36 +40,59 @@ bool matches(const SelectorRequirement& r, const Labels& labels) {
     case SelectorOperator::NotIn:
       return !listed();
     case SelectorOperator::Exists:
-      return value != nullptr;
+      return value.has_value();
     case SelectorOperator::DoesNotExist:
-      return value == nullptr;
+      return !value;
   }
   return false;
 }
 
 } // namespace
 
-Labels::Labels(std::initializer_list<std::pair<std::string, std::string>> items) {
+Labels::Item Labels::Items::Iterator::operator*() const {
+  const std::size_t key = length_at(all_, at_), value = length_at(all_, at_ + sizeof(Length));
+  return {all_.substr(at_ + kHead, key), all_.substr(at_ + kHead + key, value)};
+}
+Labels::Items::Iterator& Labels::Items::Iterator::operator++() {
+  at_ += size_at(all_, at_);
+  return *this;
+}
+std::size_t Labels::Items::size() const {
+  return static_cast<std::size_t>(std::ranges::distance(begin(), end()));
+}
+
+Labels::Labels(std::initializer_list<Item> items) {
   for (const auto& [key, value] : items) set(key, value);
 }
 
-void Labels::set(std::string key, std::string value) {
-  const auto at = std::lower_bound(items_.begin(), items_.end(), key, before);
-  if (at != items_.end() && at->first == key) {
-    at->second = std::move(value);
-  } else {
-    items_.emplace(at, std::move(key), std::move(value));
-  }
+std::size_t Labels::place(std::string_view key) const {
+  const Items all = items();
+  return std::ranges::find_if(all, [&](const Item& item) { return item.first >= key; }).offset();
+}
+
+// Into a block of the right size: one that grew in steps would keep what it did not need.
+void Labels::replace(std::size_t at, std::size_t size, std::string_view by) {
+  std::string next;
+  next.reserve(packed_.size() - size + by.size());
+  next.append(packed_, 0, at).append(by).append(packed_, at + size);
+  packed_ = std::move(next);
+}
+
+void Labels::set(std::string_view key, std::string_view value) {
+  const std::size_t at = place(key);
+  replace(at, find(key) ? size_at(packed_, at) : 0, pack(key, value));
 }
 
 void Labels::erase(std::string_view key) {
-  const auto at = std::lower_bound(items_.begin(), items_.end(), key, before);
-  if (at != items_.end() && at->first == key) items_.erase(at);
+  const std::size_t at = place(key);
+  if (find(key)) replace(at, size_at(packed_, at), {});
 }
 
-const std::string* Labels::find(std::string_view key) const {
-  const auto at = std::lower_bound(items_.begin(), items_.end(), key, before);
-  return at != items_.end() && at->first == key ? &at->second : nullptr;
+std::optional<std::string_view> Labels::find(std::string_view key) const {
+  for (const auto& [name, value] : items()) {
+    if (name == key) return value;
+  }
+  return std::nullopt;
 }
 
 Condition make_condition(std::string type, bool holds, std::string reason, std::string message,
@@ -84,8 +124,7 @@ void set_condition(std::vector<Condition>& conditions, Condition wanted, WallTim
 
 bool LabelSelector::matches(const Labels& labels) const {
   for (const auto& [key, value] : match_labels.items()) {
-    const std::string* found = labels.find(key);
-    if (found == nullptr || *found != value) return false;
+    if (labels.find(key) != value) return false;
   }
   return std::all_of(match_expressions.begin(), match_expressions.end(),
                      [&](const SelectorRequirement& r) { return api::matches(r, labels); });

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
+#include <initializer_list>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,24 +17,69 @@
 // Parts that every object of Kubernetes has (k8s.io/apimachinery meta/v1), only the fields used.
 namespace egw::api {
 
-// Sorted by key; small and flat, because a controller keeps a hundred thousand of them.
+// Sorted by key; in one block of memory, because a controller keeps a hundred thousand of them.
 class Labels {
  public:
-  Labels() = default;
-  Labels(std::initializer_list<std::pair<std::string, std::string>> items);
+  using Item = std::pair<std::string_view, std::string_view>; // valid until the next change
+  class Items;
 
-  void set(std::string key, std::string value);
+  Labels() = default;
+  Labels(std::initializer_list<Item> items);
+
+  void set(std::string_view key, std::string_view value);
   void erase(std::string_view key);
-  [[nodiscard]] const std::string* find(std::string_view key) const; // nullptr when absent
-  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& items() const {
-    return items_;
-  }
-  [[nodiscard]] bool empty() const { return items_.empty(); }
+  [[nodiscard]] std::optional<std::string_view> find(std::string_view key) const;
+  [[nodiscard]] Items items() const;
+  [[nodiscard]] bool empty() const { return packed_.empty(); }
   auto operator<=>(const Labels&) const = default;
 
  private:
-  std::vector<std::pair<std::string, std::string>> items_;
+  [[nodiscard]] std::size_t place(std::string_view key) const; // of the first that is not before it
+  void replace(std::size_t at, std::size_t size, std::string_view by);
+
+  std::string packed_; // of each the length of its key and its value, as four bytes each, and both
 };
+
+class Labels::Items {
+ public:
+  class Iterator {
+   public:
+    using iterator_concept = std::forward_iterator_tag;
+    using iterator_category = std::input_iterator_tag; // it makes what it points to
+    using value_type = Item;
+    using difference_type = std::ptrdiff_t;
+    using pointer = void;
+    using reference = Item;
+
+    Iterator() = default;
+    Iterator(std::string_view all, std::size_t at) : all_(all), at_(at) {}
+    Item operator*() const;
+    Iterator& operator++();
+    Iterator operator++(int) {
+      const Iterator before = *this;
+      ++*this;
+      return before;
+    }
+    bool operator==(const Iterator& other) const { return at_ == other.at_; }
+    [[nodiscard]] std::size_t offset() const { return at_; }
+
+   private:
+    std::string_view all_;
+    std::size_t at_ = 0;
+  };
+
+  explicit Items(std::string_view packed) : packed_(packed) {}
+  [[nodiscard]] Iterator begin() const { return {packed_, 0}; }
+  [[nodiscard]] Iterator end() const { return {packed_, packed_.size()}; }
+  [[nodiscard]] Item front() const { return *begin(); } // must not be empty
+  [[nodiscard]] std::size_t size() const;
+
+ private:
+  std::string_view packed_;
+};
+inline Labels::Items Labels::items() const {
+  return Items(packed_);
+}
 
 struct OwnerReference {
   std::string api_version, kind, name, uid;

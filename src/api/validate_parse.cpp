@@ -96,7 +96,7 @@ bool is_label_key(std::string_view key) {
   return !prefix.empty() && prefix.size() <= 253 && is_label_part(key.substr(slash + 1));
 }
 
-void check_key(Errors& errors, std::string_view field, const std::string& key) {
+void check_key(Errors& errors, std::string_view field, std::string_view key) {
   if (!is_label_key(key)) {
     complain(errors,
              "{}: {:?} is not a label's key (at most 63 letters, digits, '-', '_' and '.', "
@@ -105,7 +105,7 @@ void check_key(Errors& errors, std::string_view field, const std::string& key) {
   }
 }
 
-void check_value(Errors& errors, std::string_view field, const std::string& value) {
+void check_value(Errors& errors, std::string_view field, std::string_view value) {
   if (!value.empty() && !is_label_part(value)) {
     complain(errors,
              "{}: {:?} is not a label's value (at most 63 letters, digits, '-', '_' and '.')",

@@ -16,8 +16,8 @@ template <class K, class V>
 class FlatMap {
  public:
   using value_type = std::pair<K, V>;
-  using iterator = typename std::vector<value_type>::iterator;
-  using const_iterator = typename std::vector<value_type>::const_iterator;
+  using iterator = std::vector<value_type>::iterator;
+  using const_iterator = std::vector<value_type>::const_iterator;
 
   [[nodiscard]] iterator begin() { return items_.begin(); }
   [[nodiscard]] iterator end() { return items_.end(); }

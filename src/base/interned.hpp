@@ -18,7 +18,7 @@ class InternPool {
     std::uint32_t holders;
   };
   using Map = std::unordered_map<T, Count, Hash>;
-  using Item = typename Map::value_type;
+  using Item = Map::value_type;
 
  public:
   // Eight bytes. A default one holds T{}.

@@ -78,9 +78,8 @@ class Reporter {
     }
     for (auto& [id, names] : users_) std::sort(names.begin(), names.end());
     for (const api::EgressEndpointSlice& s : lists_.slices) {
-      const std::string* uid = s.meta.labels.find(api::kLabelPolicyUid);
-      if (uid != nullptr) {
-        pods_[*uid] += s.endpoints.size();
+      if (const auto uid = s.meta.labels.find(api::kLabelPolicyUid)) {
+        pods_[std::string(*uid)] += s.endpoints.size();
       } else if (!s.meta.owners.empty()) {
         pods_[s.meta.owners.front().uid] += s.endpoints.size();
       }

@@ -136,8 +136,7 @@ class Rules {
 
   std::string default_gateway(const api::EgressPolicy& policy) {
     if (policy.kind != api::PolicyKind::EgressClusterPolicy) {
-      const std::string* name = namespace_default(known_.ns(request_.namespace_));
-      if (name != nullptr) return *name;
+      if (auto name = namespace_default(known_.ns(request_.namespace_))) return *std::move(name);
     }
     const auto* gateway = cluster_default(known_.world().gateways);
     return gateway == nullptr ? "" : gateway->meta.name;

@@ -24,7 +24,7 @@ api::ObjectMeta head(const api::ObjectMeta& meta) {
 api::EgressNode reduced(const api::EgressNode& node) {
   api::EgressNode n;
   n.meta = head(node.meta);
-  if (const std::string* parent = node.meta.annotations.find(api::kAnnotationTunnelParent)) {
+  if (const auto parent = node.meta.annotations.find(api::kAnnotationTunnelParent)) {
     n.meta.annotations.set(api::kAnnotationTunnelParent, *parent);
   }
   n.status.tunnel_ipv4 = node.status.tunnel_ipv4;

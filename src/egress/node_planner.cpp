@@ -44,7 +44,7 @@ class Flat {
   std::vector<std::pair<Key, const api::Pod*>> items_;
 };
 
-std::size_t hash_of(const std::pair<std::string, std::string>& label) {
+std::size_t hash_of(const api::Labels::Item& label) {
   const std::hash<std::string_view> hash;
   return hash(label.first) * 31 + hash(label.second);
 }

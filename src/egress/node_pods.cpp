@@ -181,8 +181,7 @@ class Builder {
 
 RemotePods remote_pods(const api::EgressEndpointSlice& slice) {
   RemotePods found;
-  if (const std::string* uid = slice.meta.labels.find(api::kLabelPolicyUid))
-    found.policy_uid = *uid;
+  found.policy_uid = slice.meta.labels.find(api::kLabelPolicyUid).value_or("");
   std::size_t count = 0;
   for (const api::Endpoint& e : slice.endpoints) count += e.ipv4.size() + e.ipv6.size();
   found.pods.reserve(count);

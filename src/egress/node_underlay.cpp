@@ -94,8 +94,8 @@ void take(Underlay& u, const net::Host& host, const std::string& link, Family fa
 
 // Of the Node's annotation; nothing: there is none.
 std::optional<Result<LinkChoice>> annotated(const api::EgressNode& node) {
-  const std::string* text = node.meta.annotations.find(api::kAnnotationTunnelParent);
-  if (text == nullptr || text->empty()) return std::nullopt;
+  const auto text = node.meta.annotations.find(api::kAnnotationTunnelParent);
+  if (!text || text->empty()) return std::nullopt;
   return parse_link_choice(*text);
 }
 

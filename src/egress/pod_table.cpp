@@ -39,20 +39,41 @@ PodIps::PodIps(const std::vector<Address>& ips) {
 }
 
 api::Endpoint to_endpoint(const EndpointRecord& record) {
-  api::Endpoint endpoint{*record.namespace_, *record.pod, *record.node, {}, {}};
+  api::Endpoint endpoint{*record.namespace_, std::string(*record.pod), *record.node, {}, {}};
   for (const Address& ip : record.ips.all()) {
     (ip.family == Family::V4 ? endpoint.ipv4 : endpoint.ipv6).push_back(ip.to_string());
   }
   return endpoint;
 }
 
-std::size_t PodTable::Hash::operator()(const Key& key) const {
-  return mix(mix(0, key.first), key.second);
+std::size_t PodTable::bucket(const Key& key) const {
+  const std::size_t hash = mix(mix(0, key.first), key.second);
+  return (hash >> 32) & (buckets_.size() - 1); // mix() spreads upwards
+}
+
+void PodTable::enter(PodId id) {
+  const auto chain = [this](PodId pod) {
+    records_[pod].next = std::exchange(buckets_[bucket(key(pod))], pod);
+  };
+  if (size_ >= buckets_.size()) {
+    constexpr std::size_t kFirst = 16;
+    buckets_.assign(std::max(kFirst, 2 * buckets_.size()), kNone);
+    for_each(chain);
+  }
+  chain(id);
+  ++size_;
+}
+
+void PodTable::leave(PodId id) {
+  PodId* link = &buckets_[bucket(key(id))];
+  while (*link != id) link = &records_[*link].next;
+  *link = records_[id].next;
+  --size_;
 }
 
 PodRecord PodTable::record(const api::Pod& pod) {
-  return {{names_.texts.get(pod.meta.namespace_), names_.texts.get(pod.meta.name),
-           names_.texts.get(pod.node_name), PodIps(pod.ips)},
+  return {{names_.texts.get(pod.meta.namespace_), names_.texts.get(pod.node_name),
+           names_.pods.get(pod.meta.name), PodIps(pod.ips)},
           names_.labels.get(pod.meta.labels),
           std::hash<std::string>{}(pod.meta.uid),
           number(pod.meta.resource_version),
@@ -61,8 +82,10 @@ PodRecord PodTable::record(const api::Pod& pod) {
 }
 
 std::optional<PodId> PodTable::find(std::string_view ns, std::string_view name) const {
-  const auto at = index_.find(Key{ns, name});
-  return at == index_.end() ? std::nullopt : std::optional(*at);
+  const Key wanted{ns, name};
+  PodId id = buckets_.empty() ? kNone : buckets_[bucket(wanted)];
+  while (id != kNone && key(id) != wanted) id = records_[id].next;
+  return id == kNone ? std::nullopt : std::optional(id);
 }
 
 std::optional<PodId> PodTable::put(const api::Pod& pod) {
@@ -82,9 +105,9 @@ std::optional<PodId> PodTable::put(const api::Pod& pod) {
   const PodId id = free_.back();
   free_.pop_back();
   auto& list = by_namespace_[pod.meta.namespace_];
-  records_[id] = {std::move(fresh), static_cast<std::uint32_t>(list.size()), true};
+  records_[id] = {std::move(fresh), static_cast<std::uint32_t>(list.size()), kNone};
+  enter(id);
   list.push_back(id);
-  index_.insert(id);
   return id;
 }
 
@@ -100,14 +123,14 @@ std::optional<PodId> PodTable::erase(const std::string& ns, const std::string& n
       !older(slot.pod.version, version)) {
     return std::nullopt;
   }
-  index_.erase(index_.find(*id));
+  leave(*id);
   const auto list = by_namespace_.find(ns);
   const PodId last = list->second.back();
   list->second[slot.position] = last;
   records_[last].position = slot.position;
   list->second.pop_back();
   if (list->second.empty()) by_namespace_.erase(list);
-  slot.present = false;
+  slot.position = kNone;
   leaving_.push_back(*id);
   return id;
 }

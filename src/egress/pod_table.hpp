@@ -4,13 +4,13 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -18,6 +18,7 @@
 #include "api/egress.hpp"
 #include "base/interned.hpp"
 #include "base/ip.hpp"
+#include "base/text_pool.hpp"
 #include "egress/policy.hpp"
 
 // A hundred thousand pods in few bytes each: texts that many share are kept once.
@@ -44,7 +45,8 @@ class PodIps {
 
 // api::Endpoint in few bytes.
 struct EndpointRecord {
-  Name namespace_, pod, node;
+  Name namespace_, node;
+  TextPool::Handle pod;
   PodIps ips;
   bool operator==(const EndpointRecord&) const = default;
 };
@@ -62,8 +64,9 @@ struct PodRecord {
   }
 };
 
-struct Names { // the pools
-  InternPool<std::string> texts;
+struct Names {                   // the pools
+  InternPool<std::string> texts; // that many share
+  TextPool pods;
   InternPool<api::Labels, LabelsHash> labels;
 };
 
@@ -84,10 +87,10 @@ class PodTable {
   [[nodiscard]] std::optional<PodId> find(std::string_view ns, std::string_view name) const;
   // nullptr: it is gone.
   [[nodiscard]] const PodRecord* get(PodId id) const {
-    return records_[id].present ? &records_[id].pod : nullptr;
+    return records_[id].position == kNone ? nullptr : &records_[id].pod;
   }
   [[nodiscard]] std::span<const PodId> in(const std::string& ns) const;
-  [[nodiscard]] std::size_t size() const { return index_.size(); }
+  [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] std::size_t capacity() const { return records_.size(); } // above every id
   template <class F>
   void for_each(F f) const {
@@ -97,36 +100,28 @@ class PodTable {
   }
 
  private:
+  static constexpr PodId kNone = std::numeric_limits<PodId>::max();
   struct Slot {
     PodRecord pod;
-    std::uint32_t position = 0; // in its namespace's list
-    bool present = false;
+    std::uint32_t position = kNone; // in its namespace's list; kNone: it is gone
+    PodId next = kNone;             // in its bucket
   };
   using Key = std::pair<std::string_view, std::string_view>;
-  struct Hash {
-    using is_transparent = void;
-    const PodTable* table;
-    std::size_t operator()(const Key& key) const;
-    std::size_t operator()(PodId id) const { return (*this)(table->key(id)); }
-  };
-  struct Equal {
-    using is_transparent = void;
-    const PodTable* table;
-    bool operator()(PodId a, PodId b) const { return a == b; }
-    bool operator()(const Key& a, PodId b) const { return a == table->key(b); }
-    bool operator()(PodId a, const Key& b) const { return table->key(a) == b; }
-  };
   [[nodiscard]] Key key(PodId id) const {
     const EndpointRecord& e = records_[id].pod.endpoint;
     return {*e.namespace_, *e.pod};
   }
+  [[nodiscard]] std::size_t bucket(const Key& key) const; // there is one
+  void enter(PodId id);
+  void leave(PodId id);
   [[nodiscard]] PodRecord record(const api::Pod& pod);
 
   Names& names_;
   std::vector<Slot> records_;
   std::vector<PodId> free_, leaving_;
   std::map<std::string, std::vector<PodId>> by_namespace_;
-  std::unordered_set<PodId, Hash, Equal> index_{16, Hash{this}, Equal{this}};
+  std::vector<PodId> buckets_; // by namespace and name; a power of two, pods are chained
+  std::size_t size_ = 0;
 };
 
 } // namespace egw::egress

@@ -8,7 +8,7 @@ std::optional<PodWitness::Found> PodWitness::testifies(PodId id, const PodTable&
   if (pod == nullptr || pod->host_network || pod->ended) return std::nullopt;
   for (const Address& address : pod->endpoint.ips.all()) {
     if (set_.contains(address) != (where_ == Where::Inside)) continue;
-    return Found{id, {*pod->endpoint.namespace_, *pod->endpoint.pod}, address};
+    return Found{id, {*pod->endpoint.namespace_, std::string(*pod->endpoint.pod)}, address};
   }
   return std::nullopt;
 }

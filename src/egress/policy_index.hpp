@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -41,34 +42,35 @@ class PolicyIndex {
   using Label = std::pair<std::string, std::string>;
   struct Less { // asked with a pod's labels as they stand
     using is_transparent = void;
-    using View = std::pair<std::string_view, std::string_view>;
     template <class A, class B>
     bool operator()(const A& a, const B& b) const {
       return View(a.first, a.second) < View(b.first, b.second);
     }
+    using View = api::Labels::Item;
   };
   struct Place {
     std::map<Label, std::vector<T*>, Less> by_label;
     std::vector<T*> others; // ask for none in particular
   };
 
-  static const Label* label(const CompiledPolicy& policy) {
+  static std::optional<Label> label(const CompiledPolicy& policy) {
     const bool asks = policy.pod_subnets.empty() && policy.pod_selector &&
                       !policy.pod_selector->match_labels.empty();
-    return asks ? &policy.pod_selector->match_labels.items().front() : nullptr;
+    if (!asks) return std::nullopt;
+    return Label(policy.pod_selector->match_labels.items().front());
   }
   static bool is_cluster_wide(const CompiledPolicy& policy) {
     return policy.key.kind == api::PolicyKind::EgressClusterPolicy;
   }
   std::vector<T*>& list(const CompiledPolicy& policy) {
     Place& place = is_cluster_wide(policy) ? cluster_wide_ : by_namespace_[policy.key.namespace_];
-    const auto* first = label(policy);
-    return first == nullptr ? place.others : place.by_label[*first];
+    const auto first = label(policy);
+    return first ? place.by_label[*first] : place.others;
   }
   void forget(const CompiledPolicy& policy) {
     const auto at = by_namespace_.find(policy.key.namespace_);
     Place& place = is_cluster_wide(policy) ? cluster_wide_ : at->second;
-    if (const auto* first = label(policy)) place.by_label.erase(*first);
+    if (const auto first = label(policy)) place.by_label.erase(*first);
     if (!is_cluster_wide(policy) && place.by_label.empty() && place.others.empty()) {
       by_namespace_.erase(at);
     }

@@ -12,13 +12,13 @@
 
 namespace egw::egress {
 
-const std::string* namespace_default(const api::Namespace* ns) {
-  if (ns == nullptr) return nullptr;
+std::optional<std::string> namespace_default(const api::Namespace* ns) {
+  if (ns == nullptr) return std::nullopt;
   for (const api::Labels* where : {&ns->meta.labels, &ns->meta.annotations}) {
-    const std::string* name = where->find(api::kLabelNamespaceDefault);
-    if (name != nullptr && !name->empty()) return name;
+    const auto name = where->find(api::kLabelNamespaceDefault);
+    if (name && !name->empty()) return std::string(*name);
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 std::string no_default_gateway() {
@@ -94,7 +94,7 @@ Verdict judge(const PolicyInput& in) {
     return refused({"Invalid", wrong.front().message});
   }
   if (v.gateway.empty()) {
-    if (const std::string* name = namespace_default(in.ns)) {
+    if (const auto name = namespace_default(in.ns)) {
       v.gateway = *name;
     } else if (in.cluster_default != nullptr) {
       v.gateway = in.cluster_default->meta.name;

@@ -32,8 +32,8 @@ struct Verdict {
 [[nodiscard]] Verdict judge(const PolicyInput& input);
 
 // The gateway that policies of a namespace have by default: its label, else its annotation.
-// nullptr: none, or the namespace is not known (nullptr).
-[[nodiscard]] const std::string* namespace_default(const api::Namespace* ns);
+// Nothing: none, or the namespace is not known (nullptr).
+[[nodiscard]] std::optional<std::string> namespace_default(const api::Namespace* ns);
 [[nodiscard]] std::string no_default_gateway(); // the message when there is none at all
 // Why a policy may not refer to the gateway; nullptr: it does not exist. `ns` is not asked for by
 // cluster policies; nullptr: not known, only its name.

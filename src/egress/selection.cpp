@@ -75,9 +75,22 @@ void Selection::count(const Policies& policies, bool add) {
   }
 }
 
-void Selection::assign(PodId pod, Policies now, bool another_endpoint) {
+Selection::Policies Selection::OfPod::get() const {
+  Policies all;
+  if (first_ != nullptr) all.push_back(first_);
+  if (further_) all.insert(all.end(), further_->begin(), further_->end());
+  return all;
+}
+
+void Selection::OfPod::set(const Policies& policies) {
+  first_ = policies.empty() ? nullptr : policies.front();
+  further_.reset();
+  if (policies.size() > 1) further_ = Policies(policies.begin() + 1, policies.end());
+}
+
+void Selection::assign(PodId pod, const Policies& now, bool another_endpoint) {
   if (by_pod_.size() <= pod) by_pod_.resize(pod + 1);
-  Policies& was = by_pod_[pod];
+  const Policies was = by_pod_[pod].get();
   if (was != now) {
     count(was, false);
     for (Policy* policy : was) {
@@ -92,7 +105,7 @@ void Selection::assign(PodId pod, Policies now, bool another_endpoint) {
     policy->slices.select(pod, world_.pods);
     touched_.insert(policy->compiled.key);
   }
-  was = std::move(now);
+  by_pod_[pod].set(now);
 }
 
 void Selection::pod_changed(PodId pod) {
@@ -109,9 +122,9 @@ void Selection::forget(const api::PolicyKey& key) {
   Policy& policy = *at->second;
   index_.remove(&policy, policy.compiled);
   for (const PodId pod : policy.slices.pods()) {
-    Policies rest = by_pod_[pod];
+    Policies rest = by_pod_[pod].get();
     std::erase(rest, &policy);
-    assign(pod, std::move(rest), false);
+    assign(pod, rest, false);
   }
   policies_.erase(at);
 }

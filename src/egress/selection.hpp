@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/rare.hpp"
 #include "egress/policy_index.hpp"
 #include "egress/slices.hpp"
 #include "egress/world.hpp"
@@ -51,17 +52,27 @@ class Selection {
     std::map<const Policy*, std::uint32_t> ahead; // pods on which it comes before this one
   };
   using Policies = std::vector<Policy*>; // in the order of before()
+  // Those of one pod, in few bytes: nearly every pod has one or none.
+  class OfPod {
+   public:
+    [[nodiscard]] Policies get() const;
+    void set(const Policies& policies);
+
+   private:
+    Policy* first_ = nullptr;
+    Rare<Policies> further_;
+  };
 
   Policy& add(const api::EgressPolicy& policy);
   void forget(const api::PolicyKey& key);
   [[nodiscard]] Policies selecting(PodId id) const;
-  void assign(PodId pod, Policies now, bool another_endpoint);
+  void assign(PodId pod, const Policies& now, bool another_endpoint);
   void count(const Policies& policies, bool add);
 
   const World& world_;
   std::map<api::PolicyKey, std::unique_ptr<Policy>> policies_;
   PolicyIndex<Policy> index_;
-  std::vector<Policies> by_pod_;
+  std::vector<OfPod> by_pod_;
   std::map<api::PolicyKey, std::set<api::NamespacedName>> foreign_;
   std::set<api::PolicyKey> touched_, met_;
 };

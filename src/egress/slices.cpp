@@ -49,8 +49,8 @@ SliceRecord to_record(const api::EgressEndpointSlice& slice, Names& names) {
   for (const api::Endpoint& e : slice.endpoints) {
     const auto ips = addresses(e);
     record.legible = record.legible && ips && ips->size() <= 2;
-    record.endpoints.push_back({names.texts.get(e.namespace_), names.texts.get(e.pod),
-                                names.texts.get(e.node),
+    record.endpoints.push_back({names.texts.get(e.namespace_), names.texts.get(e.node),
+                                names.pods.get(e.pod),
                                 PodIps(ips.value_or(std::vector<Address>{}))});
   }
   return record;
@@ -180,7 +180,7 @@ class PolicySlices::Planner {
     std::vector<PodId> rest(own_.missing_.begin(), own_.missing_.end());
     std::ranges::sort(rest, {}, [&](PodId id) {
       const EndpointRecord& e = pods_.get(id)->endpoint;
-      return std::pair<const std::string&, const std::string&>(*e.namespace_, *e.pod);
+      return std::pair<std::string_view, std::string_view>(*e.namespace_, *e.pod);
     });
     for (auto next = rest.begin(); next != rest.end();) {
       Draft* draft = room(static_cast<std::size_t>(rest.end() - next));

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 
 #include "base/digest.hpp"
 #include "egress/link_choice.hpp"
@@ -27,58 +28,62 @@ Result<void> validate(const TunnelSubnets& subnets) {
 
 namespace {
 
-std::set<Address> addresses_of(const api::EgressNode& node) {
-  std::set<Address> addresses;
+std::vector<Address> addresses_of(const api::EgressNode& node) {
+  std::vector<Address> addresses;
   for (const std::string* text : {&node.status.tunnel_ipv4, &node.status.tunnel_ipv6}) {
-    if (const auto address = Address::parse(*text)) addresses.insert(*address);
+    const auto address = Address::parse(*text);
+    if (address && std::ranges::count(addresses, *address) == 0) addresses.push_back(*address);
   }
+  std::ranges::sort(addresses);
   return addresses;
 }
 
-template <class Map>
-void give_back(Map& claims, const typename Map::key_type& what,
-               const typename Map::mapped_type::key_type& claimant) {
-  const auto claim = claims.find(what);
-  claim->second.erase(claimant);
-  if (claim->second.empty()) claims.erase(claim);
-}
-
-template <class Map>
-const std::string* first_of(const Map& claims, const typename Map::key_type& what) {
-  const auto at = claims.find(what);
-  return at == claims.end() ? nullptr : &std::get<1>(*at->second.begin());
-}
-
-template <class Map>
-void add_claimants(const Map& claims, const typename Map::key_type& what,
-                   std::set<std::string>& names) {
-  const auto at = claims.find(what);
-  if (at == claims.end()) return;
-  for (const auto& [created, name] : at->second) names.insert(name);
-}
-
 } // namespace
+
+bool TunnelBook::Claimant::operator<(const Claimant& other) const {
+  return std::tie(created, *node) < std::tie(other.created, *other.node);
+}
+
+// Of all that claim it, in their order.
+template <class T, class F>
+void TunnelBook::for_each_claimant(const Claims<T>& claims, const T& what, const F& f) {
+  static const std::string kFirst; // before every name
+  for (auto at = claims.lower_bound({what, {WallTime::min(), &kFirst}});
+       at != claims.end() && at->first == what; ++at) {
+    f(*at->second.node);
+  }
+}
+
+template <class T>
+const std::string* TunnelBook::first_of(const Claims<T>& claims, const T& what) {
+  const std::string* first = nullptr;
+  for_each_claimant(claims, what, [&](const std::string& node) {
+    if (first == nullptr) first = &node;
+  });
+  return first;
+}
 
 void TunnelBook::remove(const std::string& node) {
   const auto at = nodes_.find(node);
   if (at == nodes_.end()) return;
   const Claim& claim = at->second;
-  for (const Address& address : claim.addresses) {
-    give_back(addresses_, address, {claim.created, node});
-  }
-  if (claim.mac) give_back(macs_, *claim.mac, {claim.created, node});
+  const Claimant claimant{claim.created, &at->first};
+  for (const Address& address : claim.addresses) addresses_.erase({address, claimant});
+  if (claim.mac) macs_.erase({*claim.mac, claimant});
   nodes_.erase(at);
 }
 
 void TunnelBook::claim(const api::EgressNode& node) {
-  const std::string& name = node.meta.name;
-  remove(name);
+  remove(node.meta.name);
+  const auto at = nodes_.try_emplace(node.meta.name).first;
+  Claim& claim = at->second;
   // One that is not written yet comes after all that are.
-  Claim claim{node.meta.uid.empty() ? WallTime::max() : node.meta.created, addresses_of(node), {}};
+  claim.created = node.meta.uid.empty() ? WallTime::max() : node.meta.created;
+  claim.addresses = addresses_of(node);
   if (const auto mac = Mac::parse(node.status.tunnel_mac)) claim.mac = *mac;
-  for (const Address& address : claim.addresses) addresses_[address].insert({claim.created, name});
-  if (claim.mac) macs_[*claim.mac].insert({claim.created, name});
-  nodes_.emplace(name, std::move(claim));
+  const Claimant claimant{claim.created, &at->first};
+  for (const Address& address : claim.addresses) addresses_.insert({address, claimant});
+  if (claim.mac) macs_.insert({*claim.mac, claimant});
 }
 
 const std::string* TunnelBook::owner(const Address& address) const {
@@ -90,8 +95,9 @@ const std::string* TunnelBook::owner(const Mac& mac) const {
 
 std::set<std::string> TunnelBook::claimants(const api::EgressNode& node) const {
   std::set<std::string> names;
-  for (const Address& address : addresses_of(node)) add_claimants(addresses_, address, names);
-  if (const auto mac = Mac::parse(node.status.tunnel_mac)) add_claimants(macs_, *mac, names);
+  const auto add = [&](const std::string& name) { names.insert(name); };
+  for (const Address& address : addresses_of(node)) for_each_claimant(addresses_, address, add);
+  if (const auto mac = Mac::parse(node.status.tunnel_mac)) for_each_claimant(macs_, *mac, add);
   names.erase(node.meta.name);
   return names;
 }
@@ -120,7 +126,7 @@ std::optional<Address> TunnelBook::pick(const Prefix& subnet, const std::string&
   const auto scan = [&](const Address& from) -> std::optional<Address> {
     auto at = free.at_or_after(from);
     while (at && at->family == subnet.family()) {
-      if (!addresses_.contains(*at)) return at;
+      if (owner(*at) == nullptr) return at;
       const auto next = at->next();
       at = next ? free.at_or_after(*next) : std::nullopt;
     }

@@ -5,7 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "api/core.hpp"
@@ -47,14 +47,25 @@ class TunnelBook {
   [[nodiscard]] std::optional<Address> pick(const Prefix& subnet, const std::string& node) const;
 
  private:
-  using Claimants = std::set<std::tuple<WallTime, std::string>>;
+  struct Claimant {
+    WallTime created{};
+    const std::string* node = nullptr; // a key of nodes_
+    bool operator<(const Claimant& other) const;
+  };
+  template <class T>
+  using Claims = std::set<std::pair<T, Claimant>>;
   struct Claim {
     WallTime created{};
-    std::set<Address> addresses;
+    std::vector<Address> addresses;
     std::optional<Mac> mac;
   };
-  std::map<Address, Claimants> addresses_;
-  std::map<Mac, Claimants> macs_;
+  template <class T, class F>
+  static void for_each_claimant(const Claims<T>& claims, const T& what, const F& f);
+  template <class T>
+  [[nodiscard]] static const std::string* first_of(const Claims<T>& claims, const T& what);
+
+  Claims<Address> addresses_;
+  Claims<Mac> macs_;
   std::map<std::string, Claim> nodes_;
 };
 

@@ -30,7 +30,7 @@ void set_member(Map& map, const typename Map::key_type& key,
 }
 
 template <class Map>
-const typename Map::mapped_type& members(const Map& map, const typename Map::key_type& key) {
+const Map::mapped_type& members(const Map& map, const typename Map::key_type& key) {
   static const typename Map::mapped_type kNone;
   const auto at = map.find(key);
   return at == map.end() ? kNone : at->second;
@@ -160,7 +160,7 @@ std::optional<World::Change> World::put(Object object) {
   }
   Change change{.key = key};
   const bool taken = with_table(*this, key, [&](auto& map, const auto& name) {
-    using T = typename std::decay_t<decltype(map)>::mapped_type;
+    using T = std::decay_t<decltype(map)>::mapped_type;
     if constexpr (!std::is_same_v<T, SliceRecord>) {
       T& fresh = std::get<T>(object);
       const auto at = map.find(name);
@@ -203,7 +203,7 @@ std::optional<World::Change> World::erase(const Deleted& deleted) {
         !older_version(meta.resource_version, deleted.resource_version)) {
       return false;
     }
-    using T = typename std::decay_t<decltype(map)>::mapped_type;
+    using T = std::decay_t<decltype(map)>::mapped_type;
     if constexpr (std::is_same_v<T, SliceRecord>) {
       change.old_owner = owner_of(meta);
       index_slice(meta, false);
@@ -257,7 +257,7 @@ std::vector<World::Change> World::drop_unlisted(Kind kind, const std::string& re
     pods.for_each([&](PodId id) {
       if (id < listed_pods_.size() && listed_pods_[id]) return;
       const EndpointRecord& pod = pods.get(id)->endpoint;
-      gone.push_back({{kind, *pod.namespace_, *pod.pod}, "", resource_version});
+      gone.push_back({{kind, *pod.namespace_, std::string(*pod.pod)}, "", resource_version});
     });
   } else {
     const auto& listed = listed_.at(kind);

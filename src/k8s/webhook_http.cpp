@@ -5,7 +5,7 @@
 #include <httplib.h>
 #include <sys/socket.h>
 
-#include <cstdlib>
+#include <charconv>
 #include <exception>
 #include <utility>
 
@@ -110,7 +110,8 @@ WebhookHttp::Reply WebhookHttp::answer(std::string_view request, bool last) {
   Reply reply;
   reply.last = !impl_->server.process(stream, last);
   // "HTTP/1.1 200 OK"
-  if (stream.out.size() > 12) reply.status = std::atoi(stream.out.substr(9, 3).c_str());
+  const std::string_view head(stream.out);
+  if (head.size() > 12) std::from_chars(head.data() + 9, head.data() + 12, reply.status);
   reply.bytes = std::move(stream.out);
   const auto line = request.substr(0, request.find("\r\n"));
   const auto target = line.substr(line.find(' ') + 1);

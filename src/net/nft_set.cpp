@@ -238,7 +238,7 @@ std::vector<NftSet> encode_timed_elements(const std::string& table, const std::s
   return out.take();
 }
 
-void decode_elements(nftnl_set& set, std::vector<RawElement>& out) {
+void decode_elements(const nftnl_set& set, std::vector<RawElement>& out) {
   const auto it = owned<NftElementIter>(nftnl_set_elems_iter_create(&set));
   while (nftnl_set_elem* e = nftnl_set_elems_iter_next(it.get())) {
     RawElement raw;

@@ -48,7 +48,7 @@ struct RawElement {
                                                         const std::string& name,
                                                         const std::set<Bytes>& keys,
                                                         std::uint64_t timeout_ms);
-void decode_elements(nftnl_set& set, std::vector<RawElement>& out);
+void decode_elements(const nftnl_set& set, std::vector<RawElement>& out);
 
 [[nodiscard]] std::size_t key_length(KeyType type); // bytes
 

@@ -30,16 +30,30 @@ bool holds(SelectorOperator op, std::vector<std::string> values, const Labels& l
 TEST_CASE("labels are sorted by key, one value each") {
   Labels labels{{"b", "1"}, {"a", "2"}, {"b", "3"}};
   REQUIRE(labels.items().size() == 2);
-  CHECK(labels.items()[0].first == "a");
-  REQUIRE(labels.find("b") != nullptr);
+  CHECK(labels.items().front().first == "a");
+  REQUIRE(labels.find("b").has_value());
   CHECK(*labels.find("b") == "3");
-  CHECK(labels.find("c") == nullptr);
+  CHECK_FALSE(labels.find("c").has_value());
   CHECK(labels == Labels{{"a", "2"}, {"b", "3"}});
   labels.erase("a");
   labels.erase("zzz");
   CHECK(labels == Labels{{"b", "3"}});
+  labels.set("b", "");
+  CHECK(*labels.find("b") == "");
   labels.erase("b");
   CHECK(labels.empty());
+  CHECK(labels.items().size() == 0);
+}
+
+TEST_CASE("labels are walked through in order, and hold any text") {
+  const std::string nul("a\0b", 3), large(70000, 'x');
+  Labels labels;
+  labels.set(nul, large);
+  labels.set("a", nul);
+  labels.set("", "empty");
+  std::vector<std::pair<std::string, std::string>> found;
+  for (const auto& [key, value] : labels.items()) found.emplace_back(key, value);
+  CHECK(found == decltype(found){{"", "empty"}, {"a", nul}, {nul, large}});
 }
 
 TEST_CASE("selectors match as in Kubernetes") {

@@ -20,6 +20,7 @@ import tables  # noqa: E402
 from facts import machine, version  # noqa: E402
 from lab import objects  # noqa: E402
 from lab.control import TOP, Cluster  # noqa: E402
+from lab.process import cpu_seconds  # noqa: E402
 from lab.wait import until  # noqa: E402
 
 PARTS = ("latency", "datapath", "memory", "startup")
@@ -80,15 +81,19 @@ class Population:
 
 def memory(cluster):
     """RSS in MiB at rest: of the agents on a plain node and on the gateway, and the larger of the
-    controllers. What a burst took is given back a second after it."""
+    controllers. At rest: every status is written, and nobody works. What a burst took is given back
+    a second after it."""
     processes = [*cluster.agents.values(), *cluster.controllers.values()]
 
-    def rests():
-        before = sum(p.rss() for p in processes)
-        time.sleep(1.5)
-        return sum(p.rss() for p in processes) >= before
+    def work():
+        return [cpu_seconds(p.pid) for p in processes]
 
-    until(rests, "memory does not shrink any more", 30)
+    def rests():
+        before = work()
+        time.sleep(3)
+        return all(now - then < 0.02 for now, then in zip(work(), before))
+
+    until(rests, "nobody works any more", 180)
     controllers = max(c.rss() for c in cluster.controllers.values())
     return {
         "agent": cluster.agents["n1"].rss() / 2**20,

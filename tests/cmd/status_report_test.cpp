@@ -75,8 +75,8 @@ TEST_CASE("a policy that no controller has seen, and one that selects nobody") {
 TEST_CASE("slices without the label count by their owner") {
   auto c = example_cluster();
   for (auto& s : c.slices) {
-    s.meta.owners = {
-        {api::kApiVersion, "EgressPolicy", "x", *s.meta.labels.find(api::kLabelPolicyUid), true}};
+    s.meta.owners = {{api::kApiVersion, "EgressPolicy", "x",
+                      std::string(*s.meta.labels.find(api::kLabelPolicyUid)), true}};
     s.meta.labels = {};
   }
   CHECK(report(c).policies[0].pods == 2);

@@ -49,7 +49,7 @@ TEST_CASE("controller: an EgressNode for every Node, EgressClusterInfo, and then
   CHECK(h.egress_node("node1").status.tunnel_ipv4.starts_with("172.31."));
   CHECK(h.egress_node("node1").status.tunnel_ipv6.starts_with("fd11::"));
   CHECK(h.egress_node("node1").status.phase == api::NodePhase::Ready);
-  CHECK(h.egress_node("node1").meta.labels.find(api::kLabelGatewayNode) != nullptr);
+  CHECK(h.egress_node("node1").meta.labels.find(api::kLabelGatewayNode).has_value());
   const auto* info = h.api.find<api::EgressClusterInfo>(Kind::ClusterInfo, "", "default");
   REQUIRE(info != nullptr);
   CHECK(info->status.node_ip.size() == 3);

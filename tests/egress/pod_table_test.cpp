@@ -69,13 +69,16 @@ TEST_CASE("pod table: texts that pods share are kept once, and go with the last 
   {
     PodTable table(names);
     for (int i = 0; i < 100; ++i) table.put(pod("ns", fmt::format("pod{}", i), i + 1));
-    CHECK(names.texts.size() == 102); // names, namespace, node
+    CHECK(names.texts.size() == 2); // namespace, node
+    CHECK(names.pods.size() == 100);
     CHECK(names.labels.size() == 1);
     for (int i = 0; i < 50; ++i) table.erase("ns", fmt::format("pod{}", i), "", "");
     table.release();
-    CHECK(names.texts.size() == 52);
+    CHECK(names.texts.size() == 2);
+    CHECK(names.pods.size() == 50);
   }
   CHECK(names.texts.size() == 0);
+  CHECK(names.pods.size() == 0);
   CHECK(names.labels.size() == 0);
 }
 

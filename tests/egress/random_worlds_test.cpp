@@ -151,7 +151,7 @@ bool fits(const api::LabelSelector& s, const api::Labels& labels) {
     return std::optional<std::string>();
   };
   for (const auto& [key, wanted] : s.match_labels.items()) {
-    if (value(key) != wanted) return false;
+    if (value(std::string(key)) != wanted) return false;
   }
   for (const auto& r : s.match_expressions) {
     const auto is = value(r.key);

@@ -64,7 +64,7 @@ struct Scene {
     std::set<std::string> names;
     for (const PodId id : selection->slices_of(key)->pods()) {
       names.insert(*world.pods.get(id)->endpoint.namespace_ + "/" +
-                   *world.pods.get(id)->endpoint.pod);
+                   std::string(*world.pods.get(id)->endpoint.pod));
     }
     return names;
   }

@@ -69,7 +69,7 @@ class Kept {
       CHECK(slice.endpoints.size() <= kMaxEndpoints);
       CHECK_FALSE(slice.endpoints.empty());
       for (const auto& e : slice.endpoints) {
-        CHECK(found.insert(*e.pod).second);
+        CHECK(found.emplace(*e.pod).second);
         const auto id = pods.find(*e.namespace_, *e.pod);
         REQUIRE(id);
         CHECK(pods.get(*id)->endpoint == e);

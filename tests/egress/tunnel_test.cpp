@@ -160,7 +160,7 @@ TEST_CASE("tunnel: an underlay address may lie in a subnet that was chosen for i
   TunnelSubnets subnets;
   subnets.underlay = {Prefix::parse("10.0.0.0/30").value()};
   const auto fresh = plan_egress_node({&n, nullptr, false, subnets, {}, kNow}, TunnelBook());
-  CHECK(fresh.meta.annotations.find(api::kAnnotationTunnelParent) == nullptr);
+  CHECK_FALSE(fresh.meta.annotations.find(api::kAnnotationTunnelParent).has_value());
   const auto other = said(fresh, "True", "10.0.0.2"), far = said(fresh, "True", "10.0.0.4");
   CHECK(node_phase(&n, &other, subnets) == api::NodePhase::Ready);
   CHECK(node_phase(&n, &far, subnets) == api::NodePhase::Failed);
@@ -170,7 +170,7 @@ TEST_CASE("tunnel: an underlay address may lie in a subnet that was chosen for i
   CHECK(*copied.meta.annotations.find(api::kAnnotationTunnelParent) == n.tunnel_parent);
   n.tunnel_parent.clear();
   copied = plan_egress_node({&n, &copied, false, subnets, {}, kNow}, TunnelBook());
-  CHECK(copied.meta.annotations.find(api::kAnnotationTunnelParent) == nullptr);
+  CHECK_FALSE(copied.meta.annotations.find(api::kAnnotationTunnelParent).has_value());
 }
 
 TEST_CASE("tunnel: the label, the owner, and nothing that is another's") {
@@ -188,8 +188,8 @@ TEST_CASE("tunnel: the label, the owner, and nothing that is another's") {
   CHECK(same.status.agent == current.status.agent);
   CHECK(same.status.parent == current.status.parent);
   const auto plain = plan_egress_node({&n, &current, false, {}, {}, kNow}, TunnelBook());
-  CHECK(plain.meta.labels.find(api::kLabelGatewayNode) == nullptr);
-  CHECK(plain.meta.labels.find("mine") != nullptr);
+  CHECK_FALSE(plain.meta.labels.find(api::kLabelGatewayNode).has_value());
+  CHECK(plain.meta.labels.find("mine").has_value());
   auto reborn = n;
   reborn.meta.uid = "new";
   const auto adopted = plan_egress_node({&reborn, &current, true, {}, {}, kNow}, TunnelBook());

@@ -127,7 +127,7 @@ TEST_CASE_FIXTURE(Fixture, "create, get, update, patch, apply, delete, and refus
            body(name, fmt::format(R"(,"resourceVersion":"{}","labels":{{"c":"d"}})",
                                   with_address->meta.resource_version))));
   REQUIRE(updated);
-  CHECK(updated->meta.labels.find("a") == nullptr);
+  CHECK_FALSE(updated->meta.labels.find("a").has_value());
 
   // Two managers of one field: refused, then forced.
   auto apply = node(Verb::Apply, name, body(name, R"(,"labels":{"e":"f"})"));

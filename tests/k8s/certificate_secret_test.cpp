@@ -192,7 +192,7 @@ TEST_CASE("certificates: damage is repaired, and nothing more than what is damag
   const auto repaired = made(&secret, p);
   check_right(repaired, kNow);
   CHECK(repaired.type == type); // it cannot be changed
-  CHECK(repaired.meta.annotations.find("mine") != nullptr);
+  CHECK(repaired.meta.annotations.find("mine").has_value());
   CHECK((repaired.data.at("tls.crt") == good.data.at("tls.crt")) == keeps_serving);
   if (secret.data.contains("username")) CHECK(repaired.data.at("username") == "u");
 }

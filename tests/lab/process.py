@@ -8,6 +8,13 @@ import subprocess
 from .wait import until
 
 
+def cpu_seconds(pid):
+    """User and system time of all its threads, ended ones too."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Process:
     def __init__(self, netns, name, argv, directory, env=None, stdin=None, stdout=None):
         self.netns, self.name, self.argv = netns, name, [str(a) for a in argv]

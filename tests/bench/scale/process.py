@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A process as the kernel and its own metrics tell of it."""
 
-import os
 import re
 import time
 from pathlib import Path
@@ -9,16 +8,9 @@ from pathlib import Path
 from childprocess import wait_until
 from controller_process import Controller
 from lab.netns import run
+from lab.process import cpu_seconds
 
 SAMPLE = re.compile(r"^(\w+)(?:{(.*)})? ([-+.\deInf]+)$", re.M)
-_TICK = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_seconds(pid):
-    """User and system time of all its threads, ended ones too."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    fields = stat[stat.rindex(")") + 2:].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
 
 
 def peak_mib(pid):
