@@ -92,9 +92,11 @@ stage_kubernetes() {
   kubernetes
   local within=(python3 tests/kubernetes/with_server.py)
   doctest build k8s_api
+  pytest tests/manifests
+  # Of the oldest Kubernetes it is the schemas, roles and the client's protocol that may differ.
+  [ "${EGW_KUBERNETES:-}" != oldest ] || return 0
   # Most of the time they wait: three sets of servers side by side, each file in one of them.
   pytest tests/kubernetes -n 3 --dist loadfile
-  pytest tests/manifests
   pytest tests/cmd
   pytest tests/bench
 }

@@ -163,7 +163,7 @@ class Detector {
     }
   }
 
-  // Rights that are missing, for people.
+  // What the API server refuses, for people: rights that are missing, as a rule.
   void watching() {
     std::string all;
     if (sources_.denied != nullptr) {
@@ -172,7 +172,7 @@ class Detector {
       }
     }
     if (all.empty()) return set(kWatching, "True", "Watching", "");
-    set(kWatching, "False", "Forbidden",
+    set(kWatching, "False", "Refused",
         "what depends on these kinds is left as it is; apply the controller's roles "
         "(manifests/base/rbac.yaml) and CRDs (manifests/crds): " +
             all);

@@ -99,6 +99,7 @@ void ControllerCore::changed(const std::string& name, const api::Node* before,
 
 void ControllerCore::changed(const std::string& name, const api::EgressNode* before,
                              const api::EgressNode* after) {
+  if (before != nullptr && after != nullptr) tell_of(*before, *after);
   for (const auto* node : {before, after}) {
     if (node == nullptr) continue;
     for (const std::string& other : tunnels_.claimants(*node)) mark(Task::Node, other);
@@ -112,6 +113,21 @@ void ControllerCore::changed(const std::string& name, const api::EgressNode* bef
   const api::Node* node = lookup(world_.nodes, name);
   if (node_phase(node, before, options_.tunnel) != node_phase(node, after, options_.tunnel))
     mark_gateways_of(name);
+}
+
+// The agent's words become Events: agents write none themselves.
+void ControllerCore::tell_of(const api::EgressNode& before, const api::EgressNode& after) {
+  for (const char* type : {kEipsUnique, kPortsAvailable}) {
+    const auto* was = api::find_condition(before.status.conditions, type);
+    const auto* is = api::find_condition(after.status.conditions, type);
+    if (is == nullptr || is->status != "False") continue;
+    if (was != nullptr && was->status == "False" && was->message == is->message) continue;
+    actions_.emplace_back(
+        Notice{{api::kApiVersion, "EgressNode", after.meta.name, "", after.meta.uid},
+               true,
+               is->reason,
+               is->message});
+  }
 }
 
 void ControllerCore::changed(const std::string& name, const api::EgressGateway* before,

@@ -77,6 +77,7 @@ void ControllerCore::reconcile_cluster_info() {
   const Work work{Task::ClusterInfo, {}};
   const std::string name = kClusterInfoName;
   const ObjectKey key{Kind::ClusterInfo, "", name};
+  info_waits_ = false;
   if (!world_.knows({Kind::ClusterInfo, Kind::Gateway})) return;
   if (world_.unreadable(key) || blocked(key, work)) return;
   const api::EgressClusterInfo* info = lookup(world_.cluster_infos, name);
@@ -94,9 +95,8 @@ void ControllerCore::reconcile_cluster_info() {
       options_.info_interval +
       options_.info_interval_per_node * static_cast<std::int64_t>(world_.nodes.size());
   const Time next = info_pace_ - interval * (options_.info_burst - 1);
-  if (wanted.status == info->status && !asked_for && next > now_.steady) {
-    return schedule(work, next);
-  }
+  info_waits_ = wanted.status == info->status && !asked_for && next > now_.steady;
+  if (info_waits_) return schedule(work, next);
   ++counters_.infos;
   if (detection_.ask(world_, *info, now_.steady)) actions_.emplace_back(AskServiceRanges{});
   if (const auto again = detection_.next_ask()) schedule(work, *again);

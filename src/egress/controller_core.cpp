@@ -263,6 +263,7 @@ void ControllerCore::deactivate() {
   slice_pace_.clear();
   detection_ = {};
   info_pace_ = {};
+  info_waits_ = false;
 }
 
 // --- writes --------------------------------------------------------------------------------------
@@ -313,7 +314,7 @@ bool ControllerCore::may_follow() const {
 }
 
 std::size_t ControllerCore::pending(Time now) const {
-  return dirty_.size() +
+  return dirty_.size() + (info_waits_ ? 1 : 0) +
          static_cast<std::size_t>(std::ranges::count_if(writes_, [now](const auto& write) {
            return write.second.in_flight || write.second.not_before > now;
          }));

@@ -134,6 +134,7 @@ class ControllerCore {
   void changed(const std::string& name, const api::EgressNode* before,
                const api::EgressNode* after);
   void changed(const api::EgressClusterInfo* before, const api::EgressClusterInfo* after);
+  void tell_of(const api::EgressNode& before, const api::EgressNode& after);
   void mark_gateways_of(const std::string& node);
   void mark_entries(const std::string& gateway, const api::EgressGatewayStatus* before,
                     const api::EgressGatewayStatus* after);
@@ -202,6 +203,7 @@ class ControllerCore {
   std::map<api::PolicyKey, int> slices_in_flight_;
   ClusterDetection detection_;
   Time info_pace_{}; // of writes of what was found out; see ControllerOptions
+  bool info_waits_ = false; // such a write, for its turn
   // Survives the deletion of EgressClusterInfo, so that ids of gateways that are gone go on
   // resting.
   std::vector<api::IdBlock> known_blocks_;

@@ -204,7 +204,7 @@ TEST_CASE("cluster info: what can't be read stays as it was, and a condition say
     CHECK(status.pod_cidr == info.status.pod_cidr);
     CHECK(status.pod_cidr_mode == info.status.pod_cidr_mode);
     CHECK(status.api_server == info.status.api_server);
-    CHECK(condition(status, kWatching) == "False Forbidden");
+    CHECK(condition(status, kWatching) == "False Refused");
     CHECK(message(status, kWatching).ends_with("Node: forbidden; Pod: no rights"));
   }
   SUBCASE("pools, while nodes come and go") {

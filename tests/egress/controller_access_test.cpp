@@ -31,7 +31,7 @@ TEST_CASE("controller: without pods everything but endpoint slices works") {
   h.policy("default", "a", "eg1", "10.6.2.11");
   h.settle();
   CHECK(h.condition(h.policy("default", "a").status.conditions, kReady) == "True");
-  CHECK(watching(h) == "False Forbidden");
+  CHECK(watching(h) == "False Refused");
   std::size_t slices = 0;
   for (const auto& [key, object] : h.api.objects()) slices += key.kind == Kind::Slice;
   CHECK(slices == 1); // of the policy before: not emptied, and the new one has none yet
@@ -95,7 +95,7 @@ TEST_CASE("controller: rights that come back are told, also without a new list")
   h.settle();
   h.deny(Kind::Slice);
   h.settle();
-  CHECK(watching(h) == "False Forbidden");
+  CHECK(watching(h) == "False Refused");
   h.allow(Kind::Slice);
   h.settle();
   CHECK(watching(h) == "True");

@@ -193,8 +193,13 @@ TEST_CASE("controller: nodes that come one after the other make few writes, ids 
   h.pump();
   CHECK(h.condition(h.gateway("eg2").status.conditions, kReady) != "");
   CHECK(info(h).status.id_blocks.size() == 2);
+  // One more waits for its turn, and whoever asks is told.
+  h.node("node60");
+  h.pump();
+  CHECK(h.core->pending(h.now.steady) == 1);
   h.settle();
-  CHECK(info(h).status.node_ip.size() == 53);
+  CHECK(h.core->pending(h.now.steady) == 0);
+  CHECK(info(h).status.node_ip.size() == 54);
   CHECK(info_writes(h) - before <= 6); // three at once, one for the ids, and one each second
 }
 
@@ -302,7 +307,7 @@ TEST_CASE("controller: a kind that the cluster lacks, or may not be read, holds 
   h.restart_without({Kind::IpPool, Kind::CiliumNode}, 9);
   h.settle();
   CHECK(h.core->active());
-  CHECK(condition(h, kWatching) == "False Forbidden");
+  CHECK(condition(h, kWatching) == "False Refused");
   CHECK(info(h).status.pod_cidr.contains("calico/pool")); // stays
   h.grant(Kind::IpPool);
   h.grant(Kind::CiliumNode);

@@ -224,7 +224,10 @@ TEST_CASE_FIXTURE(Fixture, "watch: streaming and in pages, whole objects and met
       CHECK(cache.await({first + "@" + anew->meta.resource_version}));
       CHECK(cache.errors().empty());
       CHECK(watch.metrics().lists == 1);
-      CHECK(watch.metrics().watches == 1);
+      // Servers before 1.32 do not stream lists by themselves: there the first stream was in vain.
+      const std::uint64_t opened = watch.metrics().watches;
+      CHECK(opened >= 1);
+      CHECK(opened <= (streaming ? 2 : 1));
     }
   }
 }

@@ -3,6 +3,7 @@
 hold for them at any time."""
 
 import contextlib
+import json
 
 import pytest
 
@@ -138,7 +139,10 @@ class Cluster:
         before = self.decided()
         fresh = self.restart()
         fresh.await_quiet()
-        assert self.decided() == before
+        after = self.decided()
+        differs = {k: (before.get(k), after.get(k)) for k in {*before, *after}
+                   if before.get(k) != after.get(k)}
+        assert not differs, json.dumps({str(k): v for k, v in differs.items()}, indent=1)
         assert fresh.metric("egw_writes_total") == len(self.api.list(f"{GROUP}/egressgateways"))
 
     def restart(self):

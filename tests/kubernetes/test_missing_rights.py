@@ -73,7 +73,7 @@ def test_a_kind_that_may_not_be_read(steady, group, resource, kind):
     cluster.await_policies_ready()
     with Witness(api) as witness:
         with denied(cluster, group, resource):
-            message = watching(cluster, "False Forbidden")
+            message = watching(cluster, "False Refused")
             assert f"{kind}: " in message and f'cannot watch resource "{resource}"' in message
             assert "rbac.yaml" in message
             before = cluster.holders()
@@ -90,7 +90,7 @@ def test_a_kind_that_may_not_be_read(steady, group, resource, kind):
                       for p in api.list(f"{GROUP}/egressendpointslices", "default")]
             assert slices and cluster.restart().ready()
             cluster.controller.restarted = True
-            assert f"{kind}: " in watching(cluster, "False Forbidden")
+            assert f"{kind}: " in watching(cluster, "False Refused")
             cluster.controller.await_quiet()
             assert before.items() <= cluster.holders().items()
             assert slices == [(p["metadata"]["name"], p["endpoints"])
@@ -118,9 +118,9 @@ def test_a_kind_that_is_not_there_yet(steady):
     try:
         api.delete(definitions, name)
         api.wait_for(definitions, name, condition=lambda d: d is None)
-        assert "EgressGatewayPolicy: " in watching(cluster, "False Forbidden")
+        assert "EgressGatewayPolicy: " in watching(cluster, "False Refused")
         cluster.restart()
-        message = watching(cluster, "False Forbidden")
+        message = watching(cluster, "False Refused")
         assert "EgressGatewayPolicy: " in message and "manifests/crds" in message
         policy_gets_an_eip(cluster, "during")
         assert before.items() <= cluster.holders().items()

@@ -49,7 +49,7 @@ def test_flags_and_questions_where_service_cidrs_may_not_be_read(other, start):
                        == ["10.96.0.0/16", "10.98.0.0/16"])
     assert status["clusterIP"]["ipv6"] == ["fd00:96::/112"]
     assert info.message(status, "ServiceCIDR").startswith("from --service-cluster-ip-range")
-    assert info.condition(status, "Watching") == "False Forbidden"
+    assert info.condition(status, "Watching") == "False Refused"
     assert "ServiceCIDR: watch servicecidrs: " in info.message(status, "Watching")
     assert controller.metric("egw_service_range_questions_total") == 0
 
