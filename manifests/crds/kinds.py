@@ -246,7 +246,8 @@ def node():
         phase=word("Pending: no tunnel address yet. Init: the agent has not reported. Failed: its "
                    "kernel state could not be set. Ready: it may hold EIPs. AgentDown, NodeDown, "
                    "NodeNotReady: what is missing.", *_PHASES),
-        conditions=conditions("DatapathReady is the agent's, all others the controller's"))
+        conditions=conditions("DatapathReady, EIPsUnique and PortsAvailable are the agent's, "
+                              "the others the controller's"))
     return definition(
         "EgressNode", "egressnodes", "Cluster",
         fields("One for each Node: its end of the tunnel, its agent and its phase.", status=status),

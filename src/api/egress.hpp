@@ -170,8 +170,9 @@ struct EgressNodeStatus {
   TunnelParent parent;
   AgentInfo agent;
   NodePhase phase = NodePhase::Pending; // applied by the controller
-  // "DatapathReady" is the agent's, the others ("Ready", "AddressesAllocated") the controller's: a
-  // list map by type, so that server-side apply keeps both.
+  // "DatapathReady", "EIPsUnique" and "PortsAvailable" are the agent's, the others ("Ready",
+  // "AddressesAllocated") the controller's: a list map by type, so that server-side apply keeps
+  // both.
   std::vector<Condition> conditions;
   bool operator==(const EgressNodeStatus&) const = default;
 };

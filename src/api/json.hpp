@@ -109,7 +109,7 @@ template <class T>
 
 // Bodies of server-side apply for EgressNode's status: each field manager's part and nothing else.
 // Controller ("egw-controller"): tunnel addresses, MAC, phase, its conditions. Agent ("egw-agent"):
-// parent, agent, DatapathReady.
+// parent, agent, its conditions.
 [[nodiscard]] std::string encode_controller_part(const EgressNode&);
 [[nodiscard]] std::string encode_agent_part(const EgressNode&);
 

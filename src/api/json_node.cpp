@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 
 #include "api/json.hpp"
 #include "api/json_read.hpp"
@@ -9,7 +10,8 @@
 namespace egw::api {
 namespace {
 
-constexpr std::string_view kAgentCondition = "DatapathReady";
+constexpr std::array<std::string_view, 3> kAgentConditions = {"DatapathReady", "EIPsUnique",
+                                                              "PortsAvailable"};
 
 void read_status(const Field& from, EgressNodeStatus& to) {
   const Field tunnel = from["tunnel"];
@@ -61,8 +63,9 @@ void write_agent(JsonWriter& w, const AgentInfo& agent) {
 std::vector<Condition> conditions_of(const EgressNode& node, bool agent) {
   std::vector<Condition> mine;
   std::copy_if(node.status.conditions.begin(), node.status.conditions.end(),
-               std::back_inserter(mine),
-               [&](const Condition& c) { return (c.type == kAgentCondition) == agent; });
+               std::back_inserter(mine), [&](const Condition& c) {
+                 return (std::ranges::count(kAgentConditions, c.type) > 0) == agent;
+               });
   return mine;
 }
 

@@ -12,6 +12,7 @@
 #include "base/memory.hpp"
 #include "base/queue.hpp"
 #include "base/signals.hpp"
+#include "cmd/agent_claims.hpp"
 #include "cmd/agent_connections.hpp"
 #include "cmd/agent_guard.hpp"
 #include "cmd/agent_kernel.hpp"
@@ -19,6 +20,7 @@
 #include "cmd/agent_metrics.hpp"
 #include "cmd/agent_watches.hpp"
 #include "cmd/boot_guard.hpp"
+#include "cmd/guarded.hpp"
 #include "cmd/health.hpp"
 #include "cmd/role.hpp"
 #include "k8s/client.hpp"
@@ -57,6 +59,7 @@ class Agent {
                [this](Duration left) { return lease_.refresh(left); }),
         watches_(config, settings.core.node, [this](agent::Event e) { queue_.push(std::move(e)); }),
         connections_(settings.core.plan, [this](agent::Event e) { queue_.push(std::move(e)); }),
+        claims_([this](agent::Event e) { queue_.push(std::move(e)); }),
         readable_(kernel_.event_fd(), [this] { queue_.push(KernelReadable{}); }) {}
 
   int run() {
@@ -138,6 +141,16 @@ class Agent {
     connections_.perform(std::move(action));
   }
   void perform(agent::Announce& action, std::vector<agent::Event>&) { kernel_.announce(action); }
+  void perform(agent::CountConnections& action, std::vector<agent::Event>&) {
+    connections_.perform(action);
+  }
+  void perform(agent::AskInsertFailures&, std::vector<agent::Event>& events) {
+    events.emplace_back(agent::InsertFailures{insert_failures()});
+  }
+  void perform(agent::Probe& action, std::vector<agent::Event>&) { kernel_.probe(action); }
+  void perform(agent::WatchClaims& action, std::vector<agent::Event>&) {
+    claims_.watch(std::move(action));
+  }
   void perform(agent::WatchSlices& action, std::vector<agent::Event>&) {
     watches_.slices_of(action.gateways);
   }
@@ -162,6 +175,10 @@ class Agent {
     for (const std::string& text : action.problems) log::error("{}", text);
     for (const std::string& text : action.warnings) log::warn("{}", text);
     if (action.problems.empty()) log::info("this node's datapath is complete");
+  }
+
+  Result<std::uint64_t> insert_failures() {
+    return guarded<Result<std::uint64_t>>([&] { return statistics_.insert_failures(); });
   }
 
   void tell_settled() {
@@ -191,7 +208,7 @@ class Agent {
     q.metrics = [this] {
       return ask(queue_, 5s, [this] {
         stats_.forgotten = connections_.forgotten();
-        stats_.insert_failures = net::Conntrack().insert_failures().value_or(0);
+        stats_.insert_failures = insert_failures().value_or(0);
         return metrics_text(core_, stats_, guard_, client_.metrics(), watches_);
       });
     };
@@ -212,6 +229,7 @@ class Agent {
   egress::AgentCore core_;
   AgentKernel kernel_;
   net::Lease lease_;
+  net::Conntrack statistics_;
   bool stopping_ = false, was_synced_ = false, took_over_ = false;
   RestingConsumer resting_{kQuiet, release_memory};
 
@@ -222,6 +240,7 @@ class Agent {
   AgentGuard guard_;
   AgentWatches watches_;
   AgentConnections connections_;
+  AgentClaims claims_;
   ReadableThread readable_;
 };
 

@@ -61,4 +61,14 @@ agent::Event AgentConnections::carry_out(const agent::Forget& action) {
   return agent::Forgotten{std::move(done)};
 }
 
+agent::Event AgentConnections::carry_out(const agent::CountConnections& action) {
+  const auto found = guarded<Result<std::vector<net::Connection>>>(
+      [&] { return conntrack_.marked(options_.ct_mask); });
+  if (!found) {
+    log::warn("{}", found.error().message);
+    return agent::Crowds{found.error()};
+  }
+  return agent::Crowds{egress::crowds_of(*found, options_, action.at_least)};
+}
+
 } // namespace egw::cmd

@@ -27,16 +27,19 @@ class AgentConnections {
 
   void perform(egress::agent::ListConnections action) { queue_.push(std::move(action)); }
   void perform(egress::agent::Forget action) { queue_.push(std::move(action)); }
+  void perform(egress::agent::CountConnections action) { queue_.push(action); }
 
   [[nodiscard]] std::uint64_t forgotten() const { return forgotten_; } // since the start
 
  private:
-  using Work = std::variant<egress::agent::ListConnections, egress::agent::Forget>;
+  using Work = std::variant<egress::agent::ListConnections, egress::agent::Forget,
+                            egress::agent::CountConnections>;
   void run();
   [[nodiscard]] Result<std::vector<net::Connection>> find(
       const egress::agent::ListConnections& wanted);
   [[nodiscard]] egress::agent::Event carry_out(const egress::agent::ListConnections& action);
   [[nodiscard]] egress::agent::Event carry_out(const egress::agent::Forget& action);
+  [[nodiscard]] egress::agent::Event carry_out(const egress::agent::CountConnections& action);
 
   const egress::NodeOptions options_;
   const Answer answer_;

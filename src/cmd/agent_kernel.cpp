@@ -55,6 +55,12 @@ void AgentKernel::announce(const Announce& action) {
   if (!done) log::warn("{}", done.error().message); // it is repeated anyway
 }
 
+void AgentKernel::probe(const Probe& action) {
+  const auto done =
+      guarded<Result<void>>([&] { return kernel_.probe(action.link, action.addresses); });
+  if (!done) log::warn("{}", done.error().message); // as with announcements
+}
+
 ReadableThread::ReadableThread(int fd, std::function<void()> readable)
     : thread_([this, fd, call = std::move(readable)] { run(fd, call); }) {}
 

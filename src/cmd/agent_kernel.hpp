@@ -21,6 +21,7 @@ class AgentKernel {
   [[nodiscard]] egress::agent::Event perform(const egress::agent::Observe&);
   [[nodiscard]] egress::agent::Event perform(const egress::agent::Apply& action);
   void announce(const egress::agent::Announce& action);
+  void probe(const egress::agent::Probe& action);
 
   [[nodiscard]] int event_fd() const { return kernel_.event_fd(); }
   [[nodiscard]] bool drain_events() { return kernel_.drain_events(); }

@@ -68,6 +68,20 @@ std::string metrics_text(const egress::AgentCore& core, const AgentStats& stats,
   gauge(text, "egw_agent_synced", "Whether every list has been complete", core.synced() ? 1 : 0);
   gauge(text, "egw_agent_settled", "Whether the kernel is as planned", core.settled() ? 1 : 0);
   plan_of(text, core.plan());
+  text.family("egw_node_eip_conflicts", "gauge",
+              "EIPs of this node that another host uses too, with its MAC");
+  for (const auto& c : core.conflicts()) {
+    text.sample({{"eip", c.address.to_string()}, {"mac", c.mac.to_string()}}, 1);
+  }
+  text.family("egw_node_eip_crowded", "gauge",
+              "Connections of an EIP to a destination for which it has no port left");
+  for (const auto& c : core.crowded()) {
+    text.sample({{"eip_id", std::to_string(c.eip_id)},
+                 {"protocol", std::to_string(c.protocol)},
+                 {"destination", c.destination.to_string()},
+                 {"port", std::to_string(c.port)}},
+                static_cast<double>(c.connections));
+  }
   gauge(text, "egw_lease_left_seconds", "Until this node stops answering for its EIPs",
         std::chrono::duration<double>(guard.left(now().steady)).count());
   counter(text, "egw_lease_refreshes_total", "Renewals of the lease", guard.refreshes());

@@ -205,6 +205,12 @@ class Reporter {
            fmt::format("{}; see `kubectl describe node {}` and the egw-agent pod there", why,
                        n.meta.name));
     }
+    for (const char* type : {"EIPsUnique", "PortsAvailable"}) {
+      const Condition* c = api::find_condition(s.conditions, type);
+      if (c != nullptr && c->status == "False") {
+        tell(report_.problems, "EgressNode " + n.meta.name, c->message);
+      }
+    }
     report_.nodes.push_back(std::move(line));
   }
 

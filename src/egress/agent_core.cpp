@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "egress/agent_core.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <iterator>
 
@@ -16,12 +14,6 @@ namespace {
 
 bool is_eip(const net::AddressValue& value) {
   return value.eip;
-}
-
-std::string join(const std::vector<std::string>& parts, const char* separator) {
-  std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : separator) + part;
-  return text;
 }
 
 } // namespace
@@ -38,6 +30,8 @@ std::vector<Action> AgentCore::step(std::vector<Event> events, const Now& now) {
   look_and_write(now, out);
   confirm(out);
   announce(now.steady, out);
+  watch_claims(now.steady, out);
+  watch_ports(now.steady, out);
   connections(now.steady, out);
   report(now, out);
   tell(out);
@@ -118,6 +112,20 @@ void AgentCore::handle(PatchDone& event, const Now& now) {
     handle(seen, now);
   } else {
     fail(patch_retry_, now.steady);
+  }
+}
+
+void AgentCore::handle(InsertFailures& event, const Now& now) {
+  ports_.failures(event.count ? std::optional(*event.count) : std::nullopt, now.steady);
+}
+
+void AgentCore::handle(Crowds& event, const Now& now) {
+  ports_.crowds(event.crowds ? std::optional(*event.crowds) : std::nullopt, now.steady);
+}
+
+void AgentCore::handle(Claimed& event, const Now& now) {
+  if (plan_->state.addresses.contains({event.link, Prefix::host(event.address)})) {
+    claims_.heard(event.address, event.mac, event.link, now.steady);
   }
 }
 
@@ -244,7 +252,62 @@ void AgentCore::announce(Time now, std::vector<Action>& out) {
   std::erase_if(announcements_, [&](const auto& item) {
     return item.second.sent > options_.announce_again.size();
   });
-  for (auto& [link, addresses] : due) out.emplace_back(Announce{link, std::move(addresses)});
+  for (auto& [link, addresses] : due) {
+    out.emplace_back(Announce{link, addresses});
+    out.emplace_back(Probe{link, std::move(addresses)});
+  }
+}
+
+// What another host says of our EIPs is to be heard, and to be asked for until it is clear.
+void AgentCore::watch_claims(Time now, std::vector<Action>& out) {
+  if (!planned_ || !kernel_) return;
+  WatchClaims wanted;
+  for (const auto& [key, value] : kernel_->addresses) {
+    const auto link = host_.links.find(key.link);
+    if (!value.eip || link == host_.links.end()) continue;
+    const net::HostLink& on = link->second;
+    WatchClaims::Link& watched = wanted.links[on.index];
+    watched.name = on.name;
+    watched.mac = on.mac;
+    watched.addresses.insert(key.prefix.address);
+  }
+  const auto held = [&](const Address& address) {
+    return std::ranges::any_of(
+        wanted.links, [&](const auto& item) { return item.second.addresses.contains(address); });
+  };
+  for (const Address& address : claims_.addresses()) {
+    if (!held(address)) claims_.forget(address);
+  }
+  if (watched_ != wanted) {
+    watched_ = wanted;
+    out.emplace_back(std::move(wanted));
+  }
+  for (auto& [link, addresses] : claims_.due(now)) {
+    out.emplace_back(Probe{link, std::move(addresses)});
+  }
+  if (watched_->links.empty()) {
+    next_probe_.reset();
+  } else if (!next_probe_) {
+    next_probe_ = now + options_.probe_interval;
+  } else if (*next_probe_ <= now) {
+    next_probe_ = now + options_.probe_interval;
+    for (const auto& [index, link] : watched_->links) {
+      out.emplace_back(Probe{link.name, {link.addresses.begin(), link.addresses.end()}});
+    }
+  }
+}
+
+void AgentCore::watch_ports(Time now, std::vector<Action>& out) {
+  switch (ports_.due(!plan_->held.empty(), now)) {
+    case PortWatch::Want::Nothing:
+      return;
+    case PortWatch::Want::Failures:
+      out.emplace_back(AskInsertFailures{});
+      return;
+    case PortWatch::Want::Connections:
+      out.emplace_back(CountConnections{ports_.timing().crowded});
+      return;
+  }
 }
 
 // --- connections ---------------------------------------------------------------------------------
@@ -284,69 +347,6 @@ void AgentCore::connections(Time now, std::vector<Action>& out) {
                                    listed_.all_marked});
 }
 
-// --- what people and the controller see ----------------------------------------------------------
-
-std::vector<std::string> AgentCore::problems() const {
-  std::vector<std::string> all = plan_->problems;
-  for (const Error& e : refusals_) all.push_back(e.message);
-  return all;
-}
-
-api::Condition AgentCore::datapath_ready() const {
-  api::Condition c{.type = kDatapathReady, .status = "True", .reason = "Applied", .message = ""};
-  constexpr std::size_t kMost = 3; // a condition is read by people
-  if (!refusals_.empty()) {
-    c.status = "False";
-    c.reason = "KernelRefused";
-    std::vector<std::string> first;
-    for (const Error& e : refusals_) {
-      if (first.size() < kMost) first.push_back(e.message);
-    }
-    c.message = join(first, "; ");
-    if (refusals_.size() > kMost)
-      c.message += fmt::format(" (and {} more)", refusals_.size() - kMost);
-    c.message += ". What was in force before still is; the agent tries again by itself";
-  } else if (!plan_->problems.empty()) {
-    c.status = "False";
-    c.reason = "Incomplete";
-    c.message = join(plan_->problems, "; ");
-  }
-  return c;
-}
-
-// Whether there is something to say, and nothing under way.
-bool AgentCore::may_report() const {
-  return !patching_ && store_.own_node() && planned_ && (settled_ || !refusals_.empty());
-}
-
-void AgentCore::report(const Now& now, std::vector<Action>& out) {
-  if (!may_report() || (patch_retry_.failed() && patch_retry_.at > now.steady)) return;
-  const auto& own = store_.own_node();
-  const api::Condition wanted = datapath_ready();
-  const api::Condition* is = api::find_condition(own->status.conditions, kDatapathReady);
-  const bool same = is != nullptr && is->status == wanted.status && is->reason == wanted.reason &&
-                    is->message == wanted.message && own->status.parent == plan_->parent &&
-                    own->status.agent.version == options_.version;
-  if (same) {
-    patch_retry_ = {}; // what seemed to fail has arrived
-    return;
-  }
-  api::EgressNode node = *own;
-  node.status.parent = plan_->parent;
-  node.status.agent = {};
-  node.status.agent.version = options_.version;
-  api::set_condition(node.status.conditions, wanted, now.wall);
-  patching_ = true;
-  out.emplace_back(PatchEgressNode{std::move(node)});
-}
-
-void AgentCore::tell(std::vector<Action>& out) {
-  Tell now{problems(), plan_->warnings};
-  if (!synced_ || (!settled_ && refusals_.empty()) || told_ == now) return;
-  told_ = now;
-  out.emplace_back(std::move(now));
-}
-
 std::vector<std::string> AgentCore::waiting_for() const {
   return synced_ ? std::vector<std::string>{} : store_.missing(store_.gateways_here());
 }
@@ -357,6 +357,9 @@ std::optional<Time> AgentCore::deadline() const {
   const auto earlier = [&](Time t) { due = due ? std::min(*due, t) : t; };
   for (const auto& [address, a] : announcements_) earlier(a.next);
   if (const auto at = list_due()) earlier(*at);
+  if (const auto at = claims_.deadline()) earlier(*at);
+  if (const auto at = ports_.deadline()) earlier(*at);
+  if (next_probe_) earlier(*next_probe_);
   if (patch_retry_.failed() && may_report()) earlier(patch_retry_.at);
   return due;
 }

@@ -12,8 +12,10 @@
 #include "egress/affected.hpp"
 #include "egress/agent_io.hpp"
 #include "egress/agent_world.hpp"
+#include "egress/claims.hpp"
 #include "egress/node_plan.hpp"
 #include "egress/node_planner.hpp"
+#include "egress/port_watch.hpp"
 
 // The agent's loop as a state machine: events in, actions out; no I/O, no clock, no threads. Events
 // only say "look again": what is done follows from the world as it is known and the kernel as it
@@ -39,6 +41,11 @@ struct AgentOptions {
   // After a takeover, besides the first announcement (RFC 5227 section 2.3; busy peers miss one).
   std::vector<Duration> announce_again = {std::chrono::milliseconds(300), std::chrono::seconds(1),
                                           std::chrono::seconds(3)};
+  Claims::Timing claims{};
+  PortWatch::Timing ports{};
+  // Every so often a node asks for all its EIPs: another host that says nothing by itself is found
+  // then.
+  Duration probe_interval = std::chrono::minutes(5);
 };
 
 class AgentCore {
@@ -56,6 +63,10 @@ class AgentCore {
   [[nodiscard]] bool synced() const { return synced_; }       // every list has been complete once
   [[nodiscard]] std::vector<std::string> waiting_for() const; // lists that are missing until then
   [[nodiscard]] bool settled() const { return settled_; }     // the kernel is as planned
+  // EIPs of this node that other hosts use as well.
+  [[nodiscard]] std::vector<Claims::Conflict> conflicts() const { return claims_.conflicts(); }
+  // Destinations for which an EIP of this node has no port left.
+  [[nodiscard]] const std::vector<Crowd>& crowded() const { return ports_.crowded(); }
 
  private:
   struct Retry { // of what was refused
@@ -76,6 +87,9 @@ class AgentCore {
   void handle(agent::Connections& event, const Now& now);
   void handle(agent::Forgotten& event, const Now& now);
   void handle(agent::PatchDone& event, const Now& now);
+  void handle(agent::InsertFailures& event, const Now& now);
+  void handle(agent::Crowds& event, const Now& now);
+  void handle(agent::Claimed& event, const Now& now);
   void handle(agent::KernelChanged& event, const Now& now);
   void handle(agent::Stop& event, const Now& now);
 
@@ -88,6 +102,8 @@ class AgentCore {
   void look_up_later(Affected affected, Time now);
   void confirm(std::vector<agent::Action>& out);
   void announce(Time now, std::vector<agent::Action>& out);
+  void watch_claims(Time now, std::vector<agent::Action>& out);
+  void watch_ports(Time now, std::vector<agent::Action>& out);
   void connections(Time now, std::vector<agent::Action>& out);
   [[nodiscard]] bool may_report() const;
   void report(const Now& now, std::vector<agent::Action>& out);
@@ -97,6 +113,8 @@ class AgentCore {
   [[nodiscard]] bool kernel_in_flight() const { return observing_ || applying_; }
   [[nodiscard]] std::vector<std::string> problems() const;
   [[nodiscard]] api::Condition datapath_ready() const;
+  [[nodiscard]] std::vector<std::string> conflict_texts() const;
+  [[nodiscard]] std::vector<std::string> crowd_texts() const;
 
   const AgentOptions options_;
   agent::Store store_;
@@ -118,6 +136,10 @@ class AgentCore {
   std::optional<bool> confirmed_;
 
   std::map<Address, Announcement> announcements_;
+  Claims claims_{options_.claims};
+  std::optional<agent::WatchClaims> watched_;
+  PortWatch ports_{options_.ports};
+  std::optional<Time> next_probe_; // of all EIPs; nothing while there are none
   Affected in_apply_, to_list_;
   Time list_latest_{}, list_at_{}; // when to look for those of to_list_
   bool listing_ = false;           // until what is stale among them is forgotten

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <variant>
@@ -10,6 +11,7 @@
 #include "api/core.hpp"
 #include "api/egress.hpp"
 #include "base/error.hpp"
+#include "egress/port_watch.hpp"
 #include "net/diff.hpp"
 #include "net/state.hpp"
 
@@ -81,6 +83,17 @@ struct Forgotten { // to Forget
 struct PatchDone { // to PatchEgressNode: the object after it
   Result<api::EgressNode> node;
 };
+struct InsertFailures { // to AskInsertFailures: net::Conntrack::insert_failures()
+  Result<std::uint64_t> count;
+};
+struct Crowds { // to CountConnections
+  Result<std::vector<Crowd>> crowds;
+};
+struct Claimed { // another host says on the wire that an EIP of this node is its own
+  Address address;
+  Mac mac;
+  std::string link;
+};
 struct KernelChanged {}; // by somebody else
 struct Stop {};          // no action follows; the kernel stays as it is
 
@@ -92,7 +105,7 @@ using Event =
                  Listed<api::EgressClusterInfo>, Changed<api::EgressClusterInfo>,
                  Gone<api::EgressClusterInfo>, PoliciesListed, Changed<api::EgressPolicy>,
                  PolicyGone, SlicesListed, SliceChanged, SliceGone, Observed, Applied, Connections,
-                 Forgotten, PatchDone, KernelChanged, Stop>;
+                 Forgotten, PatchDone, InsertFailures, Crowds, Claimed, KernelChanged, Stop>;
 
 // --- actions: carried out in order, but for the second pair, which may take its time; each of the
 // first four is answered by its event
@@ -121,6 +134,29 @@ struct Announce {
   std::vector<Address> addresses;
   bool operator==(const Announce&) const = default;
 };
+// How many connections of this node the kernel could not enter.
+struct AskInsertFailures {};
+// Destinations to which one EIP has at least so many connections.
+struct CountConnections {
+  std::size_t at_least = 0;
+};
+// Asks on the link whether another host has these addresses, without claiming them.
+struct Probe {
+  std::string link;
+  std::vector<Address> addresses;
+  bool operator==(const Probe&) const = default;
+};
+// Whose claims are to be heard: EIPs of this node, by the ifindex of the link that bears them.
+struct WatchClaims {
+  struct Link {
+    std::string name;
+    Mac mac; // our own
+    std::set<Address> addresses;
+    bool operator==(const Link&) const = default;
+  };
+  std::map<std::uint32_t, Link> links;
+  bool operator==(const WatchClaims&) const = default;
+};
 // Slices of these gateways are wanted, and of no others.
 struct WatchSlices {
   std::set<std::string> gateways;
@@ -137,6 +173,7 @@ struct Tell {
   bool operator==(const Tell&) const = default;
 };
 using Action = std::variant<Observe, Apply, ListConnections, Forget, PatchEgressNode, Announce,
-                            WatchSlices, ConfirmPlacement, Tell>;
+                            Probe, WatchClaims, AskInsertFailures, CountConnections, WatchSlices,
+                            ConfirmPlacement, Tell>;
 
 } // namespace egw::egress::agent

@@ -39,17 +39,6 @@ api::Namespace reduced(const api::Namespace& ns) {
   n.meta.labels = ns.meta.labels;
   return n;
 }
-api::Pod reduced(api::Pod pod) {
-  api::ObjectMeta meta = head(pod.meta);
-  meta.labels = std::move(pod.meta.labels);
-  meta.created = pod.meta.created;
-  pod.meta = std::move(meta);
-  pod.service_cidrs.reset();
-  pod.node_name = {};
-  // Running or not yet makes no difference, ended does.
-  if (!pod.ended()) pod.phase = api::PodPhase::Running;
-  return pod;
-}
 api::EgressGateway reduced(api::EgressGateway gateway) {
   api::EgressGateway g;
   g.meta = head(gateway.meta);
@@ -225,9 +214,8 @@ bool Store::take(Gone<api::Namespace>& e) {
   return other(world_.namespaces.erase(e.key.name) > 0);
 }
 
-bool Store::put(api::Pod pod) {
-  api::NamespacedName key = name_of(pod.meta);
-  return replace(world_.pods, changes_.pods, changes_.old_pods, key, reduced(std::move(pod)),
+bool Store::put(const api::Pod& pod) {
+  return replace(world_.pods, changes_.pods, changes_.old_pods, name_of(pod.meta), local_pod(pod),
                  changes_);
 }
 bool Store::forget(const api::NamespacedName& pod) {
@@ -239,11 +227,11 @@ bool Store::take(Listed<api::Pod>& e) {
   for (const auto& item : e.items) stays.insert(name_of(item.meta));
   bool changed = false;
   for (const auto& key : missing_keys(world_.pods, stays, kAll)) changed |= forget(key);
-  for (auto& item : e.items) changed |= put(std::move(item));
+  for (const auto& item : e.items) changed |= put(item);
   return changed;
 }
 bool Store::take(Changed<api::Pod>& e) {
-  return put(std::move(e.object));
+  return put(e.object);
 }
 bool Store::take(Gone<api::Pod>& e) {
   return forget(e.key);

@@ -63,7 +63,7 @@ class Store {
   bool put(api::EgressClusterInfo info);
   bool put(const api::EgressPolicy& policy);
   bool put(const SliceScope& scope, const api::EgressEndpointSlice& slice);
-  bool put(api::Pod pod);
+  bool put(const api::Pod& pod);
   bool forget(const api::NamespacedName& pod);
   bool forget(const api::PolicyKey& policy);
   bool other(bool changed) { // than pods and policies

@@ -202,7 +202,7 @@ class ControllerCore {
   std::map<api::PolicyKey, Pace> slice_pace_;
   std::map<api::PolicyKey, int> slices_in_flight_;
   ClusterDetection detection_;
-  Time info_pace_{}; // of writes of what was found out; see ControllerOptions
+  Time info_pace_{};        // of writes of what was found out; see ControllerOptions
   bool info_waits_ = false; // such a write, for its turn
   // Survives the deletion of EgressClusterInfo, so that ids of gateways that are gone go on
   // resting.

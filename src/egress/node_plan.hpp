@@ -12,6 +12,7 @@
 #include "api/egress.hpp"
 #include "base/ip.hpp"
 #include "egress/link_choice.hpp"
+#include "egress/pod_ips.hpp"
 #include "egress/policy.hpp"
 #include "net/state.hpp"
 
@@ -59,6 +60,18 @@ struct RemotePods {
 };
 [[nodiscard]] RemotePods remote_pods(const api::EgressEndpointSlice& slice);
 
+// What a node needs of a pod of its own. There may be thousands.
+struct LocalPod {
+  api::Labels labels;
+  WallTime created{};
+  PodIps ips;
+  bool host_network = false, ended = false;
+  bool operator==(const LocalPod&) const = default;
+};
+using LocalPods = std::map<api::NamespacedName, LocalPod>;
+[[nodiscard]] LocalPod local_pod(const api::Pod& pod);
+[[nodiscard]] PodView view(const LocalPods::value_type& pod);
+
 // Everything that an agent knows from the API server.
 struct AgentWorld {
   std::string node; // ours
@@ -66,7 +79,7 @@ struct AgentWorld {
   std::map<api::PolicyKey, CompiledPolicy> policies;
   std::map<std::string, api::EgressNode> nodes;
   std::map<std::string, api::Namespace> namespaces;
-  std::map<api::NamespacedName, api::Pod> pods; // of this node
+  LocalPods pods; // of this node
   std::map<api::NamespacedName, RemotePods> slices;
   api::EgressClusterInfo cluster;
 };

@@ -18,17 +18,18 @@ namespace egw::egress {
 
 namespace {
 
-// Values by key in one block: thousands of pods, looked up and changed one by one.
+// Pods by key in one block: thousands, looked up and changed one by one. By their names, as these
+// stand in the world.
 template <class Key>
 class Flat {
  public:
-  void add(const Key& key, const api::Pod* pod) {
+  void add(const Key& key, const api::NamespacedName* pod) {
     const std::pair item(key, pod);
     items_.insert(std::ranges::upper_bound(items_, item), item);
   }
-  void append(const Key& key, const api::Pod* pod) { items_.emplace_back(key, pod); }
+  void append(const Key& key, const api::NamespacedName* pod) { items_.emplace_back(key, pod); }
   void sort() { std::ranges::sort(items_); }
-  void remove(const Key& key, const api::Pod* pod) {
+  void remove(const Key& key, const api::NamespacedName* pod) {
     const std::pair item(key, pod);
     const auto at = std::ranges::lower_bound(items_, item);
     if (at != items_.end() && *at == item) items_.erase(at);
@@ -41,7 +42,7 @@ class Flat {
   }
 
  private:
-  std::vector<std::pair<Key, const api::Pod*>> items_;
+  std::vector<std::pair<Key, const api::NamespacedName*>> items_;
 };
 
 std::size_t hash_of(const api::Labels::Item& label) {
@@ -63,8 +64,8 @@ struct NodePlanner::Memory {
     }
     for (const auto& [key, pod] : world.pods) {
       if (!has_own_addresses(pod)) continue;
-      for (const Address& ip : pod.ips) by_address.append(ip, &pod);
-      for (const auto& label : pod.meta.labels.items()) by_label.append(hash_of(label), &pod);
+      for (const Address& ip : pod.ips) by_address.append(ip, &key);
+      for (const auto& label : pod.labels.items()) by_label.append(hash_of(label), &key);
       if (pod.ips.empty()) without_address.insert(key);
     }
     if (options.unknown_pods != UnknownPods::Allow) {
@@ -95,7 +96,7 @@ struct NodePlanner::Memory {
   }
 
   // It has an address of a family in which no range of pods is known, which is told of.
-  [[nodiscard]] bool outside_ranges(const api::Pod& pod) const {
+  [[nodiscard]] bool outside_ranges(const LocalPod& pod) const {
     return has_own_addresses(pod) &&
            std::ranges::any_of(pod.ips, [&](const Address& ip) { return ranges.empty(ip.family); });
   }
@@ -150,7 +151,7 @@ class Update {
   // Pods that a policy will select, as soon as they have an address.
   void starting() {
     const auto starts = [&](const api::NamespacedName& name) {
-      return !policies_of(m_.world.pods.at(name), m_.world, m_.index).empty();
+      return !policies_of(*m_.world.pods.find(name), m_.world, m_.index).empty();
     };
     const auto count = std::ranges::count_if(m_.without_address, starts);
     const bool were = plan_.pods_starting > 0, are = count > 0;
@@ -162,26 +163,27 @@ class Update {
 
   bool take_pods(const WorldChanges& changes) {
     for (const auto& node : changes.old_pods) {
-      const api::Pod& pod = node.mapped();
-      m_.without_address.erase(node.key());
+      const LocalPod& pod = node.mapped();
+      const api::NamespacedName& name = node.key();
+      m_.without_address.erase(name);
       if (looks_for_unknown() && m_.outside_ranges(pod)) return false;
       for (const Address& ip : pod.ips) {
-        m_.by_address.remove(ip, &pod);
+        m_.by_address.remove(ip, &name);
         dirty_.insert(ip);
       }
-      for (const auto& label : pod.meta.labels.items()) m_.by_label.remove(hash_of(label), &pod);
+      for (const auto& label : pod.labels.items()) m_.by_label.remove(hash_of(label), &name);
     }
-    for (const auto& name : changes.pods) {
-      const auto at = m_.world.pods.find(name);
+    for (const auto& changed : changes.pods) {
+      const auto at = m_.world.pods.find(changed);
       if (at == m_.world.pods.end() || !has_own_addresses(at->second)) continue;
-      const api::Pod& pod = at->second;
+      const auto& [name, pod] = *at;
       if (pod.ips.empty()) m_.without_address.insert(name);
       if (looks_for_unknown() && m_.outside_ranges(pod)) return false;
       for (const Address& ip : pod.ips) {
-        m_.by_address.add(ip, &pod);
+        m_.by_address.add(ip, &name);
         dirty_.insert(ip);
       }
-      for (const auto& label : pod.meta.labels.items()) m_.by_label.add(hash_of(label), &pod);
+      for (const auto& label : pod.labels.items()) m_.by_label.add(hash_of(label), &name);
     }
     return true;
   }
@@ -207,19 +209,21 @@ class Update {
     const bool asks = policy.pod_subnets.empty() && policy.pod_selector &&
                       !policy.pod_selector->match_labels.empty();
     if (!asks) return false;
-    m_.by_label.for_each(
-        hash_of(policy.pod_selector->match_labels.items().front()),
-        [&](const api::Pod& pod) { dirty_.insert(pod.ips.begin(), pod.ips.end()); });
+    m_.by_label.for_each(hash_of(policy.pod_selector->match_labels.items().front()),
+                         [&](const api::NamespacedName& name) {
+                           const PodIps& ips = m_.world.pods.at(name).ips;
+                           dirty_.insert(ips.begin(), ips.end());
+                         });
     return true;
   }
 
   // The class of an address, as select_pods() would find it.
   bool look_at(const Address& address) {
-    const api::Pod* owner = nullptr; // the youngest, and of two the one whose name is the last
-    m_.by_address.for_each(address, [&](const api::Pod& pod) {
-      const auto rank = [](const api::Pod& p) {
-        return std::tie(p.meta.created, p.meta.namespace_, p.meta.name);
-      };
+    // The youngest, and of two the one whose name is the last.
+    const LocalPods::value_type* owner = nullptr;
+    m_.by_address.for_each(address, [&](const api::NamespacedName& name) {
+      const auto rank = [](const auto& pod) { return std::tie(pod.second.created, pod.first); };
+      const auto& pod = *m_.world.pods.find(name);
       if (owner == nullptr || rank(*owner) < rank(pod)) owner = &pod;
     });
     const Policies policies =

@@ -14,13 +14,12 @@ namespace egw::egress {
 // What became another one in an AgentWorld. A pod or policy that changes there becomes a new node
 // of its map, and the old one is kept here, so that the same address always means the same value.
 struct WorldChanges {
-  using Pods = std::map<api::NamespacedName, api::Pod>;
   using PoliciesByKey = std::map<api::PolicyKey, CompiledPolicy>;
 
   bool everything = false; // or something else than pods of this node and policies
   std::set<api::NamespacedName> pods;
   std::set<api::PolicyKey> policies;
-  std::vector<Pods::node_type> old_pods;
+  std::vector<LocalPods::node_type> old_pods;
   std::vector<PoliciesByKey::node_type> old_policies;
 };
 

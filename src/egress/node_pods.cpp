@@ -84,15 +84,15 @@ class Builder {
       if (policy.enforced) index.add(&policy, policy);
     }
     // An address that is used again before the old pod is gone belongs to the younger pod.
-    std::vector<const api::Pod*> pods;
-    for (const auto& [key, pod] : world_.pods) {
-      if (has_own_addresses(pod)) pods.push_back(&pod);
+    std::vector<const LocalPods::value_type*> pods;
+    for (const auto& pod : world_.pods) {
+      if (has_own_addresses(pod.second)) pods.push_back(&pod);
     }
-    std::ranges::stable_sort(pods, {}, [](const api::Pod* pod) { return pod->meta.created; });
-    for (const api::Pod* pod : pods) {
+    std::ranges::stable_sort(pods, {}, [](const auto* pod) { return pod->second.created; });
+    for (const auto* pod : pods) {
       const Policies policies = policies_of(*pod, world_, index);
-      if (pod->ips.empty() && !policies.empty()) ++table_.starting;
-      for (const Address& ip : pod->ips) {
+      if (pod->second.ips.empty() && !policies.empty()) ++table_.starting;
+      for (const Address& ip : pod->second.ips) {
         local_.insert(ip);
         put(ip, policies);
       }
@@ -195,9 +195,18 @@ RemotePods remote_pods(const api::EgressEndpointSlice& slice) {
   return found;
 }
 
-Policies policies_of(const api::Pod& pod, const AgentWorld& world,
+LocalPod local_pod(const api::Pod& pod) {
+  return {pod.meta.labels, pod.meta.created, PodIps(pod.ips), pod.host_network, pod.ended()};
+}
+
+PodView view(const LocalPods::value_type& pod) {
+  const auto& [name, p] = pod;
+  return {name.namespace_, p.labels, p.ips.all(), p.host_network, p.ended};
+}
+
+Policies policies_of(const LocalPods::value_type& pod, const AgentWorld& world,
                      const PolicyIndex<const CompiledPolicy>& index) {
-  const auto ns = world.namespaces.find(pod.meta.namespace_);
+  const auto ns = world.namespaces.find(pod.first.namespace_);
   const api::Labels* labels = ns == world.namespaces.end() ? nullptr : &ns->second.meta.labels;
   Policies found;
   const PodView seen = view(pod);

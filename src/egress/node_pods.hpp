@@ -34,7 +34,7 @@ struct KnownPods {
 
 using Policies = std::vector<const CompiledPolicy*>; // in the order of before()
 // Of a pod without an address those that will hold for it.
-[[nodiscard]] Policies policies_of(const api::Pod& pod, const AgentWorld& world,
+[[nodiscard]] Policies policies_of(const LocalPods::value_type& pod, const AgentWorld& world,
                                    const PolicyIndex<const CompiledPolicy>& index);
 
 struct ClassOfPolicies {
@@ -50,8 +50,8 @@ struct ClassOfPolicies {
 // EIPs that a class refers to, each once.
 [[nodiscard]] std::set<std::int32_t> eips_of(const PodClass& pod_class);
 // Whether the pod counts at all.
-[[nodiscard]] inline bool has_own_addresses(const api::Pod& pod) {
-  return !pod.host_network && !pod.ended();
+[[nodiscard]] inline bool has_own_addresses(const LocalPod& pod) {
+  return !pod.host_network && !pod.ended;
 }
 
 } // namespace egw::egress

@@ -29,7 +29,7 @@ bool of_pool(const std::string& origin) {
 std::set<Address> pod_addresses(const AgentWorld& world) {
   std::set<Address> addresses;
   for (const auto& [name, pod] : world.pods) {
-    if (!pod.host_network && !pod.ended()) addresses.insert(pod.ips.begin(), pod.ips.end());
+    if (!pod.host_network && !pod.ended) addresses.insert(pod.ips.begin(), pod.ips.end());
   }
   return addresses;
 }

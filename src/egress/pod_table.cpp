@@ -32,12 +32,6 @@ std::size_t LabelsHash::operator()(const api::Labels& labels) const noexcept {
   return seed;
 }
 
-PodIps::PodIps(const std::vector<Address>& ips) {
-  for (const Address& ip : ips) {
-    if (count_ < ips_.size()) ips_[count_++] = ip;
-  }
-}
-
 api::Endpoint to_endpoint(const EndpointRecord& record) {
   api::Endpoint endpoint{*record.namespace_, std::string(*record.pod), *record.node, {}, {}};
   for (const Address& ip : record.ips.all()) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -19,6 +18,7 @@
 #include "base/interned.hpp"
 #include "base/ip.hpp"
 #include "base/text_pool.hpp"
+#include "egress/pod_ips.hpp"
 #include "egress/policy.hpp"
 
 // A hundred thousand pods in few bytes each: texts that many share are kept once.
@@ -29,19 +29,6 @@ struct LabelsHash {
 };
 using Name = InternPool<std::string>::Handle;
 using SharedLabels = InternPool<api::Labels, LabelsHash>::Handle;
-
-// A pod has at most one address of each family (status.podIPs).
-class PodIps {
- public:
-  PodIps() = default;
-  explicit PodIps(const std::vector<Address>& ips); // what is more than two is left out
-  [[nodiscard]] std::span<const Address> all() const { return {ips_.data(), count_}; }
-  bool operator==(const PodIps&) const = default;
-
- private:
-  std::array<Address, 2> ips_{};
-  std::uint8_t count_ = 0;
-};
 
 // api::Endpoint in few bytes.
 struct EndpointRecord {

@@ -26,7 +26,9 @@ inline constexpr const char* kAllocated = "Allocated";
 inline constexpr const char* kReady = "Ready";
 inline constexpr const char* kOverlapped = "Overlapped"; // on policies: others decide first for a
                                                          // part of what it selects
-inline constexpr const char* kDatapathReady = "DatapathReady"; // on EgressNodes, the agent's
+inline constexpr const char* kDatapathReady = "DatapathReady";   // on EgressNodes, the agent's
+inline constexpr const char* kEipsUnique = "EIPsUnique";         // the same
+inline constexpr const char* kPortsAvailable = "PortsAvailable"; // the same
 
 inline constexpr std::int32_t kDefaultPriority = 1000;
 inline constexpr std::int32_t kDefaultClusterPriority = 32768;

@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 
 #include <array>
+#include <functional>
 #include <system_error>
 
 #include "base/fd.hpp"
@@ -55,6 +56,9 @@ struct Kernel::Impl {
       check_errno(epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
     }
   }
+
+  [[nodiscard]] Result<void> send(const std::string& link, const char* what,
+                                  const std::function<std::vector<Buffer>(const Mac&)>& frames);
 
   // Every message is taken in, so that `known` follows. The kernel does not say who changed a link:
   // what is told of the tunnel right after we changed it, we did.
@@ -126,20 +130,30 @@ std::vector<Error> Kernel::apply(const Batch& batch) {
   return errors;
 }
 
-Result<void> Kernel::announce(const std::string& link, const std::vector<Address>& addresses) {
-  const auto answer = impl_->route.get(encode_link_get(link));
-  if (!answer)
-    return Error{"announce on " + link + ": " + answer.error().message, answer.error().code};
+Result<void> Kernel::Impl::send(const std::string& link, const char* what,
+                                const std::function<std::vector<Buffer>(const Mac&)>& frames) {
+  const auto failed = [&](const std::string& why, int code) {
+    return Error{fmt::format("{} on {}: {}", what, link, why), code};
+  };
+  const auto answer = route.get(encode_link_get(link));
+  if (!answer) return failed(answer.error().message, answer.error().code);
   const auto info = decode_link(*reinterpret_cast<const nlmsghdr*>(answer->data()));
-  if (!info || !info->ethernet)
-    return Error{
-        "announce on " + link + ": it is not an Ethernet link and has no neighbours to tell",
-        EAFNOSUPPORT};
-  if (!impl_->packets) impl_->packets = open_packet_socket();
-  const auto sent =
-      send_frames(impl_->packets, info->host.index, announcement_frames(addresses, info->host.mac));
-  if (!sent) return Error{"announce on " + link + ": " + sent.error().message, sent.error().code};
+  if (!info || !info->ethernet) {
+    return failed("it is not an Ethernet link and has no neighbours to tell", EAFNOSUPPORT);
+  }
+  if (!packets) packets = open_packet_socket();
+  const auto sent = send_frames(packets, info->host.index, frames(info->host.mac));
+  if (!sent) return failed(sent.error().message, sent.error().code);
   return {};
+}
+
+Result<void> Kernel::announce(const std::string& link, const std::vector<Address>& addresses) {
+  return impl_->send(link, "announce",
+                     [&](const Mac& mac) { return announcement_frames(addresses, mac); });
+}
+
+Result<void> Kernel::probe(const std::string& link, const std::vector<Address>& addresses) {
+  return impl_->send(link, "probe", [&](const Mac& mac) { return probe_frames(addresses, mac); });
 }
 
 int Kernel::event_fd() const {

@@ -39,6 +39,11 @@ class Kernel {
   [[nodiscard]] Result<void> announce(const std::string& link,
                                       const std::vector<Address>& addresses);
 
+  // Asks on `link` whether another host has the addresses, without claiming them: ARP probe (RFC
+  // 5227 section 2.1.1), neighbour solicitation from no address (RFC 4862 section 5.4.2). See
+  // net/claim.hpp for the answers.
+  [[nodiscard]] Result<void> probe(const std::string& link, const std::vector<Address>& addresses);
+
   // Readable when something changed in the kernel (links, addresses, rules, routes, neighbours,
   // nftables).
   [[nodiscard]] int event_fd() const;

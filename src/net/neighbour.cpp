@@ -19,9 +19,9 @@ namespace {
 
 constexpr Mac kBroadcast{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 constexpr Mac kAllNodesMac{{0x33, 0x33, 0, 0, 0, 1}}; // RFC 2464
-constexpr std::array<std::uint8_t, 16> kAllNodes{0xff, 0x02, 0, 0, 0, 0, 0, 0,
-                                                 0,    0,    0, 0, 0, 0, 0, 1};
-constexpr std::size_t kAdvertisementLength = 32; // header 4, flags 4, target 16, option 8
+const Address kAllNodes = Address::v6({0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
+const Address kSolicitedNode =
+    Address::v6({0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 0});
 
 class Frame {
  public:
@@ -54,6 +54,7 @@ std::uint16_t checksum(const Buffer& data) {
   return static_cast<std::uint16_t>(~sum & 0xffffU);
 }
 
+// RFC 4861 section 4.4: to all nodes.
 Buffer advertisement(const Address& address, const Mac& mac, std::uint16_t sum) {
   constexpr unsigned override_flag = 0x20;
   return Frame()
@@ -70,10 +71,46 @@ Buffer advertisement(const Address& address, const Mac& mac, std::uint16_t sum) 
       .take();
 }
 
-} // namespace
+// RFC 4861 section 4.3, without the option: there is no address to answer to.
+Buffer solicitation(const Address& address, std::uint16_t sum) {
+  return Frame().u8(ND_NEIGHBOR_SOLICIT).u8(0).u16(sum).u16(0).u16(0).address(address).take();
+}
 
-Buffer gratuitous_arp(const Address& address, const Mac& mac, bool reply) {
-  const Mac nobody{};
+// An IPv6 packet with an ICMPv6 message, which `message` makes with its checksum (RFC 8200 section
+// 8.1).
+template <class Message>
+Buffer icmpv6_frame(const Mac& to_mac, const Mac& mac, const Address& from, const Address& to,
+                    const Message& message) {
+  const Buffer blank = message(std::uint16_t{0});
+  const auto length = static_cast<unsigned>(blank.size());
+  const Buffer pseudo = Frame()
+                            .address(from)
+                            .address(to)
+                            .u16(0)
+                            .u16(length)
+                            .u16(0)
+                            .u8(0)
+                            .u8(IPPROTO_ICMPV6)
+                            .all(blank)
+                            .take();
+  return Frame()
+      .all(to_mac.bytes)
+      .all(mac.bytes)
+      .u16(ETHERTYPE_IPV6)
+      .u8(0x60)
+      .u8(0)
+      .u16(0)
+      .u16(length)
+      .u8(IPPROTO_ICMPV6)
+      .u8(255)
+      .address(from)
+      .address(to)
+      .all(message(checksum(pseudo)))
+      .take();
+}
+
+Buffer arp(const Mac& mac, bool reply, const Address& sender, const Mac& target_mac,
+           const Address& target) {
   return Frame()
       .all(kBroadcast.bytes)
       .all(mac.bytes)
@@ -84,37 +121,43 @@ Buffer gratuitous_arp(const Address& address, const Mac& mac, bool reply) {
       .u8(4)
       .u16(reply ? 2 : 1)
       .all(mac.bytes)
-      .address(address)
-      .all(reply ? kBroadcast.bytes : nobody.bytes)
-      .address(address)
+      .address(sender)
+      .all(target_mac.bytes)
+      .address(target)
       .take();
 }
 
+} // namespace
+
+Buffer gratuitous_arp(const Address& address, const Mac& mac, bool reply) {
+  return arp(mac, reply, address, reply ? kBroadcast : Mac{}, address);
+}
+
 Buffer unsolicited_advertisement(const Address& address, const Mac& mac) {
-  const Buffer pseudo = Frame()
-                            .address(address)
-                            .all(kAllNodes)
-                            .u16(0)
-                            .u16(kAdvertisementLength)
-                            .u16(0)
-                            .u8(0)
-                            .u8(IPPROTO_ICMPV6)
-                            .all(advertisement(address, mac, 0))
-                            .take();
-  return Frame()
-      .all(kAllNodesMac.bytes)
-      .all(mac.bytes)
-      .u16(ETHERTYPE_IPV6)
-      .u8(0x60)
-      .u8(0)
-      .u16(0)
-      .u16(kAdvertisementLength)
-      .u8(IPPROTO_ICMPV6)
-      .u8(255)
-      .address(address)
-      .all(kAllNodes)
-      .all(advertisement(address, mac, checksum(pseudo)))
-      .take();
+  return icmpv6_frame(kAllNodesMac, mac, address, kAllNodes,
+                      [&](std::uint16_t sum) { return advertisement(address, mac, sum); });
+}
+
+Buffer arp_probe(const Address& address, const Mac& mac) {
+  return arp(mac, false, Address::zero(Family::V4), Mac{}, address);
+}
+
+Buffer neighbour_probe(const Address& address, const Mac& mac) {
+  // RFC 4291 section 2.7.1, RFC 2464 section 7: the group and its MAC end as the address does.
+  Address group = kSolicitedNode;
+  std::copy_n(address.bytes.begin() + 13, 3, group.bytes.begin() + 13);
+  Mac group_mac{{0x33, 0x33, 0, 0, 0, 0}};
+  std::copy_n(group.bytes.begin() + 12, 4, group_mac.bytes.begin() + 2);
+  return icmpv6_frame(group_mac, mac, Address::zero(Family::V6), group,
+                      [&](std::uint16_t sum) { return solicitation(address, sum); });
+}
+
+std::vector<Buffer> probe_frames(const std::vector<Address>& addresses, const Mac& mac) {
+  std::vector<Buffer> frames;
+  for (const Address& a : addresses) {
+    frames.push_back(a.family == Family::V4 ? arp_probe(a, mac) : neighbour_probe(a, mac));
+  }
+  return frames;
 }
 
 std::vector<Buffer> announcement_frames(const std::vector<Address>& addresses, const Mac& mac) {

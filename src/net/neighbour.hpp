@@ -10,7 +10,8 @@
 #include "net/expr.hpp"
 #include "net/state.hpp"
 
-// Announcements of addresses, as Ethernet frames. Sources: RFC 826, RFC 5227, RFC 4861.
+// Announcements of addresses and questions for them, as Ethernet frames. Sources: RFC 826, RFC
+// 5227, RFC 4861, RFC 4862.
 namespace egw::net {
 
 // RFC 5227 section 3: some hosts update from requests alone, some from replies alone; both are
@@ -19,6 +20,13 @@ namespace egw::net {
 // RFC 4861 section 7.2.6: to all nodes, with Override, from the address itself.
 [[nodiscard]] Buffer unsolicited_advertisement(const Address& address, const Mac& mac);
 
+// RFC 5227 section 2.1.1: of no address, so that nobody learns one.
+[[nodiscard]] Buffer arp_probe(const Address& address, const Mac& mac);
+// RFC 4862 section 5.4.2: from no address, to the address' solicited-node group.
+[[nodiscard]] Buffer neighbour_probe(const Address& address, const Mac& mac);
+
+[[nodiscard]] std::vector<Buffer> probe_frames(const std::vector<Address>& addresses,
+                                               const Mac& mac);
 [[nodiscard]] std::vector<Buffer> announcement_frames(const std::vector<Address>& addresses,
                                                       const Mac& mac);
 

@@ -164,14 +164,14 @@ class KubernetesNode:
             "localStorageCapacityIsolation": False,
         }
 
-    @staticmethod
-    def kube_proxy(kubeconfig):
+    def kube_proxy(self, kubeconfig):
         return {
             "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
             "kind": "KubeProxyConfiguration",
             "clientConnection": {"kubeconfig": kubeconfig},
             "clusterCIDR": f"{POD4},{POD6}",
-            "mode": "iptables",
+            # Each node serves its own pods: one in the newer mode, the others in the older one.
+            "mode": "nftables" if self.index == 2 else "iptables",
             "conntrack": {"maxPerCore": 0, "min": 0},  # the limit is the machine's
         }
 

@@ -65,9 +65,26 @@ def service(name):
         "spec": {
             "selector": {"app": name},
             "ipFamilyPolicy": "RequireDualStack",
+            # A node port of a node is answered there, by whom sees the asker's own address.
+            "type": "NodePort",
+            "externalTrafficPolicy": "Local",
             "ports": ports,
         },
     }
+
+
+def ask(address, proto, port, timeout=1.0):
+    """The Answer of a pod to a new flow from the calling thread's namespace; None without one."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    kind = socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM
+    try:
+        with socket.socket(family, kind) as asking:
+            asking.settimeout(timeout)
+            asking.connect((address, port))
+            asking.sendall(b"?\n")
+            return Answer(*asking.recv(2000).decode().split())
+    except OSError:
+        return None
 
 
 class Workload:
@@ -76,7 +93,9 @@ class Workload:
     def __init__(self, cluster, name, image, replicas=3):
         self.cluster, self.name = cluster, name
         cluster.api.apply(manifest(name, image, replicas))
-        self.service = cluster.api.apply(service(name))["spec"]["clusterIPs"]
+        made = cluster.api.apply(service(name))["spec"]
+        self.service = made["clusterIPs"]
+        self.node_ports = {port["name"]: port["nodePort"] for port in made["ports"]}
 
     def pods(self):
         """The ready ones that nobody has told to end."""

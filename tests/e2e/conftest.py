@@ -192,7 +192,8 @@ def write_objects(cluster, path):
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     cluster = getattr(item, "funcargs", {}).get("cluster")
-    if report.failed and cluster is not None:
+    # When the cluster itself failed to end there is nothing left to be asked.
+    if report.failed and cluster is not None and not cluster.stopped:
         target = os.path.join(TOP, "build", "lab-logs", re.sub(r"[^\w.-]+", "_", item.name))
         cluster.collect_logs(target)
         write_objects(cluster, os.path.join(target, "objects.yaml"))

@@ -29,6 +29,8 @@ struct Bench {
   net::State kernel;
   net::Host node = host(1);
   std::vector<net::Connection> connections;
+  std::uint64_t insert_failures = 0;
+  std::vector<Crowd> crowds;
   std::vector<Error> refuse; // what the next Apply answers
   std::optional<Error> patch_error;
   bool answer_patches = true;
@@ -72,7 +74,9 @@ struct Bench {
     events.emplace_back(Listed<api::EgressGateway>{values<api::EgressGateway>(w.gateways)});
     events.emplace_back(Listed<api::EgressNode>{values<api::EgressNode>(w.nodes)});
     events.emplace_back(Listed<api::Namespace>{values<api::Namespace>(w.namespaces)});
-    events.emplace_back(Listed<api::Pod>{values<api::Pod>(w.pods)});
+    Listed<api::Pod> local;
+    for (const auto& known : w.pods) local.items.push_back(pod_of(known));
+    events.emplace_back(std::move(local));
     api::EgressClusterInfo info = w.cluster;
     info.meta.name = "default";
     events.emplace_back(Listed<api::EgressClusterInfo>{{info}});
@@ -151,6 +155,12 @@ struct Bench {
     } else {
       events.emplace_back(PatchDone{p.node});
     }
+  }
+  void answer(AskInsertFailures&, std::vector<Event>& events) {
+    events.emplace_back(InsertFailures{insert_failures});
+  }
+  void answer(CountConnections&, std::vector<Event>& events) {
+    events.emplace_back(Crowds{crowds});
   }
   template <class A>
   void answer(A&, std::vector<Event>&) {}

@@ -204,7 +204,7 @@ TEST_CASE("an agent keeps of a gateway what decides about packets") {
   b.pass(1s);
   const auto decide = [&] {
     const auto& [key, found] = *scene.world.pods.begin();
-    return b.core.plan().classifier.decide(found.ips.front(), ip("192.0.2.1")).kind;
+    return b.core.plan().classifier.decide(*found.ips.begin(), ip("192.0.2.1")).kind;
   };
   using Kind = Classifier::Decision::Kind;
   CHECK(decide() == Kind::Drop);

@@ -138,7 +138,6 @@ TEST_CASE("an EIP that comes is announced at once and three times more, one that
   CHECK(b.count<Announce>() == 1);
   b.pass(10s);
   CHECK(b.count<Announce>() == 4);
-  CHECK_FALSE(b.core.deadline());
 
   b.send({Changed<api::EgressGateway>{scene.moved_to("node2")}});
   b.pass(1s);
@@ -147,6 +146,96 @@ TEST_CASE("an EIP that comes is announced at once and three times more, one that
   b.send({Changed<api::EgressGateway>{scene.moved_to("node3")}});
   b.pass(10s);
   CHECK(b.count<Announce>() == 5);
+}
+
+TEST_CASE("an EIP that another host uses too is told of until that ends") {
+  const Scene scene("node1");
+  const Mac other = *Mac::parse("02:00:00:00:00:99");
+  const Address eip = ip("10.6.1.1");
+  Bench b;
+  b.start(scene.world, scene.policies);
+  const auto unique = [&] {
+    const auto& conditions = b.last<PatchEgressNode>().node.status.conditions;
+    return *api::find_condition(conditions, kEipsUnique);
+  };
+  CHECK(unique().status == "True");
+  // Its claims are to be heard on its link, and it is asked for whenever it is announced.
+  const auto& watched = b.last<WatchClaims>().links;
+  REQUIRE(watched.size() == 1);
+  CHECK(watched.begin()->second.name == "eth0");
+  CHECK(watched.begin()->second.addresses == std::set{eip, ip("fd06:1::1")});
+  CHECK(b.last<Probe>() == Probe{"eth0", {eip, ip("fd06:1::1")}});
+  b.pass(10s);
+
+  b.send({Claimed{ip("10.6.1.77"), other, "eth0"}}); // none of ours
+  b.send({Claimed{eip, other, "eth0"}});
+  b.pass(500ms);
+  CHECK(b.last<Probe>() == Probe{"eth0", {eip}});
+  CHECK(unique().status == "True");
+  b.send({Claimed{eip, other, "eth0"}});
+  CHECK(unique().status == "False");
+  CHECK(unique().reason == "DuplicateAddress");
+  CHECK(unique().message.find("10.6.1.1 is used on eth0 by another host too, whose MAC is "
+                              "02:00:00:00:00:99") != std::string::npos);
+  CHECK(b.last<Tell>().warnings == std::vector{unique().message});
+  // It holds its EIP on, and does not shout.
+  const int announced = b.count<Announce>();
+  b.pass(24s);
+  CHECK(b.core.conflicts().size() == 1);
+  CHECK(b.core.plan().state.addresses.contains({"eth0", Prefix::host(eip)}));
+  b.pass(2s);
+  CHECK(unique().status == "True");
+  CHECK(b.count<Announce>() == announced);
+
+  // One that goes elsewhere is not ours to tell of.
+  b.send({Claimed{eip, other, "eth0"}});
+  b.pass(1s);
+  b.send({Claimed{eip, other, "eth0"}});
+  CHECK(unique().status == "False");
+  b.send({Changed<api::EgressGateway>{scene.moved_to("node2")}});
+  b.pass(1s);
+  CHECK(unique().status == "True");
+  CHECK(b.last<WatchClaims>().links.empty());
+  CHECK_FALSE(b.core.deadline());
+}
+
+TEST_CASE("an EIP without a port left for a destination is told of for as long as that lasts") {
+  const Scene scene("node1");
+  Bench b;
+  b.start(scene.world, scene.policies);
+  b.pass(10s);
+  const auto ports = [&] {
+    const auto& conditions = b.last<PatchEgressNode>().node.status.conditions;
+    return *api::find_condition(conditions, kPortsAvailable);
+  };
+  CHECK(ports().status == "True");
+  CHECK(b.count<CountConnections>() == 0);
+  b.insert_failures = 3;
+  b.crowds = {{1, 6, ip("203.0.113.9"), 443, 64000}};
+  b.pass(10s);
+  CHECK(b.count<CountConnections>() == 1);
+  CHECK(ports().status == "False");
+  CHECK(ports().reason == "PortsExhausted");
+  CHECK(ports().message.starts_with(
+      "egress IP 10.6.1.1 has 64000 connections to 203.0.113.9 port 443 (protocol 6)"));
+  CHECK(b.last<Tell>().warnings == std::vector{ports().message});
+  CHECK(b.core.crowded().size() == 1);
+  b.pass(55s);
+  CHECK(ports().status == "False");
+  b.pass(10s);
+  CHECK(ports().status == "True");
+  CHECK(b.count<CountConnections>() == 1);
+}
+
+TEST_CASE("every five minutes a node asks for its EIPs") {
+  const Scene scene("node1");
+  Bench b;
+  b.start(scene.world, scene.policies);
+  b.pass(10s);
+  const int before = b.count<Probe>();
+  b.pass(60min);
+  CHECK(b.count<Probe>() == before + 12);
+  CHECK(b.last<Probe>() == Probe{"eth0", {ip("10.6.1.1"), ip("fd06:1::1")}});
 }
 
 TEST_CASE("connections of pods that are newly selected, and of policies that go, are forgotten") {

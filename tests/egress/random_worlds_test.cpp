@@ -266,11 +266,13 @@ TEST_CASE("in random worlds classifier, ruleset and a naive reading of the polic
     Maker maker(seed);
     const AgentWorld w = maker.make();
     const NodePlan plan = plan_node(w, host(1), {}, kOptions);
-    for (const auto& [key, pod] : w.pods) {
+    for (const auto& known : w.pods) {
+      const std::string name = known.first.to_string();
+      const api::Pod pod = pod_of(known);
       for (const std::string& text : kDestinations) {
         const Address destination = ip(text);
         const Address source = pod.ips[destination.family == Family::V4 ? 0 : 1];
-        INFO("seed ", seed, ": ", key.to_string(), " to ", text);
+        INFO("seed ", seed, ": ", name, " to ", text);
         const Oracle wanted = oracle(w, maker.policies(), pod, destination);
         const auto decision = plan.classifier.decide(source, destination);
         ++seen[wanted.kind];

@@ -108,7 +108,7 @@ TEST_CASE("which pods count as starting") {
     CHECK(starting(w) == 0);
   }
   SUBCASE("it has ended before it began") {
-    fresh.phase = api::PodPhase::Failed;
+    fresh.ended = true;
     CHECK(starting(w) == 0);
   }
   SUBCASE("a policy that was never accepted") {

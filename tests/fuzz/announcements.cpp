@@ -5,10 +5,11 @@
 #include <vector>
 
 #include "fuzz/fuzz.hpp"
+#include "net/claim.hpp"
 #include "net/neighbour.hpp"
 
-// ARP and NDP frames, which egw sends and does not read: those of any address and MAC, judged by a
-// reader that follows the RFCs and shares nothing with what made them.
+// ARP and NDP frames that egw sends: those of any address and MAC, judged by a reader that follows
+// the RFCs and shares nothing with what made them. And what others send, any bytes, as claims.
 using namespace egw;
 using namespace egw::net;
 using egw::test::require;
@@ -86,6 +87,14 @@ void advertisement(const Buffer& bytes, const Address& address, const Mac& mac) 
 } // namespace
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::span all(data, size);
+  if (const auto claim = claim_of_arp(all)) {
+    require(claim->address.family == Family::V4, "ARP claims an IPv4 address");
+    require(!claim->address.is_unspecified(), "a probe is no claim");
+  }
+  if (const auto claim = claim_of_advertisement(all)) {
+    require(claim->address.family == Family::V6, "an advertisement claims an IPv6 address");
+  }
   Mac mac;
   if (size < mac.bytes.size()) return 0;
   std::memcpy(mac.bytes.data(), data, mac.bytes.size());
@@ -98,6 +107,13 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     std::memcpy(a.bytes.data(), data, a.size());
     data += a.size(), size -= a.size();
     addresses.push_back(a);
+  }
+  for (const Address& a : addresses) {
+    if (a.family == Family::V4) continue;
+    const Buffer frame = unsolicited_advertisement(a, mac);
+    const AddressClaim wanted{a, mac};
+    require(claim_of_advertisement(std::span(frame).subspan(kEthernet + 40)) == wanted,
+            "an announcement is a claim");
   }
   const std::vector<Buffer> frames = announcement_frames(addresses, mac);
   require(frames.size() == (addresses.size() == 2 ? 3 : 2 * addresses.size()), "ARP comes twice");

@@ -17,12 +17,6 @@ std::string tables(const Node& node) {
   const Netns::Inside inside(node.ns);
   return run("nft list tables");
 }
-// What the server sees of a datagram of the pod; "" when nothing.
-std::string first_packet(Cluster& c, const Try& t, std::uint16_t port) {
-  Udp server(c.server, {t.server, 53}), pod(c.pod, {t.pod, port});
-  pod.send({t.server, 53}, "first");
-  return server.receive(kShort);
-}
 
 } // namespace
 

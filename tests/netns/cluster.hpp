@@ -11,6 +11,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/clock.hpp"
 #include "egress/affected.hpp"
@@ -80,7 +81,7 @@ class Udp {
   std::string receive(int milliseconds) {
     pollfd p{fd_.get(), POLLIN, 0};
     if (check_errno(poll(&p, 1, milliseconds), "poll") == 0) return "";
-    std::array<char, 2048> buffer{};
+    std::vector<char> buffer(65536);
     from_size_ = sizeof from_;
     const auto n = recvfrom(fd_.get(), buffer.data(), buffer.size(), 0,
                             reinterpret_cast<sockaddr*>(&from_), &from_size_);
@@ -317,6 +318,13 @@ inline constexpr std::array kBoth = {Try{"10.244.1.5", "203.0.113.9", "10.6.1.1"
                                      Try{"fd44:0:0:1::5", "2001:db8::9", "fd06:1::1", "fd06::1"}};
 
 inline constexpr int kLong = 3000, kShort = 250; // ms: what must come, what must not
+
+// What the server sees of a datagram of the pod; "" when nothing.
+inline std::string first_packet(Cluster& c, const Try& t, std::uint16_t port) {
+  Udp server(c.server, {t.server, 53}), pod(c.pod, {t.pod, port});
+  pod.send({t.server, 53}, "first");
+  return server.receive(kShort);
+}
 
 // The source that the server saw, once the pod got the server's answer to it.
 inline std::string round_trip(Cluster& c, const Try& t, std::uint16_t port) {

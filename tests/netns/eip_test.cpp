@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include "egress/port_watch.hpp"
 #include "netns/cluster.hpp"
 
 // Where an EIP stands, who is told, and what goes through it besides UDP to a few destinations.
@@ -259,6 +260,12 @@ TEST_CASE("64,000 connections of one EIP to one destination at a time, each with
   CHECK(arrived == kCount);
   const Netns::Inside inside(c.two.ns);
   CHECK(std::stoi(run("conntrack -C")) >= kCount);
+  // So the agent would say which EIP and destination have no port left.
+  const auto all = net::Conntrack().marked(c.two.options.ct_mask);
+  REQUIRE(all);
+  const auto crowds = crowds_of(*all, c.two.options, PortWatch::Timing{}.crowded);
+  REQUIRE(crowds.size() == 1);
+  CHECK(crowds.front() == Crowd{1, IPPROTO_UDP, ip("203.0.113.9"), 53, kCount});
 }
 
 TEST_CASE("ICMP echo goes by the EIP") {

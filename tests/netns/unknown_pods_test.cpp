@@ -21,13 +21,6 @@ void give_second_ipv6(const Cluster& c) {
   run("ip addr add fd44:0:0:1::6/128 dev eth0 nodad");
 }
 
-// What the server sees of a datagram from there; "" when nothing.
-std::string first_packet(Cluster& c, const Try& t, std::uint16_t port) {
-  Udp server(c.server, {t.server, 53}), pod(c.pod, {t.pod, port});
-  pod.send({t.server, 53}, "first");
-  return server.receive(kShort);
-}
-
 } // namespace
 
 TEST_SUITE_BEGIN("netns");
