@@ -62,13 +62,18 @@ agent::Event AgentConnections::carry_out(const agent::Forget& action) {
 }
 
 agent::Event AgentConnections::carry_out(const agent::CountConnections& action) {
-  const auto found = guarded<Result<std::vector<net::Connection>>>(
-      [&] { return conntrack_.marked(options_.ct_mask); });
-  if (!found) {
-    log::warn("{}", found.error().message);
-    return agent::Crowds{found.error()};
+  egress::CrowdFinder finder(options_, action.at_least);
+  auto done = guarded<Result<void>>([&]() -> Result<void> {
+    const auto begin = [&] { finder.begin(); };
+    auto read = conntrack_.each(options_.ct_mask, begin, [&](const auto& c) { finder.first(c); });
+    if (!read || !finder.any()) return read;
+    return conntrack_.each(options_.ct_mask, begin, [&](const auto& c) { finder.second(c); });
+  });
+  if (!done) {
+    log::warn("{}", done.error().message);
+    return agent::Crowds{done.error()};
   }
-  return agent::Crowds{egress::crowds_of(*found, options_, action.at_least)};
+  return agent::Crowds{finder.crowds()};
 }
 
 } // namespace egw::cmd

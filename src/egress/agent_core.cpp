@@ -115,8 +115,8 @@ void AgentCore::handle(PatchDone& event, const Now& now) {
   }
 }
 
-void AgentCore::handle(InsertFailures& event, const Now& now) {
-  ports_.failures(event.count ? std::optional(*event.count) : std::nullopt, now.steady);
+void AgentCore::handle(InsertFailures& event, const Now&) {
+  ports_.failures(event.count ? std::optional(*event.count) : std::nullopt);
 }
 
 void AgentCore::handle(Crowds& event, const Now& now) {

@@ -47,6 +47,7 @@ api::Condition AgentCore::datapath_ready() const {
     c.status = "False";
     c.reason = "KernelRefused";
     std::vector<std::string> all;
+    all.reserve(refusals_.size());
     for (const Error& e : refusals_) all.push_back(e.message);
     c.message = first_of(all, "; ");
     c.message += ". What was in force before still is; the agent tries again by itself";

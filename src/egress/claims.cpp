@@ -54,6 +54,7 @@ std::vector<Claims::Conflict> Claims::conflicts() const {
 
 std::vector<Address> Claims::addresses() const {
   std::vector<Address> all;
+  all.reserve(claims_.size());
   for (const auto& [address, claim] : claims_) all.push_back(address);
   return all;
 }

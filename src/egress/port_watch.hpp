@@ -4,7 +4,9 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 #include "base/chrono.hpp"
@@ -30,15 +32,38 @@ struct Crowd {
 };
 inline constexpr std::size_t kPortsOfEip = 64512;
 
-// Those with at least so many, seen from the holder of the EIPs, the largest first.
-[[nodiscard]] std::vector<Crowd> crowds_of(const std::vector<net::Connection>& connections,
-                                           const NodeOptions& options, std::size_t at_least);
+// Finds those with at least so many among any number of connections, seen from the holder of the
+// EIPs, in little memory: all are shown twice. The first time they are counted by a hash.
+class CrowdFinder {
+ public:
+  CrowdFinder(const NodeOptions& options, std::size_t at_least);
+  void begin(); // of either time, and again where it begins anew
+  void first(const net::Connection& connection);
+  // The first time is over: there may be some; else the second is of no use.
+  [[nodiscard]] bool any();
+  void second(const net::Connection& connection);
+  [[nodiscard]] std::vector<Crowd> crowds() const; // the largest first
+
+ private:
+  using Key = std::tuple<std::int32_t, std::uint8_t, Address, std::uint16_t>;
+  [[nodiscard]] std::optional<Key> key_of(const net::Connection& connection) const;
+  [[nodiscard]] std::uint32_t& bucket(const Key& key);
+
+  std::uint32_t tunnelled_, id_mask_;
+  std::size_t at_least_;
+  std::vector<std::uint32_t> buckets_;
+  std::map<Key, std::size_t> counts_;
+  bool counted_ = false; // the first time is over
+};
 
 class PortWatch {
  public:
   struct Timing {
     Duration ask = std::chrono::seconds(10); // for the kernel's count
     Duration calm = std::chrono::minutes(1); // a crowd is told of until none was seen for this long
+    // Connections are counted at most so often while nothing is found, ever more rarely: they may
+    // be hundreds of thousands, and the kernel's count grows for other reasons too.
+    Duration pause_min = std::chrono::seconds(10), pause_max = std::chrono::minutes(10);
     // The kernel gives up on a port after some tries at random.
     std::size_t crowded = kPortsOfEip - kPortsOfEip / 20;
   };
@@ -50,7 +75,7 @@ class PortWatch {
   // What is to be asked for now; answers come by failures() and crowds(), and nothing is asked
   // meanwhile. Without an EIP there is nothing to watch.
   [[nodiscard]] Want due(bool holds_eips, Time now);
-  void failures(std::optional<std::uint64_t> count, Time now); // nothing: it could not be read
+  void failures(std::optional<std::uint64_t> count); // nothing: it could not be read
   void crowds(std::optional<std::vector<Crowd>> found, Time now);
   [[nodiscard]] std::optional<Time> deadline() const;
 
@@ -60,8 +85,11 @@ class PortWatch {
  private:
   Timing timing_;
   std::optional<Time> next_; // nothing: not watching
-  bool waiting_ = false, count_ = false;
+  bool waiting_ = false;
+  bool grown_ = false; // the count, since connections were looked at
   std::optional<std::uint64_t> last_;
+  Time next_count_{};
+  Duration pause_ = timing_.pause_min;
   std::vector<Crowd> crowded_;
   Time seen_{}; // when
 };

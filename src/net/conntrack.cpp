@@ -80,18 +80,25 @@ void put_tuple(Message& m, const Tuple& t, std::uint8_t protocol) {
   });
 }
 
+// Not kept all at once: there may be a million.
+template <class F>
+Result<void> read_connections(NetlinkSocket& socket, Buffer request,
+                              const std::function<void()>& begin, const F& f) {
+  const auto done = socket.dump_each(std::move(request), begin, [&](const nlmsghdr& h) {
+    if (auto c = decode_connection(h)) f(*std::move(c));
+  });
+  if (done) return {};
+  return Error{"read connection tracking entries: " + done.error().message, done.error().code};
+}
+
 template <class Keep>
 Result<void> collect(NetlinkSocket& socket, Buffer request, std::vector<Connection>& out,
                      const Keep& keep) {
-  const auto replies = socket.dump(std::move(request));
-  if (!replies)
-    return Error{"read connection tracking entries: " + replies.error().message,
-                 replies.error().code};
-  for_each_reply(*replies, [&](const nlmsghdr& h) {
-    auto c = decode_connection(h);
-    if (c && keep(*c)) out.push_back(*std::move(c));
+  const std::size_t before = out.size();
+  const auto begin = [&] { out.resize(before); };
+  return read_connections(socket, std::move(request), begin, [&](Connection&& c) {
+    if (keep(c)) out.push_back(std::move(c));
   });
-  return {};
 }
 
 // Dumps that leave out as much as the kernel can.
@@ -206,6 +213,13 @@ Result<std::vector<Connection>> Conntrack::marked(std::uint32_t mask,
   });
   if (!read) return read.error();
   return out;
+}
+
+Result<void> Conntrack::each(std::uint32_t mask, const std::function<void()>& begin,
+                             const std::function<void(const Connection&)>& f) {
+  return read_connections(*socket_, encode_connection_dump({}), begin, [&](const Connection& c) {
+    if ((c.mark & mask) != 0) f(c);
+  });
 }
 
 Result<std::vector<Connection>> Conntrack::find(const std::vector<Address>& sources,

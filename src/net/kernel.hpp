@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -71,6 +72,10 @@ class Conntrack {
   // Those whose mark has any bit of `mask`, or whose original source is one of `sources`.
   [[nodiscard]] Result<std::vector<Connection>> marked(std::uint32_t mask,
                                                        const std::vector<Address>& sources = {});
+  // Calls `f` with each whose mark has any bit of `mask`: there may be more than one wants to keep.
+  // `begin` comes before the first, and again where the kernel made it begin anew.
+  [[nodiscard]] Result<void> each(std::uint32_t mask, const std::function<void()>& begin,
+                                  const std::function<void(const Connection&)>& f);
   // Those whose original source is one of `sources`, or whose mark & mask is one of `marks`; both
   // families, each once.
   [[nodiscard]] Result<std::vector<Connection>> find(const std::vector<Address>& sources,

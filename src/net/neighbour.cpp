@@ -19,9 +19,9 @@ namespace {
 
 constexpr Mac kBroadcast{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 constexpr Mac kAllNodesMac{{0x33, 0x33, 0, 0, 0, 1}}; // RFC 2464
-const Address kAllNodes = Address::v6({0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
-const Address kSolicitedNode =
-    Address::v6({0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 0});
+constexpr Address kAllNodes{Family::V6, {0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+constexpr Address kSolicitedNode{Family::V6,
+                                 {0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 0}};
 
 class Frame {
  public:
@@ -154,6 +154,7 @@ Buffer neighbour_probe(const Address& address, const Mac& mac) {
 
 std::vector<Buffer> probe_frames(const std::vector<Address>& addresses, const Mac& mac) {
   std::vector<Buffer> frames;
+  frames.reserve(addresses.size());
   for (const Address& a : addresses) {
     frames.push_back(a.family == Family::V4 ? arp_probe(a, mac) : neighbour_probe(a, mac));
   }

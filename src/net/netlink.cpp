@@ -214,12 +214,12 @@ Result<Buffer> NetlinkSocket::get(Buffer request) {
 }
 
 // Nothing when the dump was interrupted and must begin anew.
-std::optional<Result<Replies>> NetlinkSocket::dump_once(Buffer& request) {
+std::optional<Result<void>> NetlinkSocket::dump_once(
+    Buffer& request, const std::function<void(std::span<const std::uint8_t>)>& datagram) {
   const std::uint32_t seq = reserve_seq(1);
   header(request).nlmsg_flags |= NLM_F_REQUEST | NLM_F_DUMP;
   header(request).nlmsg_seq = seq;
   send(request);
-  Replies replies;
   bool interrupted = false;
   for (;;) {
     if (receive(true) == Received::Overrun) {
@@ -246,17 +246,34 @@ std::optional<Result<Replies>> NetlinkSocket::dump_once(Buffer& request) {
     });
     if (done && code != 0 && code != EINTR) return Error{describe(code, text), code};
     if (code == EINTR) interrupted = true;
-    if (ours) replies.emplace_back(received_.begin(), received_.end());
+    if (ours) datagram(received_);
     if (done) break;
   }
   if (interrupted) return std::nullopt;
-  return replies;
+  return Result<void>{};
+}
+
+Result<void> NetlinkSocket::dump_each(Buffer request, const std::function<void()>& begin,
+                                      const std::function<void(const nlmsghdr&)>& f) {
+  for (int attempt = 0; attempt < kDumpAttempts; ++attempt) {
+    begin();
+    auto done =
+        dump_once(request, [&](std::span<const std::uint8_t> d) { for_each_message(d, f); });
+    if (done) return *std::move(done);
+  }
+  throw std::system_error(EAGAIN, std::system_category(),
+                          "the kernel's state changes faster than it can be read");
 }
 
 Result<Replies> NetlinkSocket::dump(Buffer request) {
   for (int attempt = 0; attempt < kDumpAttempts; ++attempt) {
-    auto replies = dump_once(request);
-    if (replies) return *std::move(replies);
+    Replies replies;
+    const auto done = dump_once(request, [&](std::span<const std::uint8_t> d) {
+      replies.emplace_back(d.begin(), d.end());
+    });
+    if (!done) continue;
+    if (!*done) return done->error();
+    return replies;
   }
   throw std::system_error(EAGAIN, std::system_category(),
                           "the kernel's state changes faster than it can be read");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -59,6 +60,9 @@ class NetlinkSocket {
 
   // A dump, begun anew while it is interrupted, at most 20 times. A refusal is the error's code.
   [[nodiscard]] Result<Replies> dump(Buffer request);
+  // The same for what may be too much to be kept: `begin` is called each time that it begins.
+  [[nodiscard]] Result<void> dump_each(Buffer request, const std::function<void()>& begin,
+                                       const std::function<void(const nlmsghdr&)>& f);
 
   // A nfnetlink batch whose messages are numbered from `first_seq`; index in a Refusal counts from
   // there. The kernel handles it before send returns, so all answers are there afterwards.
@@ -78,7 +82,8 @@ class NetlinkSocket {
 
   void send(std::span<const std::uint8_t> data);
   [[nodiscard]] Received receive(bool wait); // into received_
-  [[nodiscard]] std::optional<Result<Replies>> dump_once(Buffer& request);
+  [[nodiscard]] std::optional<Result<void>> dump_once(
+      Buffer& request, const std::function<void(std::span<const std::uint8_t>)>& datagram);
   void collect_acks(std::uint32_t first_seq, std::size_t count, std::size_t offset,
                     std::vector<Refusal>& refusals);
 

@@ -261,9 +261,14 @@ TEST_CASE("64,000 connections of one EIP to one destination at a time, each with
   const Netns::Inside inside(c.two.ns);
   CHECK(std::stoi(run("conntrack -C")) >= kCount);
   // So the agent would say which EIP and destination have no port left.
-  const auto all = net::Conntrack().marked(c.two.options.ct_mask);
-  REQUIRE(all);
-  const auto crowds = crowds_of(*all, c.two.options, PortWatch::Timing{}.crowded);
+  net::Conntrack conntrack;
+  CrowdFinder finder(c.two.options, PortWatch::Timing{}.crowded);
+  const std::uint32_t ours = c.two.options.ct_mask;
+  const auto begin = [&] { finder.begin(); };
+  REQUIRE(conntrack.each(ours, begin, [&](const net::Connection& x) { finder.first(x); }));
+  REQUIRE(finder.any());
+  REQUIRE(conntrack.each(ours, begin, [&](const net::Connection& x) { finder.second(x); }));
+  const auto crowds = finder.crowds();
   REQUIRE(crowds.size() == 1);
   CHECK(crowds.front() == Crowd{1, IPPROTO_UDP, ip("203.0.113.9"), 53, kCount});
 }
