@@ -96,7 +96,7 @@ def test_B_in_turn_without_a_ready_node(scene):
     policy = scene.make_policy(gateway, egressIP={"allocatorPolicy": "rr"})
     told = scene.when(policy, lambda p: condition(p, "Ready") == "False NoReadyNode")
     eip = told["status"]["eip"]
-    assert set(scene.eips(gateway).values()) == {None}
+    wait_until(lambda: set(scene.eips(gateway).values()) == {None}, 10, "it waits for a node")
     scene.agent("a-node1")
     back = scene.when(policy, lambda p: condition(p, "Ready") == "True")
     assert back["status"]["eip"] == eip and back["status"]["node"] == "a-node1"
