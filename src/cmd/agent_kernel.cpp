@@ -56,8 +56,8 @@ void AgentKernel::announce(const Announce& action) {
 }
 
 void AgentKernel::probe(const Probe& action) {
-  const auto done =
-      guarded<Result<void>>([&] { return kernel_.probe(action.link, action.addresses); });
+  const auto done = guarded<Result<void>>(
+      [&] { return kernel_.probe(action.link, action.addresses, action.from); });
   if (!done) log::warn("{}", done.error().message); // as with announcements
 }
 

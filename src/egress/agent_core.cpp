@@ -254,8 +254,22 @@ void AgentCore::announce(Time now, std::vector<Action>& out) {
   });
   for (auto& [link, addresses] : due) {
     out.emplace_back(Announce{link, addresses});
-    out.emplace_back(Probe{link, std::move(addresses)});
+    probe(link, std::move(addresses), out);
   }
+}
+
+void AgentCore::probe(const std::string& link, std::vector<Address> addresses,
+                      std::vector<Action>& out) const {
+  Probe action{link, std::move(addresses), {}};
+  if (const auto own = host_.addresses.find(link); own != host_.addresses.end()) {
+    for (const Prefix& prefix : own->second) {
+      const Address& a = prefix.address;
+      if (a.family != Family::V6 || (action.from && !a.is_link_local())) continue;
+      action.from = a;
+      if (a.is_link_local()) break;
+    }
+  }
+  out.emplace_back(std::move(action));
 }
 
 // What another host says of our EIPs is to be heard, and to be asked for until it is clear.
@@ -283,7 +297,7 @@ void AgentCore::watch_claims(Time now, std::vector<Action>& out) {
     out.emplace_back(std::move(wanted));
   }
   for (auto& [link, addresses] : claims_.due(now)) {
-    out.emplace_back(Probe{link, std::move(addresses)});
+    probe(link, std::move(addresses), out);
   }
   if (watched_->links.empty()) {
     next_probe_.reset();
@@ -292,7 +306,7 @@ void AgentCore::watch_claims(Time now, std::vector<Action>& out) {
   } else if (*next_probe_ <= now) {
     next_probe_ = now + options_.probe_interval;
     for (const auto& [index, link] : watched_->links) {
-      out.emplace_back(Probe{link.name, {link.addresses.begin(), link.addresses.end()}});
+      probe(link.name, {link.addresses.begin(), link.addresses.end()}, out);
     }
   }
 }

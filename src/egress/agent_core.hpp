@@ -102,6 +102,8 @@ class AgentCore {
   void look_up_later(Affected affected, Time now);
   void confirm(std::vector<agent::Action>& out);
   void announce(Time now, std::vector<agent::Action>& out);
+  void probe(const std::string& link, std::vector<Address> addresses,
+             std::vector<agent::Action>& out) const;
   void watch_claims(Time now, std::vector<agent::Action>& out);
   void watch_ports(Time now, std::vector<agent::Action>& out);
   void connections(Time now, std::vector<agent::Action>& out);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <variant>
@@ -144,6 +145,7 @@ struct CountConnections {
 struct Probe {
   std::string link;
   std::vector<Address> addresses;
+  std::optional<Address> from{}; // an IPv6 address of the link that is no EIP
   bool operator==(const Probe&) const = default;
 };
 // Whose claims are to be heard: EIPs of this node, by the ifindex of the link that bears them.

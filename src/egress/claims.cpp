@@ -13,7 +13,7 @@ void Claims::heard(const Address& address, const Mac& mac, const std::string& li
   claim.last = now;
   if (fresh) {
     claim.first = now;
-    claim.ask = now + timing_.believe;
+    claim.ask = now + timing_.ask_first;
   } else if (!claim.believed && now - claim.first >= timing_.believe) {
     claim.believed = true;
     claim.ask = now + timing_.ask_again;
@@ -30,7 +30,7 @@ std::map<std::string, std::vector<Address>> Claims::due(Time now) {
   for (auto& [address, claim] : claims_) {
     if (claim.ask > now) continue;
     ask[claim.link].push_back(address);
-    claim.ask = now + (claim.believed ? timing_.ask_again : timing_.believe);
+    claim.ask = now + (claim.believed ? timing_.ask_again : timing_.ask_first);
   }
   return ask;
 }

@@ -17,11 +17,12 @@ namespace egw::egress {
 class Claims {
  public:
   struct Timing {
-    // A claim is believed when it is heard again this long after the first one: the holder before
-    // answers until it has heard that it is none any more. Until then it is asked for in this time.
-    Duration believe = std::chrono::milliseconds(500);
-    Duration give_up = std::chrono::seconds(5);    // of one that is not heard again
-    Duration ask_again = std::chrono::seconds(10); // while it lasts
+    // A claim is believed when it is still heard this long after the first one: the holder before
+    // may answer until it has heard that it is none any more, or until its lease has run out.
+    Duration believe = std::chrono::seconds(12);
+    Duration ask_first = std::chrono::seconds(2);  // how often, until then
+    Duration silence = std::chrono::seconds(5);    // after which it was none
+    Duration ask_again = std::chrono::seconds(10); // how often, while it lasts
     Duration forget = std::chrono::seconds(25);    // after it was heard last
   };
   struct Conflict {
@@ -52,7 +53,7 @@ class Claims {
     Time first{}, last{}, ask{};
     bool believed = false;
     [[nodiscard]] Time end(const Timing& t) const {
-      return believed ? last + t.forget : first + t.give_up;
+      return last + (believed ? t.forget : t.silence);
     }
   };
   Timing timing_;

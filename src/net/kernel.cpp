@@ -152,8 +152,10 @@ Result<void> Kernel::announce(const std::string& link, const std::vector<Address
                      [&](const Mac& mac) { return announcement_frames(addresses, mac); });
 }
 
-Result<void> Kernel::probe(const std::string& link, const std::vector<Address>& addresses) {
-  return impl_->send(link, "probe", [&](const Mac& mac) { return probe_frames(addresses, mac); });
+Result<void> Kernel::probe(const std::string& link, const std::vector<Address>& addresses,
+                           const std::optional<Address>& from) {
+  return impl_->send(link, "probe",
+                     [&](const Mac& mac) { return probe_frames(addresses, mac, from); });
 }
 
 int Kernel::event_fd() const {

@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -41,9 +43,10 @@ class Kernel {
                                       const std::vector<Address>& addresses);
 
   // Asks on `link` whether another host has the addresses, without claiming them: ARP probe (RFC
-  // 5227 section 2.1.1), neighbour solicitation from no address (RFC 4862 section 5.4.2). See
+  // 5227 section 2.1.1), neighbour solicitation from `from`, an IPv6 address of the link's own. See
   // net/claim.hpp for the answers.
-  [[nodiscard]] Result<void> probe(const std::string& link, const std::vector<Address>& addresses);
+  [[nodiscard]] Result<void> probe(const std::string& link, const std::vector<Address>& addresses,
+                                   const std::optional<Address>& from);
 
   // Readable when something changed in the kernel (links, addresses, rules, routes, neighbours,
   // nftables).

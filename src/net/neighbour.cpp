@@ -71,9 +71,19 @@ Buffer advertisement(const Address& address, const Mac& mac, std::uint16_t sum) 
       .take();
 }
 
-// RFC 4861 section 4.3, without the option: there is no address to answer to.
-Buffer solicitation(const Address& address, std::uint16_t sum) {
-  return Frame().u8(ND_NEIGHBOR_SOLICIT).u8(0).u16(sum).u16(0).u16(0).address(address).take();
+// RFC 4861 section 4.3.
+Buffer solicitation(const Address& address, const Mac& mac, std::uint16_t sum) {
+  return Frame()
+      .u8(ND_NEIGHBOR_SOLICIT)
+      .u8(0)
+      .u16(sum)
+      .u16(0)
+      .u16(0)
+      .address(address)
+      .u8(ND_OPT_SOURCE_LINKADDR)
+      .u8(1)
+      .all(mac.bytes)
+      .take();
 }
 
 // An IPv6 packet with an ICMPv6 message, which `message` makes with its checksum (RFC 8200 section
@@ -142,21 +152,26 @@ Buffer arp_probe(const Address& address, const Mac& mac) {
   return arp(mac, false, Address::zero(Family::V4), Mac{}, address);
 }
 
-Buffer neighbour_probe(const Address& address, const Mac& mac) {
+Buffer neighbour_probe(const Address& address, const Mac& mac, const Address& from) {
   // RFC 4291 section 2.7.1, RFC 2464 section 7: the group and its MAC end as the address does.
   Address group = kSolicitedNode;
   std::copy_n(address.bytes.begin() + 13, 3, group.bytes.begin() + 13);
   Mac group_mac{{0x33, 0x33, 0, 0, 0, 0}};
   std::copy_n(group.bytes.begin() + 12, 4, group_mac.bytes.begin() + 2);
-  return icmpv6_frame(group_mac, mac, Address::zero(Family::V6), group,
-                      [&](std::uint16_t sum) { return solicitation(address, sum); });
+  return icmpv6_frame(group_mac, mac, from, group,
+                      [&](std::uint16_t sum) { return solicitation(address, mac, sum); });
 }
 
-std::vector<Buffer> probe_frames(const std::vector<Address>& addresses, const Mac& mac) {
+std::vector<Buffer> probe_frames(const std::vector<Address>& addresses, const Mac& mac,
+                                 const std::optional<Address>& from) {
   std::vector<Buffer> frames;
   frames.reserve(addresses.size());
   for (const Address& a : addresses) {
-    frames.push_back(a.family == Family::V4 ? arp_probe(a, mac) : neighbour_probe(a, mac));
+    if (a.family == Family::V4) {
+      frames.push_back(arp_probe(a, mac));
+    } else if (from) {
+      frames.push_back(neighbour_probe(a, mac, *from));
+    }
   }
   return frames;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/error.hpp"
@@ -22,11 +23,14 @@ namespace egw::net {
 
 // RFC 5227 section 2.1.1: of no address, so that nobody learns one.
 [[nodiscard]] Buffer arp_probe(const Address& address, const Mac& mac);
-// RFC 4862 section 5.4.2: from no address, to the address' solicited-node group.
-[[nodiscard]] Buffer neighbour_probe(const Address& address, const Mac& mac);
+// RFC 4861 section 4.3: from an address of this host's own, to the address' solicited-node group.
+// Not from no address, as RFC 4862 has it: to that hosts answer to all nodes, and with Override, so
+// that a holder of before would take the address over once more.
+[[nodiscard]] Buffer neighbour_probe(const Address& address, const Mac& mac, const Address& from);
 
+// IPv6 addresses are left out without an address to ask from.
 [[nodiscard]] std::vector<Buffer> probe_frames(const std::vector<Address>& addresses,
-                                               const Mac& mac);
+                                               const Mac& mac, const std::optional<Address>& from);
 [[nodiscard]] std::vector<Buffer> announcement_frames(const std::vector<Address>& addresses,
                                                       const Mac& mac);
 

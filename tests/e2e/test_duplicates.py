@@ -26,7 +26,7 @@ def await_conflict(cluster, node, eip, mac):
         assert mac in condition["message"] and "pool" in condition["message"]
         return True
 
-    until(told, f"{node} tells of {eip}", 20)
+    until(told, f"{node} tells of {eip}", 40)
     metrics = cluster.metrics(cluster.node(node))
     assert f'egw_node_eip_conflicts{{eip="{eip}",mac="{mac}"}} 1' in metrics
     until(

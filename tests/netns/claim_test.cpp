@@ -59,7 +59,7 @@ TEST_CASE("another host that has an address answers a probe, and its own words a
     const std::uint32_t link = if_nametoindex("up0");
     Kernel kernel{Ownership{}};
     for (const Address& address : {v4, v6}) {
-      const auto ask = [&] { REQUIRE(kernel.probe("up0", {address}).ok()); };
+      const auto ask = [&] { REQUIRE(kernel.probe("up0", {address}, ip("2001:db8::1")).ok()); };
       CHECK(hears(listener, address, link, ask) == AddressClaim{address, peer_mac});
     }
   }
@@ -81,7 +81,7 @@ TEST_CASE("what this host says itself is not heard") {
   ClaimListener listener;
   Kernel kernel{Ownership{}};
   REQUIRE(kernel.announce("up0", {ip("192.0.2.60"), ip("2001:db8::60")}).ok());
-  REQUIRE(kernel.probe("up0", {ip("192.0.2.2")}).ok()); // answered after what was sent before
+  REQUIRE(kernel.probe("up0", {ip("192.0.2.2")}, {}).ok()); // answered after what was sent before
   const std::uint32_t link = if_nametoindex("up0");
   bool own = false;
   bool answered = false;
