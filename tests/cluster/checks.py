@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the outside server should see of pods."""
 
+import time
+
+from lab import kernel
 from lab.wait import until
 from workload import PROTOS
 
@@ -17,12 +20,42 @@ def targets(cluster):
 
 def check_node_address(cluster, pod):
     for address, proto, _ in targets(cluster):
-        assert pod.seen(address, proto) == pod.node.address(address), (pod.name, address, proto)
+        check_source(cluster, pod, address, proto, pod.node.address(address))
 
 
 def check_eip(cluster, pod):
     for address, proto, eip in targets(cluster):
-        assert pod.seen(address, proto) == eip, f"{proto} of {pod.name} on {pod.node.name}"
+        check_source(cluster, pod, address, proto, eip)
+
+
+def check_source(cluster, pod, address, proto, expected):
+    began = time.monotonic()
+    seen = pod.seen(address, proto)
+    if seen == expected:
+        return
+    lines = [
+        f"{proto} of {pod.name} on {pod.node.name} to {address}: the server saw {seen}, not "
+        f"{expected}, after {time.monotonic() - began:.3f} s"
+    ]
+    lines += [f"the server has packets of {entry}" for entry in cluster.srv.seen(proto=proto)]
+    for node in cluster.nodes.values():
+        lines += [f"{node.name}: {e}" for e in kernel.conntrack(node, pod.address(address), proto)]
+    lines.append(f"asked again: {pod.seen(address, proto)}")
+    raise AssertionError("\n".join(lines))
+
+
+def await_forgotten(pod):
+    """Until no connection of the pod is left that a policy had. Until then its packets are dropped,
+    and a new socket may happen to get the port of an old one."""
+
+    def forgotten():
+        for address in pod.addresses:
+            entries = kernel.conntrack(pod.node, f"src={address} ", "mark=")
+            left = [entry for entry in entries if "mark=0 " not in entry]
+            assert left == []
+        return True
+
+    until(forgotten, f"{pod.node.name} has forgotten the connections of {pod.name}")
 
 
 def spread(workload):

@@ -11,8 +11,10 @@ from checks import (
     EIP,
     GATEWAY_NODES,
     await_eip,
+    await_forgotten,
     check_eip,
     check_node_address,
+    check_source,
     spread,
     targets,
 )
@@ -91,10 +93,12 @@ class Watcher:
                 await_eip(self.cluster, pod)
                 self.pods[pod.name] = pod
             for address, proto, eip in targets(self.cluster):
-                seen = pod.seen(address, proto)
-                if seen is None and pod.name not in {p.name for p in self.workload.pods()}:
+                try:
+                    check_source(self.cluster, pod, address, proto, eip)
+                except AssertionError:
+                    if pod.name in {p.name for p in self.workload.pods()}:
+                        raise
                     break
-                assert seen == eip, f"{proto} of {pod.name} on {pod.node.name} to {address}"
 
 
 def rolled_out(cluster, what, namespace):
@@ -167,4 +171,5 @@ def test_without_the_policy_they_leave_by_their_node_again(cluster, billing):
                 lambda: pod.seen(address, proto, 0.5) == pod.node.address(address),
                 f"{proto} of {pod.name} to {address} leaves by {pod.node.name}",
             )
+        await_forgotten(pod)
         check_node_address(cluster, pod)
