@@ -64,7 +64,8 @@ stage_binary() {
 
 # Sanitizers by clang, which needs half of GCC's time; addr2line names the lines in their reports.
 export ASAN_OPTIONS=external_symbolizer_path=/usr/bin/addr2line
-export TSAN_OPTIONS=$ASAN_OPTIONS UBSAN_OPTIONS=$ASAN_OPTIONS:halt_on_error=1:print_stacktrace=1
+export TSAN_OPTIONS=$ASAN_OPTIONS:suppressions=$top/tests/tsan.supp
+export UBSAN_OPTIONS=$ASAN_OPTIONS:halt_on_error=1:print_stacktrace=1
 
 stage_asan() {
   CC=clang CXX=clang++ setup build-asan -Db_sanitize=address,undefined -Db_lundef=false \

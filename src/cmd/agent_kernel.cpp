@@ -3,10 +3,12 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/log.hpp"
 #include "cmd/guarded.hpp"
+#include "k8s/http.hpp"
 #include "net/diff.hpp"
 
 namespace egw::cmd {
@@ -24,6 +26,25 @@ void trace(const net::Batch& batch) {
   for (const auto& op : batch.after) log::debug("{}", net::to_string(op));
 }
 
+// Connections with the API server whose own address has gone would only be missed much later.
+void leave_lost_addresses(const net::Observation& seen) {
+  const auto broken = k8s::HttpConnection::break_lost([&](const Address& own) {
+    const auto is_own = [&](const Prefix& p) { return p.address == own; };
+    return own.is_loopback() ||
+           std::ranges::any_of(
+               seen.host.addresses,
+               [&](const auto& link) { return std::ranges::any_of(link.second, is_own); }) ||
+           std::ranges::any_of(seen.state.addresses,
+                               [&](const auto& a) { return is_own(a.first.prefix); });
+  });
+  if (broken > 0) {
+    log::info(
+        "{} connections with the API server came from an address that this host no longer "
+        "has: made anew",
+        broken);
+  }
+}
+
 } // namespace
 
 Event AgentKernel::perform(const Observe&) {
@@ -33,6 +54,7 @@ Event AgentKernel::perform(const Observe&) {
   const Duration took = now().steady - start;
   stats_.looks.observe(took);
   log::debug("looked at the kernel in {:.1f} ms", milliseconds(took));
+  if (seen) leave_lost_addresses(*seen);
   return Observed{std::move(seen)};
 }
 

@@ -75,7 +75,7 @@ class Builder {
   }
 
  private:
-  void add(net::Rule r) { made_.chain.rules.push_back(std::move(r)); }
+  void add(const net::Rule& r) { made_.chain.rules.push_back(r); }
 
   [[nodiscard]] Piece clear_if_needed() const {
     return forward_clears_priority(family_) ? clear_priority() : Piece{};

@@ -48,7 +48,7 @@ CompiledPolicy compile(const api::EgressPolicy& policy) {
   c.uid = policy.meta.uid;
   c.gateway = policy.spec.gateway;
   c.pod_selector = policy.spec.pod_selector;
-  c.namespace_selector = policy.spec.namespace_selector;
+  if (policy.spec.namespace_selector) c.namespace_selector = *policy.spec.namespace_selector;
   if (auto subnets = api::parse_prefixes(policy.spec.pod_subnet, "spec.appliedTo.podSubnet")) {
     c.pod_subnets = *std::move(subnets);
   }
@@ -97,7 +97,7 @@ bool will_select(const CompiledPolicy& policy, const PodView& pod, const api::La
   }
   if (policy.pod_selector) return policy.pod_selector->matches(pod.labels);
   // A namespaceSelector alone selects all pods of those namespaces.
-  return policy.namespace_selector.has_value();
+  return static_cast<bool>(policy.namespace_selector);
 }
 
 bool selects(const CompiledPolicy& policy, const PodView& pod, const api::Labels* ns) {

@@ -11,6 +11,7 @@
 #include "api/core.hpp"
 #include "api/egress.hpp"
 #include "base/interval_set.hpp"
+#include "base/rare.hpp"
 
 // Which policies hold for a pod, and in which order. Controller and agents use the same functions,
 // so that they can't disagree.
@@ -40,7 +41,8 @@ struct CompiledPolicy {
   api::PolicyKey key;
   std::string uid;
   std::string gateway;
-  std::optional<api::LabelSelector> pod_selector, namespace_selector;
+  std::optional<api::LabelSelector> pod_selector;
+  Rare<api::LabelSelector> namespace_selector; // few have one
   std::vector<Prefix> pod_subnets;
   bool everything_outside = true; // no destSubnet: all that is outside the cluster
   IntervalSet destinations;       // else these; never with excludedSubnet's

@@ -138,11 +138,11 @@ class Builder {
 
   KeyType address_key() const { return family_ == Family::V4 ? KeyType::Ipv4 : KeyType::Ipv6; }
 
-  void chain(const std::string& name, std::vector<net::Rule> rules) {
-    table_.chains[name] = {std::nullopt, std::move(rules)};
+  void chain(const std::string& name, const std::vector<net::Rule>& rules) {
+    table_.chains[name] = {{}, rules};
   }
-  void hook(const std::string& name, BaseChain base, std::vector<net::Rule> rules) {
-    table_.chains[name] = {std::move(base), std::move(rules)};
+  void hook(const std::string& name, BaseChain base, const std::vector<net::Rule>& rules) {
+    table_.chains[name] = {std::move(base), rules};
   }
 
   void sets() {
@@ -266,7 +266,7 @@ class Builder {
     }
     // A connection older than the policy, of another EIP, or invalid; or nobody holds the EIP.
     rules.push_back(rule({drop()}));
-    chain(eip_chain(id), std::move(rules));
+    chain(eip_chain(id), rules);
   }
 
   // Outer packets of the tunnel. Before conntrack: saves its cost, and leaves no entries behind.
@@ -278,8 +278,10 @@ class Builder {
     table_.sets["nodes"] = std::move(nodes);
     hook("raw_pre", {"filter", Hook::Prerouting, -310},
          {rule({udp_dport(o_.port), go("outer_in")})});
-    chain("outer_in",
-          {rule({saddr_in(nft_, "nodes"), notrack(), accept()}), rule({daddr_is_local(), drop()})});
+    // Others may send to this port too: it can be one that a masquerade chose, which is not known
+    // before conntrack. What has another network identifier, the VXLAN device takes from nobody.
+    chain("outer_in", {rule({saddr_in(nft_, "nodes"), notrack(), accept()}),
+                       rule({vxlan_vni(o_.vni), daddr_is_local(), drop()})});
     hook("raw_out", {"filter", Hook::Output, -310},
          {rule({udp_dport(o_.port), daddr_in(nft_, "nodes"), notrack()})});
   }
@@ -304,9 +306,9 @@ class Builder {
       in.push_back(rule({icmpv6_type(136), accept()}));
     }
     in.push_back(rule({drop()}));
-    chain("eip_in", std::move(in));
+    chain("eip_in", in);
     hook("pre_eip", {"nat", Hook::Prerouting, -110}, {to_eip});
-    hook("input", {"filter", Hook::Input, -160}, std::move(ends_here));
+    hook("input", {"filter", Hook::Input, -160}, ends_here);
   }
 
   // After service DNAT and the de-NAT of replies, before routing: policies judge the real
@@ -332,7 +334,7 @@ class Builder {
     // twice when it validates the table.
     if (has_sources()) tunnel.push_back(rule({classify(nft_, kRemotePodsSet, "classes")}));
     tunnel.push_back(rule({drop()}));
-    chain("tunnel", std::move(tunnel));
+    chain("tunnel", tunnel);
     // A pod that is in no class (any more) gets no replies: a gateway that let them go by the CNI's
     // own way would open, on the pod's node, a connection from outside that nobody translates, and
     // the pod's answers would show its address.
@@ -343,7 +345,7 @@ class Builder {
     }
     reply.push_back(rule({daddr_found(nft_, "pods"), accept()}));
     reply.push_back(rule({drop()}));
-    chain("reply", std::move(reply));
+    chain("reply", reply);
   }
 
   // What no policy took.
@@ -361,7 +363,7 @@ class Builder {
              // What ends here, at an EIP for one, leaves by no address.
              rule({daddr_is_local(), accept()}), rule({drop()})});
     }
-    chain("released", std::move(released));
+    chain("released", released);
   }
 
   // Before mangle and filter, so that no other program sees our packet mark.
@@ -375,7 +377,7 @@ class Builder {
       // A pod's own VXLAN, which the CNI's masquerade would make look like a peer's.
       rules.push_back(rule({udp_dport(o_.port), daddr_in(nft_, "nodes"), drop()}));
     }
-    hook("forward", {"filter", Hook::Forward, -160}, std::move(rules));
+    hook("forward", {"filter", Hook::Forward, -160}, rules);
     // Meant for a gateway, but not leaving by the tunnel: a route, rule or the device is missing.
     // A reply to a pod of this node is all right.
     std::vector<net::Rule> marked{
@@ -385,7 +387,7 @@ class Builder {
       marked.push_back(rule({mark_is(o_.mark_mask, mark), set_mark(o_.mark_mask, 0), accept()}));
     }
     marked.push_back(rule({drop()}));
-    chain("marked", std::move(marked));
+    chain("marked", marked);
     chain("to_tunnel", {rule({tcp_syn(), clamp_mss()}), rule({set_mark(o_.mark_mask, 0)})});
   }
 

@@ -145,6 +145,13 @@ Piece udp_dport(std::uint16_t port) {
                                       static_cast<std::uint8_t>(port & 0xff)})},
                 l4proto(IPPROTO_UDP));
 }
+// The VXLAN header behind UDP's: 4 bytes of flags, 3 of the network identifier (RFC 7348 section
+// 5).
+Piece vxlan_vni(std::uint32_t vni) {
+  return {transport(12, 3),
+          is({static_cast<std::uint8_t>(vni >> 16), static_cast<std::uint8_t>(vni >> 8 & 0xff),
+              static_cast<std::uint8_t>(vni & 0xff)})};
+}
 Piece daddr_is_local() {
   constexpr std::uint32_t kRtnLocal = 2; // RTN_LOCAL
   return {FibAddrType{}, is(host32(kRtnLocal))};

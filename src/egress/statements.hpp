@@ -32,7 +32,8 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece saddr_mac_not_in(net::NftFamily family,
                                      const std::string& set); // ip saddr . ether saddr != @set
 [[nodiscard]] Piece udp_dport(std::uint16_t port);
-[[nodiscard]] Piece daddr_is_local(); // fib daddr type local
+[[nodiscard]] Piece vxlan_vni(std::uint32_t vni); // 1..2^24-1; of a UDP packet
+[[nodiscard]] Piece daddr_is_local();             // fib daddr type local
 [[nodiscard]] Piece echo_request(net::NftFamily family);
 [[nodiscard]] Piece icmpv6_type(std::uint8_t type);
 [[nodiscard]] Piece nd_target_in(const std::string& set); // target of a neighbour solicitation

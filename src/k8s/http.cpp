@@ -17,6 +17,7 @@
 #include <array>
 #include <charconv>
 #include <condition_variable>
+#include <set>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -78,6 +79,22 @@ void set_options(int fd) {
   set(IPPROTO_TCP, TCP_USER_TIMEOUT, 30'000);
 }
 
+// The socket's own address; nothing before it has one.
+std::optional<Address> own_address(int fd) {
+  sockaddr_storage own{};
+  socklen_t size = sizeof own;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) != 0) return std::nullopt;
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  const void* const bytes =
+      own.ss_family == AF_INET6
+          ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in6&>(own).sin6_addr)
+          : &reinterpret_cast<const sockaddr_in&>(own).sin_addr;
+  if (inet_ntop(own.ss_family, bytes, text.data(), text.size()) == nullptr) return std::nullopt;
+  const auto address = Address::parse(text.data());
+  if (!address || address->is_unspecified()) return std::nullopt;
+  return *address;
+}
+
 } // namespace
 
 Result<std::string> TokenSource::get() {
@@ -120,10 +137,22 @@ struct HttpConnection::Impl {
   // own stop() waits for a connect to end, and its descriptor may be closed and reused meanwhile.
   Fd socket;
 
+  // All that there are, for break_lost().
+  static std::mutex all_mutex; // taken before a connection's own
+  static std::set<Impl*> all;
+
   Impl(Config c, std::shared_ptr<TokenSource> t, Options o)
       : config(std::move(c)), token(std::move(t)), options(std::move(o)) {
     make();
+    std::lock_guard lock(all_mutex);
+    all.insert(this);
   }
+  ~Impl() {
+    std::lock_guard lock(all_mutex);
+    all.erase(this);
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   void make() {
     if (config.tls) {
@@ -191,6 +220,22 @@ struct HttpConnection::Impl {
   Duration limit();
   HttpResponse run(const HttpRequest& request, const Receiver& receiver);
 };
+
+std::mutex HttpConnection::Impl::all_mutex;
+std::set<HttpConnection::Impl*> HttpConnection::Impl::all;
+
+std::size_t HttpConnection::break_lost(const std::function<bool(const Address& own)>& stands) {
+  std::size_t broken = 0;
+  std::lock_guard lock(Impl::all_mutex);
+  for (Impl* one : Impl::all) {
+    std::lock_guard own(one->mutex);
+    const auto address = one->socket ? own_address(one->socket.get()) : std::nullopt;
+    if (!address || stands(*address)) continue;
+    one->shut();
+    ++broken;
+  }
+  return broken;
+}
 
 // Nothing here may take longer than what is left, as far as the library can be told; the rest is
 // checked where the request goes out and where the answer comes in. Returns the read timeout.

@@ -15,6 +15,7 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/fd.hpp"
+#include "base/ip.hpp"
 #include "k8s/config.hpp"
 
 // One kept-alive HTTP/1.1 connection to the API server: what this project needs of cpp-httplib, and
@@ -83,6 +84,11 @@ class HttpConnection {
   // none begin. A look-up of a DNS name is not interrupted.
   void stop();         // waits until send() has ended, unless called from within it
   void request_stop(); // does not wait
+
+  // Breaks every connection of this process whose own address does not stand on this host any more:
+  // nothing comes back on it, and nobody says so before a timeout. Whoever uses it finds a broken
+  // connection and makes another. Returns how many there were. From any thread.
+  static std::size_t break_lost(const std::function<bool(const Address& own)>& stands);
 
  private:
   struct Impl;

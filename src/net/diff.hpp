@@ -134,7 +134,7 @@ struct AddTimedElements {
 struct AddChain {
   NftFamily family;
   std::string name;
-  std::optional<BaseChain> base;
+  Rare<BaseChain> base;
   bool operator==(const AddChain&) const = default;
 };
 struct DeleteChain {
@@ -145,7 +145,7 @@ struct DeleteChain {
 struct ReplaceRules {
   NftFamily family;
   std::string chain;
-  std::vector<Rule> rules;
+  Rules rules;
   bool operator==(const ReplaceRules&) const = default;
 };
 

@@ -99,7 +99,7 @@ void NftBatch::change_elements(NftFamily family, const std::string& table, const
 }
 
 void NftBatch::add_chain(NftFamily family, const std::string& table, const std::string& name,
-                         const std::optional<BaseChain>& base) {
+                         const Rare<BaseChain>& base) {
   message(NFT_MSG_NEWCHAIN, family, NLM_F_CREATE, [&](nlmsghdr* h) {
     const auto c = owned<NftChain>(nftnl_chain_alloc());
     nftnl_chain_set_str(c.get(), NFTNL_CHAIN_TABLE, table.c_str());

@@ -30,7 +30,7 @@ class NftBatch {
   void change_elements(NftFamily family, const std::string& table, const std::string& name,
                        const Set& shape, const Elements& elements, bool add);
   void add_chain(NftFamily family, const std::string& table, const std::string& name,
-                 const std::optional<BaseChain>& base);
+                 const Rare<BaseChain>& base);
   void delete_chain(NftFamily family, const std::string& table, const std::string& name);
   void flush_chain(NftFamily family, const std::string& table, const std::string& chain);
   void append_rule(NftFamily family, const std::string& table, const std::string& chain,

@@ -99,8 +99,8 @@ class TableReader {
       if (!set.timeout && set.key != kForeignKey) read_elements(name, set);
       table_.sets.emplace(name, std::move(set));
     }
-    for (RuleOfChain& r : read_rules(socket_, family_, name_, ""))
-      table_.chains[r.chain].rules.push_back(std::move(r.rule));
+    for (const RuleOfChain& r : read_rules(socket_, family_, name_, ""))
+      table_.chains[r.chain].rules.push_back(r.rule);
     return std::move(table_);
   }
 

@@ -13,8 +13,10 @@
 #include <vector>
 
 #include "base/ip.hpp"
+#include "base/rare.hpp"
 #include "base/shared_map.hpp"
 #include "net/expr.hpp"
+#include "net/rules.hpp"
 
 // What a kernel holds, as plain comparable values. `State` is what is ours: desired states are made
 // of it, and what is read from the kernel decodes to it. `Host` is what is not ours and only looked
@@ -129,8 +131,8 @@ struct BaseChain {
   bool operator==(const BaseChain&) const = default;
 };
 struct Chain {
-  std::optional<BaseChain> base; // policy is always accept
-  std::vector<Rule> rules;
+  Rare<BaseChain> base; // policy is always accept
+  Rules rules;
   bool operator==(const Chain&) const = default;
 };
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The figures of egw, as a table and as JSON.
 
-run.py [--json FILE] [--parts latency,datapath,memory,startup] [--policies 1,100,1000] ..."""
+run.py [--json FILE] [--parts latency,datapath,memory,startup] [--policies 1,100,1000] ...
+All that is measured: --policies 1,100,1000,5000,10000 --rules 100,1000,5000 --shapes 10000"""
 
 import argparse
 import concurrent.futures
@@ -14,6 +15,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE), HERE]
 
+import beside  # noqa: E402
 import datapath  # noqa: E402
 import latency  # noqa: E402
 import tables  # noqa: E402
@@ -32,6 +34,16 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+def policy(number, pods, destinations):
+    return objects.policy(
+        f"bench-{number:05}",
+        gateway=GATEWAY,
+        pods=pods,
+        ipv4=EIPS[number % 100],
+        destinations=destinations,
+    )
+
+
 class Population:
     """Policies and their pods on n1, growing: half with three destination ranges, half with
     none."""
@@ -43,40 +55,51 @@ class Population:
         first, self.count = self.count, max(self.count, wanted)
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             list(pool.map(self.add, range(first, self.count)))
-        addresses = [p.ip4 for p in self.cluster.pods.values()]
+        self.await_known([p.ip4 for p in self.cluster.pods.values()])
+
+    def await_known(self, words):
+        """Until n1's and the gateway's tables have them all."""
 
         def known():
-            text = (
-                self.cluster.node("n1")
-                .netns.run("nft", "list", "table", "ip", "egw")
-                .replace(",", " ")
-                .split()
-            )
-            return set(addresses) <= set(text)
+            for node in ("n1", "n2"):
+                listing = self.cluster.node(node).netns.run("nft", "list", "table", "ip", "egw")
+                if not set(words) <= set(listing.replace(",", " ").split()):
+                    return False
+            return True
 
-        until(known, f"{self.count} policies in the kernel of n1", 120, 0.2)
+        until(known, f"{len(words)} addresses in the kernels", 600, 0.5)
 
     def add(self, number):
+        """A policy and its pods. Number 0 is the one that is measured."""
         label = {"bench": f"p{number}"}
         ranges = [f"10.{20 + number % 200}.{part}.0/24" for part in range(3)] if number % 2 else []
-        # Number 0 is the one that is measured: it names the server among its ranges.
         if number == 0:
-            ranges, label = [
-                "192.0.2.0/24",
-                "198.51.100.0/24",
-                f"{self.cluster.srv.ip4}/32",
-            ], self.real_pod.labels
-        self.cluster.api.create(
-            objects.policy(
-                f"bench-{number:05}",
-                gateway=GATEWAY,
-                pods=label,
-                ipv4=EIPS[number % 100],
-                destinations=ranges,
-            )
-        )
+            label = self.real_pod.labels
+            ranges = ["192.0.2.0/24", "198.51.100.0/24", f"{self.cluster.srv.ip4}/32"]
+        self.cluster.api.create(policy(number, label, ranges))
         for one in range(PODS_A_POLICY - (number == 0)):
             self.cluster.add_pod(f"bench-{number:05}-{one}", "n1", label, real=False)
+
+    def give_destinations(self, count):
+        """To the measured policy, the server's as the last of them."""
+        ranges = [f"11.{n >> 8}.{n & 255}.0/24" for n in range(0, 2 * (count - 1), 2)]
+        ranges.append(f"{self.cluster.srv.ip4}/32")
+        self.cluster.apply(policy(0, self.real_pod.labels, ranges))
+        self.await_known(ranges[-2:-1])
+
+    def give_pods(self, count):
+        """To the measured policy."""
+        names = [f"bench-more-{n:05}" for n in range(count - 1)]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(
+                pool.map(
+                    lambda name: self.cluster.add_pod(
+                        name, "n1", self.real_pod.labels, real=False
+                    ),
+                    names,
+                )
+            )
+        self.await_known([self.cluster.pods[name].ip4 for name in names])
 
 
 def memory(cluster):
@@ -115,7 +138,7 @@ def measure(options):
                 cluster, pod, GATEWAY, EIPS, options.repeat
             )
         if {"datapath", "memory"} & parts:
-            results["policies"] = with_policies(cluster, pod, options)
+            results["states"] = with_policies(cluster, pod, options)
         if "startup" in parts:
             say("start-up")
             results["startup"] = latency.startup(cluster, cluster.node("n1"), options.starts)
@@ -129,32 +152,54 @@ def with_policies(cluster, pod, options):
     bare = egw = None
     try:
         if "datapath" in options.parts:
-            bare_lab, bare_pod = datapath.bare_lab(options.bare == "rules")
+            bare_lab, bare_pod = beside.bare_lab(options.bare == "rules")
             cluster.closers.append(bare_lab.stop)
             program = datapath.compile_load(cluster.directory)
-            bare = datapath.Side(bare_lab, bare_pod, datapath.BARE_EIP, program, options.cpu)
-        for count in options.policies:
+            bare = datapath.Side(bare_lab, bare_pod, beside.EIP, program, options.cpu)
+        for what, grow in steps(population, options):
             began = time.monotonic()
-            population.grow(count)
-            say(f"{count} policies after {time.monotonic() - began:.1f} s")
-            entry = found[str(count)] = {}
+            grow()
+            say(f"{what} after {time.monotonic() - began:.1f} s")
+            entry = found[what] = {}
             if "memory" in options.parts:
                 entry["memory"] = memory(cluster)
             if bare:
                 cluster.await_source(pod, cluster.srv.ip4, EIPS[0])
                 egw = egw or datapath.Side(cluster, pod, EIPS[0], program, options.cpu)
                 entry["datapath"] = datapath.compare(bare, egw, options.pairs)
+        if bare:
+            for count in options.rules:
+                found[f"{count} rules"] = {"datapath": by_rules(count, bare, program, options)}
     finally:
         if bare:
             bare.lab.stop()
     return found
 
 
+def steps(population, options):
+    """(name, what makes it so) of each state that is measured."""
+    for count in options.policies:
+        yield f"{count} pol.", lambda count=count: population.grow(count)
+    if options.shapes:
+        yield f"{options.shapes} CIDRs", lambda: population.give_destinations(options.shapes)
+        yield f"{options.shapes} pods", lambda: population.give_pods(options.shapes)
+
+
+def by_rules(count, bare, program, options):
+    say(f"a rule for each of {count} policies")
+    lab, pod = beside.rule_for_each_policy_lab(count)
+    try:
+        side = datapath.Side(lab, pod, beside.EIP, program, options.cpu)
+        return datapath.compare(bare, side, options.pairs)
+    finally:
+        lab.stop()
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    numbers = lambda text: sorted(int(n) for n in text.split(","))
+    numbers = lambda text: sorted(int(n) for n in text.split(",") if n)
     parser.add_argument("--json", metavar="FILE", default=os.path.join(TOP, "build", "bench.json"))
     parser.add_argument(
         "--parts",

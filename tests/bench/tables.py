@@ -33,28 +33,36 @@ def latency_lines(latency):
     )
 
 
-def datapath_lines(counts):
-    yield row("ratio to bare VXLAN + one SNAT", [f"{count} pol." for count in counts])
+def datapath_lines(states):
+    """In parts, so that a line is not too long."""
+    names = list(states)
+    for first in range(0, len(names), 4):
+        yield from _datapath_lines({name: states[name] for name in names[first : first + 4]})
+
+
+def _datapath_lines(states):
+    yield row("ratio to bare VXLAN + one SNAT", states)
     for key, name in (
         ("cpu_per_packet", "CPU a packet"),
         ("packets_per_second", "packets/s"),
         ("connections_per_second", "new connections/s"),
         ("tcp_bits_per_second", "TCP, one flow"),
+        ("tcp_eight_bits_per_second", "TCP, eight flows"),
     ):
-        values = [entry["datapath"][key] for entry in counts.values()]
+        values = [entry["datapath"][key] for entry in states.values()]
         yield row(name, [f"{v['ratio']:.2f} ({v['low']:.2f}..{v['high']:.2f})" for v in values])
-    values = [entry["datapath"]["packets_per_second"] for entry in counts.values()]
-    yield row("  packets/s: bare, egw", [f"{v['bare']:.0f}, {v['egw']:.0f}" for v in values])
+    values = [entry["datapath"]["packets_per_second"] for entry in states.values()]
+    yield row("  packets/s: bare, this", [f"{v['bare']:.0f}, {v['other']:.0f}" for v in values])
 
 
-def memory_lines(counts):
-    yield row("resident memory (MiB)", [f"{count} pol." for count in counts])
+def memory_lines(states):
+    yield row("resident memory (MiB)", states, 14)
     for key, name in (
         ("agent", "agent"),
         ("gateway_agent", "agent on the gateway"),
         ("controller", "controller"),
     ):
-        yield row(name, [f"{entry['memory'][key]:.1f}" for entry in counts.values()])
+        yield row(name, [f"{entry['memory'][key]:.1f}" for entry in states.values()], 14)
 
 
 def startup_lines(startup):
@@ -72,14 +80,14 @@ def lines(results):
     egw, machine = results["egw"], results["machine"]
     yield f"{egw['version']}, {egw['bytes'] / 1e6:.1f} MB"
     yield f"{machine['cpus']} CPUs, Linux {machine['kernel']}, load {machine['load']:.1f}"
-    counts = results.get("policies", {})
+    states = results.get("states", {})
     parts = []
     if "latency" in results:
         parts.append(latency_lines(results["latency"]))
-    if any("datapath" in entry for entry in counts.values()):
-        parts.append(datapath_lines(counts))
-    if any("memory" in entry for entry in counts.values()):
-        parts.append(memory_lines(counts))
+    for part, lines_of in (("datapath", datapath_lines), ("memory", memory_lines)):
+        measured = {name: entry for name, entry in states.items() if part in entry}
+        if measured:
+            parts.append(lines_of(measured))
     if "startup" in results:
         parts.append(startup_lines(results["startup"]))
     for part in (*parts, verdicts(results)):
@@ -93,7 +101,7 @@ def verdicts(results):
         values = results["latency"]["policy_to_packet"]
         got["policy to packet, p50"] = values["p50_ms"]
         got["policy to packet, p99"] = values["p99_ms"]
-    top = results.get("policies", {}).get("1000", {})
+    top = results.get("states", {}).get("1000 pol.", {})
     if "datapath" in top:
         got["packets/s at 1000 policies"] = top["datapath"]["packets_per_second"]["ratio"]
     if "memory" in top:

@@ -3,13 +3,14 @@
 """Process 1 of a node: `node_boot.py NODE.json` in the node's network namespace.
 
 It makes the other namespaces and a root of its own (the machine's, but what is written goes to
-memory), and starts containerd, kubelet, kube-proxy and flanneld. When one of them ends, so does the
-node. What the file holds: nodes.py."""
+memory), and starts containerd, kubelet, kube-proxy and flanneld. When one of them ends by itself,
+so does the node; one that was killed is started again. What the file holds: nodes.py."""
 
 import ctypes
 import ipaddress
 import json
 import os
+import signal
 import string
 import subprocess
 import sys
@@ -105,13 +106,17 @@ class Daemons:
             time.sleep(0.01)
 
     def check(self, options=0):
-        """Reaps what containers left as well; the end of a daemon is the end of the node."""
+        """Reaps what containers left as well."""
         try:
             pid, status = os.waitpid(-1, options)
         except ChildProcessError:
             return
-        if pid in self.names:
-            sys.exit(f"{self.names[pid]} ended with status {os.waitstatus_to_exitcode(status)}")
+        if pid not in self.names:
+            return
+        name, code = self.names.pop(pid), os.waitstatus_to_exitcode(status)
+        if code != -signal.SIGKILL:
+            sys.exit(f"{name} ended with status {code}")
+        self.start(name)
 
 
 def read_subnets():

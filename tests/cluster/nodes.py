@@ -3,12 +3,14 @@
 
 import json
 import os
+import signal
 import sys
 
 import yaml
 
 from lab.control import kubelet  # noqa: F401  (the import path of tests/kubernetes)
 from lab.topology import POD4, POD6, node4, node6
+from lab.wait import until
 from binaries import binaries
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -48,8 +50,10 @@ class KubernetesNode:
 
     def start(self):
         path = os.path.join(self.directory, "node.json")
+        described = self.description()
+        self.daemons = described["daemons"]
         with open(path, "w", encoding="utf-8") as file:
-            json.dump(self.description(), file)
+            json.dump(described, file)
         argv = ["unshare", "--mount", "--propagation", "private", "--"]
         argv += [sys.executable, os.path.join(HERE, "node_boot.py"), path]
         self.process = self.lab.process(self.netns, self.name, argv).start()
@@ -57,6 +61,29 @@ class KubernetesNode:
     def check(self):
         if not self.process.running():
             raise RuntimeError(f"node {self.name} has ended: {self.process.tail()}")
+
+    def daemon(self, name):
+        """The process of kubelet, kube-proxy or flanneld, by its number on this machine; None while
+        there is none."""
+        argv = "".join(f"{a}\0" for a in self.daemons[name]).encode()
+        found = [self.process.pid]
+        for pid in found:  # grows: all that descend from the node's first
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    if file.read() == argv:
+                        return pid
+                for task in os.listdir(f"/proc/{pid}/task"):
+                    with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
+                        found += map(int, file.read().split())
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # ended meanwhile
+        return None
+
+    def restart(self, name):
+        """A daemon crashes, and is there again at once (node_boot.py)."""
+        old = self.daemon(name)
+        os.kill(old, signal.SIGKILL)
+        until(lambda: self.daemon(name) not in (None, old), f"{name} of {self.name} runs again")
 
     def description(self):
         """What node_boot.py reads."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """egw's manifests in a real Kubernetes, and where the traffic of its pods then leaves."""
 
+import contextlib
 import itertools
 import json
 import time
@@ -137,30 +138,49 @@ def test_a_rollout_of_the_pods_keeps_the_eip(cluster, billing):
     assert cluster.srv.foreign(EIP) == [], "every packet of old and new pods"
 
 
+@contextlib.contextmanager
+def flows_that_last(cluster, billing):
+    """Connections of all pods. Yields a function that asks them, and each pod anew; at the end
+    nobody but the EIP was seen."""
+    watcher = Watcher(cluster, billing)
+    with contextlib.ExitStack() as stack:
+        flows = [
+            (stack.enter_context(pod.flow(address, proto)), eip)
+            for pod in spread(billing)
+            for address, proto, eip in targets(cluster)
+        ]
+
+        def ask():
+            watcher.turn()
+            for flow, eip in flows:
+                assert flow.source() == eip
+
+        yield ask
+        ask()
+    assert cluster.srv.foreign(EIP) == []
+
+
 @pytest.mark.parametrize("what", EGW_PARTS)
 def test_a_restart_of_egw_changes_nothing(cluster, billing, what):
-    watcher = Watcher(cluster, billing)
-    flows = [
-        (pod.flow(address, proto), eip)
-        for pod in spread(billing)
-        for address, proto, eip in targets(cluster)
-    ]
-
-    def meanwhile():
-        watcher.turn()
-        for flow, eip in flows:  # connections that were there before
-            assert flow.source() == eip
-
     def pods():
         found = [obj["metadata"] for obj in cluster.api.list("pods", "egw-system")]
         return {metadata["uid"] for metadata in found if "deletionTimestamp" not in metadata}
 
     before = pods()
-    restart(cluster, what, "egw-system", meanwhile)
+    with flows_that_last(cluster, billing) as ask:
+        restart(cluster, what, "egw-system", ask)
     assert len(before - pods()) == (2 if what.endswith("controller") else 3)
-    for flow, _ in flows:
-        flow.close()
-    assert cluster.srv.foreign(EIP) == []
+
+
+@pytest.mark.parametrize("what", ["kubelet", "kube-proxy", "flanneld"])
+def test_a_restart_of_kubernetes_changes_nothing(cluster, billing, what):
+    with flows_that_last(cluster, billing) as ask:
+        for node in cluster.nodes.values():
+            node.restart(what)
+            ask()
+        end = time.monotonic() + 3  # what they do after a start takes them a second or two
+        while time.monotonic() < end:
+            ask()
 
 
 def test_without_the_policy_they_leave_by_their_node_again(cluster, billing):

@@ -51,6 +51,19 @@ def test_pod_that_comes_later_and_label_that_goes(cluster, scene):
     check(stranger, cluster.srv, *scene.eip())
 
 
+def test_pod_made_again_under_its_name(cluster, scene):
+    """As a StatefulSet does: on the same node, then on another, each time with other addresses."""
+    scene.policy(gateway=scene.gateway())
+    name = f"web-{scene.number}-0"
+    labels = {"test": f"t{scene.number}"}
+    for node in ("n1", "n1", "n2", "n1"):
+        pod = cluster.add_pod(name, node, labels)
+        scene.pods.append(pod)
+        scene.await_eip(pod)
+        check(pod, cluster.srv, *scene.eip())
+        cluster.remove_pod(pod)
+
+
 def test_destination_that_is_not_named(cluster, scene):
     gateway, pod, home = scene.gateway(), scene.pod("n1"), cluster.node("n1")
     srv = cluster.srv

@@ -80,18 +80,20 @@ def test_bypass_opens_without_a_gateway_and_closes_again(cluster, scene):
     assert cluster.srv.foreign(scene.eip()) == []
 
 
+@pytest.mark.parametrize("served", ["ipv4", "ipv6"])
 @pytest.mark.parametrize("allow", [True, False])
-def test_a_family_without_an_eip(cluster, scene, allow):
-    pod, home = scene.pod("n1"), cluster.node("n1")
-    four, _ = scene.eip()
-    name = f"gw-{scene.number}"
-    more = {"unservedFamily": "Allow"} if allow else {}
-    cluster.apply(objects.gateway(name, [four], **more))
+def test_a_family_without_an_eip(cluster, scene, allow, served):
+    pod, home, srv = scene.pod("n1"), cluster.node("n1"), cluster.srv
+    pair = scene.eip()
+    name, more = f"gw-{scene.number}", {"unservedFamily": "Allow"} if allow else {}
+    cluster.apply(objects.gateway(name, **{served: pair[served == "ipv6":][:1]}, **more))
     scene.policy(gateway=name)
-    cluster.await_source(pod, cluster.srv.ip4, four)
-    cluster.await_source(pod, cluster.srv.ip6, home.ip6 if allow else None)
-    for proto in PROTOCOLS:
-        assert pod.seen(cluster.srv.ip4, proto) == four
+    wanted = [home.ip4 if allow else None, home.ip6 if allow else None]
+    wanted[served == "ipv6"] = pair[served == "ipv6"]
+    for address, source in zip((srv.ip4, srv.ip6), wanted):
+        cluster.await_source(pod, address, source)
+        for proto in PROTOCOLS if source else ():
+            assert pod.seen(address, proto) == source
 
 
 def test_pods_by_subnet_and_destinations_left_out(cluster, scene):

@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include "k8s/support.hpp"
@@ -194,6 +195,37 @@ TEST_CASE("stop() ends a request in a connect, in a TLS handshake and in a read"
   stopped_soon(full, [] {});
   ::close(filler);
   ::close(listener);
+}
+
+TEST_CASE("a connection breaks when its own address has gone from the host") {
+  ScriptedServer server;
+  server.allow("GET", "/x", Reply::stream().line("{}").stall("read"));
+  const auto config = config_for(server);
+  HttpConnection connection(config, std::make_shared<TokenSource>(config), {30s, 30s, "egw"});
+  HttpResponse response;
+  std::thread thread([&] {
+    HttpRequest request;
+    request.target = "/x";
+    response = connection.send(request);
+  });
+  CHECK(server.await_stall("read", std::chrono::milliseconds(kPatience)));
+  std::set<Address> own;
+  const auto all_stand = [&](const Address& a) { return own.insert(a).second || true; };
+  CHECK(HttpConnection::break_lost(all_stand) == 0);
+  CHECK(own == std::set<Address>{*Address::parse("127.0.0.1")});
+  const auto begun = now().steady;
+  CHECK(HttpConnection::break_lost([](const Address&) { return false; }) == 1);
+  thread.join();
+  CHECK(now().steady - begun < 2s);
+  CHECK(response.failure);
+  CHECK(response.sent);
+  CHECK_FALSE(response.canceled);
+  CHECK_FALSE(response.timeout);
+  // It goes on with another connection.
+  server.allow("GET", "/y", Reply::body(200, "hello"));
+  HttpRequest again;
+  again.target = "/y";
+  CHECK(connection.send(again).body == "hello");
 }
 
 TEST_CASE("after its deadline a request is not sent, also on a connection that stands") {

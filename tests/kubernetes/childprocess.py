@@ -14,6 +14,7 @@ from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
+_PATIENCE = float(os.environ.get("EGW_PATIENCE", "1"))  # times as many, where all is emulated
 
 # The kernel sends the parent-death signal when the *thread* that forked ends (prctl(2)), so all
 # forks are made by one thread that lives as long as this process.
@@ -22,6 +23,7 @@ _forker = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="forker")
 
 def wait_until(condition, timeout, what, interval=0.01):
     """Returns the first true value of condition(); TimeoutError names what did not come about."""
+    timeout *= _PATIENCE
     deadline = time.monotonic() + timeout
     while True:
         value = condition()

@@ -24,6 +24,7 @@ SO_RCVBUFFORCE = 33
 GRACE = (
     3.0  # seconds that answers may still take when a flow ends: a busy machine is slow, not lossy
 )
+PATIENCE = float(os.environ.get("EGW_PATIENCE", "1"))  # as in wait.py: this is a program, too
 _ids = itertools.count()
 
 
@@ -42,7 +43,7 @@ def seen_source(address, proto="udp", port=PORT, timeout=1.0):
     line = json.dumps({"id": ident}).encode() + b"\n"
     kind = socket.SOCK_DGRAM if proto == "udp" else socket.SOCK_STREAM
     with socket.socket(family(address), kind) as sock:
-        sock.settimeout(timeout)
+        sock.settimeout(timeout * PATIENCE)
         try:
             sock.connect((address, port))
             sock.sendall(line)

@@ -14,7 +14,7 @@ import time
 from . import objects
 from .lab import Lab
 from .topology import CONTROL4
-from .wait import until
+from .wait import PATIENCE, until
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOP = os.path.dirname(TESTS)
@@ -55,7 +55,7 @@ class Cluster(Lab):
         self.egw = binary() if egw else None
         super().__init__(nodes=nodes, cni=cni, **more)
         self.start_at_once = start_egw
-        self.election = QUICK_ELECTION if quick_election else []
+        self.election = QUICK_ELECTION if quick_election and PATIENCE == 1 else []
         self.controller_count, self.log_level = controllers, log_level
         self.controllers, self.agents = {}, {}
         self.server = None

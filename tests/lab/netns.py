@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 
-from .wait import until
+from .wait import PATIENCE, until
 
 CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS, IFF_RUNNING = 0x8913, 0x40
@@ -31,7 +31,7 @@ def run(*argv, stdin=None, check=True, timeout=60):
         [str(a) for a in argv],
         input=stdin,
         text=True,
-        timeout=timeout,
+        timeout=timeout * PATIENCE,
         capture_output=True,
         start_new_session=True,
     )

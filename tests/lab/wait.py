@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Waiting for a condition, never for a time."""
 
+import os
 import time
+
+# Times as many: on an emulated machine everything takes longer.
+PATIENCE = float(os.environ.get("EGW_PATIENCE", "1"))
 
 
 class NotInTime(AssertionError):
@@ -13,6 +17,7 @@ def until(condition, what, timeout=20.0, pause=0.005):
 
     `what` names the condition in the error; an AssertionError raised by `condition` counts as
     "not yet" and is told in the end, so that a test can await a whole block of assertions."""
+    timeout *= PATIENCE
     end = time.monotonic() + timeout
     last = None
     while True:

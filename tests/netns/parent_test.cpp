@@ -91,7 +91,10 @@ TEST_CASE("an interface chosen by name, and by the Node's annotation before that
   all_leave_by_the_eip(c, port);
 }
 
-TEST_CASE("a parent that goes down, is renamed, moves below a bridge or changes its address") {
+namespace {
+
+// `master`: what `ip link add` makes it with, after "type".
+void follow_the_parent(const std::string& master) {
   Cluster c;
   c.reconcile();
   c.watch_pods();
@@ -126,8 +129,9 @@ TEST_CASE("a parent that goes down, is renamed, moves below a bridge or changes 
                      six + "lan0 nodad && " + routes);
     CHECK(node.plan.parent.name == "lan0");
     change(node,
-           "ip link add br0 type bridge && ip link set br0 up && ip link set lan0 master br0 "
-           "&& ip addr flush dev lan0 && ip addr add 10.6.0." +
+           "ip link add br0 type " + master +
+               " && ip link set br0 up && ip link set lan0 down && ip link set lan0 master br0 && "
+               "ip link set lan0 up && ip addr flush dev lan0 && ip addr add 10.6.0." +
                n + "/16 dev br0" + six + "br0 nodad && " + routes);
     CHECK(node.plan.parent.name == "br0");
     // The Node object follows, as a kubelet would see to it.
@@ -142,6 +146,27 @@ TEST_CASE("a parent that goes down, is renamed, moves below a bridge or changes 
       const Netns::Inside inside(c.server);
       run("ip route replace 10.244.0.0/16 via 10.6.0.51");
     }
+  }
+}
+
+} // namespace
+
+TEST_CASE("a parent that goes down, is renamed, moves below a bridge or changes its address") {
+  follow_the_parent("bridge");
+}
+
+TEST_CASE("the same with a bond, where the kernel has them") {
+  const std::string bond = "bond mode active-backup miimon 10";
+  bool there = false;
+  {
+    const Netns probe;
+    const Netns::Inside inside(probe);
+    there = succeeds("ip link add b0 type " + bond);
+  }
+  if (there) {
+    follow_the_parent(bond);
+  } else {
+    MESSAGE("this kernel has no bonds: not tried");
   }
 }
 

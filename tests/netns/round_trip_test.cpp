@@ -31,11 +31,10 @@ void check_equal(const State& seen, const State& wanted) {
       REQUIRE(seen.tables.at(family).chains.contains(name));
       const Chain& have = seen.tables.at(family).chains.at(name);
       CHECK(have.base == chain.base);
-      REQUIRE(have.rules.size() == chain.rules.size());
-      for (std::size_t i = 0; i < chain.rules.size(); ++i)
-        CHECK_MESSAGE(have.rules[i] == chain.rules[i], to_string(have.rules[i])
-                                                           << "\n"
-                                                           << to_string(chain.rules[i]));
+      const auto is = have.rules.unpacked(), should_be = chain.rules.unpacked();
+      REQUIRE(is.size() == should_be.size());
+      for (std::size_t i = 0; i < is.size(); ++i)
+        CHECK_MESSAGE(is[i] == should_be[i], to_string(is[i]) << "\n" << to_string(should_be[i]));
     }
   }
   CHECK(seen == wanted);

@@ -7,6 +7,7 @@ using namespace egw;
 using namespace egw::egress;
 using namespace egw::egress::testing;
 using namespace egw::test;
+using namespace std::string_literals;
 
 TEST_SUITE_BEGIN("netns");
 
@@ -173,6 +174,21 @@ TEST_CASE("forged packets: VXLAN of a pod's own, and an inner source that is not
   CHECK(seen() == "");
   peer.send({"10.6.0.2", 7789}, frame(right)); // and the frame is well made
   CHECK(seen() == "10.6.1.1");
+}
+
+TEST_CASE("a masquerade may choose the tunnel's port for a pod that no policy selects") {
+  Cluster c;
+  c.reconcile();
+  const std::uint16_t port = NodeOptions{}.port;
+  Udp server(c.server, {"203.0.113.9", 53}), pod(c.pod, {"10.244.1.6", port});
+  for (const std::string& answer : {"short"s, "longer than a VXLAN header is"s}) {
+    pod.send({"203.0.113.9", 53}, "?");
+    REQUIRE(server.receive(kLong) == "10.6.0.1");
+    REQUIRE(server.from_port() == port);
+    server.answer(answer);
+    CHECK(pod.receive(kLong) == "203.0.113.9");
+    CHECK(pod.said == answer);
+  }
 }
 
 TEST_CASE(
