@@ -267,13 +267,14 @@ struct Cluster {
   // Counts from now on what reaches the server from pods' own addresses.
   void watch_pods() const {
     const Netns::Inside inside(server);
-    run("nft 'table inet watch { chain in { type filter hook prerouting priority -300; "
-        "ip saddr 10.244.0.0/16 counter; ip6 saddr fd44::/16 counter; }; }'");
+    run("nft 'table inet watch { counter four { }; counter six { }; "
+        "chain in { type filter hook prerouting priority -300; "
+        "ip saddr 10.244.0.0/16 counter name four; ip6 saddr fd44::/16 counter name six; }; }'");
   }
   // Whether anything did since the last time this was asked.
   [[nodiscard]] bool pod_seen() const {
     const Netns::Inside inside(server);
-    const std::string said = run("nft reset rules table inet watch");
+    const std::string said = run("nft reset counters table inet watch");
     std::size_t zeros = 0;
     for (auto at = said.find("packets 0 "); at != std::string::npos;
          at = said.find("packets 0 ", at + 1))
