@@ -210,6 +210,19 @@ def main():
     parser.add_argument(
         "--policies", type=numbers, default=[1, 100, 1000], help="counts to measure at (1,100,1000)"
     )
+    parser.add_argument(
+        "--rules",
+        type=numbers,
+        default=[1000],
+        help="counts of policies of which each has rules and sets of its own, as in egw's\n"
+        "predecessor (1000)",
+    )
+    parser.add_argument(
+        "--shapes",
+        type=int,
+        metavar="COUNT",
+        help="at last, also one policy with so many destinations, then with so many pods",
+    )
     parser.add_argument("--repeat", type=int, default=100, help="policies for the latency (100)")
     parser.add_argument(
         "--pairs", type=int, default=20, help="measurements of bare and egw in turn (20)"
