@@ -56,6 +56,7 @@ void AgentCore::handle(Observed& event, const Now& now) {
   next_look_ = now.steady + options_.look_gap;
   kernel_ = std::make_shared<const net::State>(std::move(event.observation->state));
   host_ = std::move(event.observation->host);
+  confirm_due_ = claims_due_ = true;
   dirty_ = now.steady;
 }
 
@@ -196,6 +197,7 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
   dirty_.reset();
   plan_ = planner_.plan(store_.world(), host_, *marks_, options_.plan, store_.take_changes());
   planned_ = true;
+  confirm_due_ = true;
   net::Batch batch = net::diff(*kernel_, plan_->state);
   if (batch.empty()) {
     believe_plan(now.steady);
@@ -214,6 +216,7 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
 // From here on one state is kept, not two that are equal.
 void AgentCore::believe_plan(Time now) {
   kernel_ = std::shared_ptr<const net::State>(plan_, &plan_->state);
+  confirm_due_ = claims_due_ = true;
   marks_ = plan_->marks;
   // An earlier run may have ended between a change and the look-up that belongs to it.
   if (std::exchange(audited_, true)) return;
@@ -229,7 +232,8 @@ void AgentCore::believe_plan(Time now) {
 // Other EIPs in the kernel than the placement gives to us: a write that was refused left them
 // there. While the first write is under way, what it takes away does not count yet.
 void AgentCore::confirm(std::vector<Action>& out) {
-  if (!planned_ || !kernel_ || (applying_ && !kernel_retry_.failed())) return;
+  if (!confirm_due_ || !planned_ || !kernel_ || (applying_ && !kernel_retry_.failed())) return;
+  confirm_due_ = false;
   const bool right = std::ranges::all_of(kernel_->addresses, [&](const auto& item) {
     return !is_eip(item.second) || plan_->state.addresses.contains(item.first);
   });
@@ -275,6 +279,23 @@ void AgentCore::probe(const std::string& link, std::vector<Address> addresses,
 // What another host says of our EIPs is to be heard, and to be asked for until it is clear.
 void AgentCore::watch_claims(Time now, std::vector<Action>& out) {
   if (!planned_ || !kernel_) return;
+  if (std::exchange(claims_due_, false)) hear_claims(out);
+  for (auto& [link, addresses] : claims_.due(now)) {
+    probe(link, std::move(addresses), out);
+  }
+  if (watched_->links.empty()) {
+    next_probe_.reset();
+  } else if (!next_probe_) {
+    next_probe_ = now + options_.probe_interval;
+  } else if (*next_probe_ <= now) {
+    next_probe_ = now + options_.probe_interval;
+    for (const auto& [index, link] : watched_->links) {
+      probe(link.name, {link.addresses.begin(), link.addresses.end()}, out);
+    }
+  }
+}
+
+void AgentCore::hear_claims(std::vector<Action>& out) {
   WatchClaims wanted;
   for (const auto& [key, value] : kernel_->addresses) {
     const auto link = host_.links.find(key.link);
@@ -295,19 +316,6 @@ void AgentCore::watch_claims(Time now, std::vector<Action>& out) {
   if (watched_ != wanted) {
     watched_ = wanted;
     out.emplace_back(std::move(wanted));
-  }
-  for (auto& [link, addresses] : claims_.due(now)) {
-    probe(link, std::move(addresses), out);
-  }
-  if (watched_->links.empty()) {
-    next_probe_.reset();
-  } else if (!next_probe_) {
-    next_probe_ = now + options_.probe_interval;
-  } else if (*next_probe_ <= now) {
-    next_probe_ = now + options_.probe_interval;
-    for (const auto& [index, link] : watched_->links) {
-      probe(link.name, {link.addresses.begin(), link.addresses.end()}, out);
-    }
   }
 }
 

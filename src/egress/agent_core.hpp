@@ -105,6 +105,7 @@ class AgentCore {
   void probe(const std::string& link, std::vector<Address> addresses,
              std::vector<agent::Action>& out) const;
   void watch_claims(Time now, std::vector<agent::Action>& out);
+  void hear_claims(std::vector<agent::Action>& out);
   void watch_ports(Time now, std::vector<agent::Action>& out);
   void connections(Time now, std::vector<agent::Action>& out);
   [[nodiscard]] bool may_report() const;
@@ -136,6 +137,8 @@ class AgentCore {
   std::vector<Error> refusals_;
   Retry kernel_retry_;
   std::optional<bool> confirmed_;
+  // The kernel's addresses, or those that are planned, are others: both cost their number.
+  bool confirm_due_ = false, claims_due_ = false;
 
   std::map<Address, Announcement> announcements_;
   Claims claims_{options_.claims};

@@ -18,7 +18,7 @@ from facts import CpuShare, machine  # noqa: E402
 from lab.control import TOP  # noqa: E402
 from tables import row  # noqa: E402
 
-# Row, part, figure, what is expected at how many policies: issue 5, "Speed".
+# Row, part, figure, what is expected at how many policies.
 ROWS = (
     ("first load: agent's CPU (ms)", "first_load", "agent_ms", None),
     ("first load: netlink, kernel (ms)", "first_load", "apply_ms", (5000, 1000)),

@@ -27,7 +27,9 @@ def pytest_addoption(parser):
 def pytest_generate_tests(metafunc):
     if "cluster" in metafunc.fixturenames:
         kinds = metafunc.config.getoption("--cni") or ["calico", "flannel"]
-        metafunc.parametrize("cluster", kinds, indirect=True, scope="session")
+        # With `-n 2 --dist loadgroup` each cluster has a process of its own.
+        params = [pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in kinds]
+        metafunc.parametrize("cluster", params, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

@@ -280,25 +280,6 @@ TEST_CASE("controller: a slice at once, then at most two batches a second") {
   CHECK(h.settle() == 0);
 }
 
-TEST_CASE("controller: a burst of 1,000 pods is one write for each slice") {
-  Harness h = cluster();
-  h.policy("default", "a", "eg1");
-  h.settle();
-  h.advance(std::chrono::minutes(1));
-  h.history.clear();
-  const Time start = h.now.steady;
-  for (int i = 0; i < 1000; ++i) {
-    h.pod("default", fmt::format("w{}", i), "node1",
-          fmt::format("10.244.{}.{}", i / 200, 1 + i % 200));
-    if (i == 0) h.pump(); // the first does not wait for the others
-  }
-  h.settle();
-  CHECK(h.now.steady - start < std::chrono::seconds(2));
-  const auto& slices = h.core->world().slices;
-  CHECK(slices.size() == 10);
-  CHECK(count(h.history, Kind::Slice) <= slices.size() + 1);
-}
-
 TEST_CASE("controller: churn that goes on costs two slice writes a second") {
   Harness h = cluster();
   h.policy("default", "a", "eg1");

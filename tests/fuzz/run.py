@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """run.py [--seconds N] BUILD_DIR [TARGET...]: builds fuzz targets and runs each for a while.
 
-Two run at a time. What a target learns stays in BUILD_DIR/fuzz/corpus and helps the next run; an
+Three run at a time. What a target learns stays in BUILD_DIR/fuzz/corpus and helps the next run; an
 input that breaks it is kept in BUILD_DIR/fuzz/found, made small, and printed as a test case. Its
 last line is what ./dev test counts.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 HERE = TOP / "tests" / "fuzz"
 RECORDED = TOP / "tests" / "data" / "netlink"  # what real kernels sent
-AT_ONCE = 2
+AT_ONCE = 3
 SECONDS_FOR_ONE_INPUT = 10
 MEGABYTES = 2048
 SECONDS_TO_MAKE_SMALL = 20
@@ -103,7 +103,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=Path)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=" ".join(targets()))
-    parser.add_argument("--seconds", type=int, default=int(os.environ.get("EGW_FUZZ_SECONDS", 20)))
+    parser.add_argument("--seconds", type=int, default=int(os.environ.get("EGW_FUZZ_SECONDS", 60)))
     # The same each time: what a change is judged by does not depend on luck. 0: another each time.
     parser.add_argument("--seed", type=int, default=int(os.environ.get("EGW_FUZZ_SEED", 1)))
     options = parser.parse_args()
