@@ -3,6 +3,7 @@
 change things meanwhile. Afterwards all is as if nothing had been, and meanwhile it asked no more
 than it should."""
 
+import os
 import time
 
 import pytest
@@ -83,7 +84,7 @@ def test_the_api_server_is_away(steady):
             changes.step()
         steady.await_policies_ready()
         with steady.proxy.away():
-            changes.run(3)
+            changes.run(float(os.environ.get("EGW_AWAY_SECONDS", "3")))
         ended = time.monotonic()
         steady.await_policies_ready()
         print(f"\nall right {time.monotonic() - ended:.1f} s after it came back")
