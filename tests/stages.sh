@@ -14,7 +14,7 @@ stages=(
   "fuzz 480 tests/fuzz: each target for a minute (EGW_FUZZ_SECONDS), with ASan and UBSan"
   "kubernetes 480 the suite 'k8s_api', tests/{kubernetes,manifests,cmd,bench}: a real API server"
   "netns 120 the suite 'netns': the kernel, in network namespaces"
-  "e2e 420 tests/lab and tests/e2e: all roles as processes, real packets"
+  "e2e 300 tests/lab and tests/e2e: all roles as processes, real packets"
   "cluster 150 tests/cluster: egw's manifests in a real Kubernetes of three nodes"
 )
 
@@ -111,7 +111,8 @@ stage_e2e() {
   do_build
   kubernetes
   pytest tests/lab
-  pytest tests/e2e
+  # Most of the time they wait: the clusters of both CNIs side by side.
+  pytest tests/e2e -n 2 --dist loadgroup
 }
 
 stage_cluster() {

@@ -58,6 +58,7 @@ std::unique_ptr<AgentWatches::Running> AgentWatches::make(std::string name,
   options.field_selector = std::move(fields);
   options.metadata_only = std::is_same_v<T, api::Namespace>;
   options.user_agent = fmt::format("egw-agent/{}", version());
+  options.group = group_;
   k8s::Decoder<T> decode;
   if constexpr (std::is_same_v<T, api::EgressPolicy>) {
     decode = [kind = convert.kind](const rapidjson::Value& object) {

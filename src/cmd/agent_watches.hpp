@@ -14,6 +14,7 @@
 #include "egress/agent_io.hpp"
 #include "k8s/config.hpp"
 #include "k8s/metrics.hpp"
+#include "k8s/watch_group.hpp"
 
 namespace egw::cmd {
 
@@ -53,6 +54,7 @@ class AgentWatches {
 
   const k8s::Config config_;
   const Sink sink_;
+  const std::shared_ptr<k8s::WatchGroup> group_ = std::make_shared<k8s::WatchGroup>();
   mutable std::mutex mutex_;
   std::map<std::string, std::string> faults_; // guarded by mutex_
   std::vector<std::unique_ptr<Running>> running_;

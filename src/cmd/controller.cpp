@@ -190,7 +190,7 @@ class Controller {
     if (webhook_) webhook_->lead(l.leading);
     if (l.leading) {
       log::info("holds the Lease, term {}", l.term);
-      return egress::LeaderChanged{l.term};
+      return egress::LeaderChanged{l.term, watches_.begin_round()};
     }
     log::warn("does not lead any more: {}", l.why);
     return egress::LostLeadership{};

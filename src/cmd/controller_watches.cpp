@@ -19,6 +19,7 @@ struct ControllerWatches::Running {
   egress::Kind kind;
   virtual ~Running() = default;
   virtual void stop() = 0;
+  virtual void begin_round() = 0;
   [[nodiscard]] virtual const k8s::WatchMetrics& metrics() const = 0;
   explicit Running(egress::Kind k) : kind(k) {}
 };
@@ -29,6 +30,7 @@ struct ControllerWatches::Of : Running {
   template <class... A>
   explicit Of(egress::Kind k, A&&... a) : Running(k), watch(std::forward<A>(a)...) {}
   void stop() override { watch.stop(); }
+  void begin_round() override { watch.begin_round(); }
   [[nodiscard]] const k8s::WatchMetrics& metrics() const override { return watch.metrics(); }
 };
 
@@ -86,7 +88,8 @@ template <class T>
 std::optional<egress::Event> take_event(egress::Kind kind, k8s::WatchEvent<T>& event) {
   if (auto* all = std::get_if<k8s::Replaced<T>>(&event)) {
     egress::Replaced list{
-        kind, {}, std::move(all->broken), std::move(all->resource_version), all->begins, all->ends};
+        kind,      {},        std::move(all->broken), std::move(all->resource_version), all->begins,
+        all->ends, all->round};
     list.objects.assign(std::make_move_iterator(all->items.begin()),
                         std::make_move_iterator(all->items.end()));
     return list;
@@ -108,7 +111,8 @@ std::optional<egress::Event> take_event(egress::Kind kind, k8s::WatchEvent<T>& e
 
 } // namespace
 
-void ControllerWatches::set_fault(egress::Kind kind, const std::optional<Error>& fault) {
+void ControllerWatches::set_status(egress::Kind kind, const k8s::WatchStatus& status) {
+  const std::optional<Error>& fault = status.error;
   // A cluster may lack these kinds, and they may come later: then there is nothing of them now.
   const bool optional = egress::range_kind(kind).has_value();
   const bool absent = optional && fault && k8s::not_found(*fault);
@@ -144,7 +148,7 @@ void ControllerWatches::set_fault(egress::Kind kind, const std::optional<Error>&
   } else if ((!fault || absent) && was) {
     sink_(egress::Access{kind, std::nullopt});
   }
-  if (absent) sink_(egress::Replaced{kind, {}, {}, ""});
+  if (absent) sink_(egress::Replaced{kind, {}, {}, "", true, true, status.round});
 }
 
 template <class T>
@@ -152,12 +156,14 @@ void ControllerWatches::add(egress::Kind kind, const k8s::Config& config,
                             const api::Resource& resource) {
   const auto sink = [this, kind](k8s::WatchEvent<T> event) {
     if (const auto* status = std::get_if<k8s::WatchStatus>(&event)) {
-      set_fault(kind, status->error);
+      set_status(kind, *status);
     } else if (auto converted = take_event<T>(kind, event)) {
       sink_(*std::move(converted));
     }
   };
-  running_.push_back(std::make_unique<Of<T>>(kind, config, options(kind, resource),
+  auto with_group = options(kind, resource);
+  with_group.group = group_;
+  running_.push_back(std::make_unique<Of<T>>(kind, config, std::move(with_group),
                                              k8s::WatchSink<T>(sink), decoder<T>(kind)));
 }
 
@@ -184,6 +190,11 @@ ControllerWatches::ControllerWatches(const k8s::Config& config, Sink sink)
 
 ControllerWatches::~ControllerWatches() {
   stop();
+}
+
+std::uint64_t ControllerWatches::begin_round() {
+  for (const auto& watch : running_) watch->begin_round();
+  return ++round_;
 }
 
 void ControllerWatches::stop() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -14,6 +15,8 @@
 #include "egress/controller_io.hpp"
 #include "k8s/config.hpp"
 #include "k8s/metrics.hpp"
+#include "k8s/store.hpp"
+#include "k8s/watch_group.hpp"
 
 namespace egw::cmd {
 
@@ -27,6 +30,8 @@ class ControllerWatches {
   ControllerWatches(const ControllerWatches&) = delete;
   ControllerWatches& operator=(const ControllerWatches&) = delete;
 
+  // Every kind is listed anew, at once. Returns the number of this round, which these lists bear.
+  std::uint64_t begin_round();
   void stop(); // the sink is not called afterwards
 
   struct View {
@@ -43,9 +48,11 @@ class ControllerWatches {
   struct Of;
   template <class T>
   void add(egress::Kind kind, const k8s::Config& config, const api::Resource& resource);
-  void set_fault(egress::Kind kind, const std::optional<Error>& fault);
+  void set_status(egress::Kind kind, const k8s::WatchStatus& status);
 
   Sink sink_;
+  std::shared_ptr<k8s::WatchGroup> group_ = std::make_shared<k8s::WatchGroup>();
+  std::uint64_t round_ = 0;
   mutable std::mutex mutex_;
   std::map<egress::Kind, std::string> faults_; // guarded by mutex_
   std::set<egress::Kind> absent_;              // guarded by mutex_

@@ -76,6 +76,7 @@ void AgentCore::handle(Applied& event, const Now& now) {
     if (!value.eip || kernel_->addresses.contains(key)) continue;
     announcements_[key.prefix.address] = {key.link, now.steady, 0};
   }
+  if (all_started_) closed_until_ = now.steady + options_.stay_closed;
   kernel_retry_ = {};
   believe_plan(now.steady);
   settled_ = !dirty_.has_value();
@@ -172,10 +173,11 @@ std::optional<Time> AgentCore::kernel_due() const {
   std::optional<Time> due;
   const auto earlier = [&](Time t) { due = due ? std::min(*due, t) : t; };
   if (look_) earlier(kernel_retry_.failed() ? kernel_retry_.at : next_look_);
-  if (dirty_ && synced_ && kernel_) {
-    const Time first = kernel_retry_.failed() ? kernel_retry_.at : Time{};
-    earlier(std::max(*dirty_, first));
-  }
+  const auto plan_at = [&](Time at) {
+    earlier(kernel_retry_.failed() ? std::max(at, kernel_retry_.at) : at);
+  };
+  if (dirty_ && synced_ && kernel_) plan_at(*dirty_);
+  if (store_.world().stay_closed && synced_ && kernel_) plan_at(closed_until_);
   return due;
 }
 
@@ -195,7 +197,11 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
   if (!marks_) marks_ = recover_marks(*kernel_, store_.world().nodes, options_.plan);
   turn_began_ = now.steady;
   dirty_.reset();
+  const bool started = plan_->pods_starting > 0;
+  if (started) closed_until_ = now.steady + options_.stay_closed;
+  store_.stay_closed(now.steady < closed_until_);
   plan_ = planner_.plan(store_.world(), host_, *marks_, options_.plan, store_.take_changes());
+  all_started_ = started && plan_->pods_starting == 0;
   planned_ = true;
   confirm_due_ = true;
   net::Batch batch = net::diff(*kernel_, plan_->state);

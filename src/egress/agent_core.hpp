@@ -34,6 +34,9 @@ struct AgentOptions {
   Duration retry_min = std::chrono::milliseconds(100), retry_max = std::chrono::seconds(5);
   // Others change the kernel in bursts as well: at most one look in this time.
   Duration look_gap = std::chrono::milliseconds(20);
+  // How long after a pod became known unknown addresses stay closed, if none starts any more:
+  // longer than any packet takes through the ruleset, on a machine that is held up.
+  Duration stay_closed = std::chrono::milliseconds(100);
   // Connections are looked up when the kernel was left alone for this long, yet no later than the
   // second after the change: a look-up takes a CPU away for some ms, and one serves several
   // changes.
@@ -133,6 +136,8 @@ class AgentCore {
   bool look_ = true;           // a look is due
   bool observing_ = false, applying_ = false, settled_ = false, planned_ = false, audited_ = false;
   std::optional<Time> dirty_; // a plan is due at this time
+  Time closed_until_{};       // see AgentWorld::stay_closed
+  bool all_started_ = false;  // by the plan that is being applied no pod starts any more
   Time turn_began_{}, quiet_until_{}, next_look_{};
   std::vector<Error> refusals_;
   Retry kernel_retry_;

@@ -46,6 +46,7 @@ class Store {
   bool take(SliceGone& e);
 
   [[nodiscard]] const AgentWorld& world() const { return world_; }
+  void stay_closed(bool closed) { world_.stay_closed = closed; }
   // Since the last call.
   [[nodiscard]] WorldChanges take_changes() { return std::exchange(changes_, {}); }
   [[nodiscard]] const std::optional<api::EgressNode>& own_node() const { return own_; }

@@ -16,7 +16,6 @@ using net::NftFamily;
 using nft::clear_priority;
 using nft::daddr_in;
 using nft::daddr_not_in;
-using nft::give_back;
 using nft::Piece;
 using nft::rule;
 
@@ -42,8 +41,6 @@ class Builder {
         nft_(family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6),
         cluster_(cluster) {}
 
-  // A class is jumped to: what no policy takes comes back, and goes on untouched, or is dropped
-  // when it came by the tunnel.
   ClassChain build(const PodClass& pod_class) {
     if (!forward_clears_priority(family_)) add(rule({clear_priority()}));
     std::vector<const PolicyRule*> policies; // that may take a packet of this family
@@ -57,25 +54,27 @@ class Builder {
       // Addresses inside the cluster are never captured, whatever a policy says; where it names
       // none of them the look-up is saved.
       if (!inside_is_out && may_capture_inside(*policy)) {
-        add(rule({daddr_in(nft_, "cluster"), clear_if_needed(), give_back()}));
+        add(rule({daddr_in(nft_, "cluster"), clear_if_needed(), untaken()}));
         inside_is_out = true;
       }
       if (policy == policies.back() && !policy->everything_outside) {
         // One way on to the EIP, not one for each CIDR: the kernel follows all of them whenever it
         // validates the table.
         add(rule(
-            {not_in("d_", policy->destinations.ranges(family_)), clear_if_needed(), give_back()}));
+            {not_in("d_", policy->destinations.ranges(family_)), clear_if_needed(), untaken()}));
         add(decide({}, *policy));
         return std::move(made_);
       }
       add_policy(*policy);
     }
-    if (forward_clears_priority(family_)) add(rule({clear_priority()}));
+    add(rule({clear_if_needed(), untaken()}));
     return std::move(made_);
   }
 
  private:
   void add(const net::Rule& r) { made_.chain.rules.push_back(r); }
+
+  static Piece untaken() { return nft::go(kUntakenChain); }
 
   [[nodiscard]] Piece clear_if_needed() const {
     return forward_clears_priority(family_) ? clear_priority() : Piece{};
@@ -122,7 +121,7 @@ class Builder {
       case Fate::Eip:
         return rule({std::move(match), nft::go(eip_chain(policy.eip_id))});
       case Fate::Untouched:
-        return rule({std::move(match), clear_if_needed(), give_back()});
+        return rule({std::move(match), clear_if_needed(), untaken()});
       case Fate::Drop:
         break;
     }

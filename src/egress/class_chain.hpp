@@ -11,13 +11,15 @@
 #include "egress/ruleset.hpp"
 #include "net/state.hpp"
 
-// The chain of a class of pods: one rule or more for each policy, in order.
+// The chain of a class of pods: one rule or more for each policy, in order. A packet does not come
+// back from it: what no policy takes ends in kUntakenChain.
 namespace egw::egress {
 
 // Destinations up to this number of CIDRs are compared one by one: that is no slower than a look-up
 // in a set of intervals, and each set costs the kernel time whenever any set of its table is named.
 inline constexpr std::size_t kFewPrefixes = 4;
 
+inline constexpr const char* kUntakenChain = "untaken";
 [[nodiscard]] std::string eip_chain(std::int32_t id);
 [[nodiscard]] net::Set interval_set(Family family, const std::vector<Range>& ranges);
 

@@ -28,7 +28,7 @@ std::vector<Action> ControllerCore::step(std::vector<Event> events, const Now& n
   for (Event& event : events) {
     std::visit([&](auto& e) { handle(std::move(e)); }, event);
   }
-  if (leading_ && !active_ && world_.answered()) activate();
+  if (leading_ && !active_ && world_.current()) activate();
   if (active_) {
     for (auto at = scheduled_.begin(); at != scheduled_.end();) {
       if (at->second > now_.steady) {
@@ -138,6 +138,7 @@ void ControllerCore::handle(LeaderChanged&& event) {
   if (active_) deactivate();
   leading_ = true;
   lease_term_ = event.term;
+  world_.require_round(event.round);
 }
 
 void ControllerCore::handle(LostLeadership&&) {

@@ -70,6 +70,7 @@ struct Replaced {
   std::vector<api::NamespacedName> unreadable; // exist, but could not be decoded
   std::string resource_version;                // of the list
   bool begins = true, ends = true;
+  std::uint64_t round = 0; // of lists: see LeaderChanged
 };
 struct Upsert {
   Object object;
@@ -88,8 +89,12 @@ struct Access {
   Kind kind = Kind::Node;
   std::optional<std::string> denied; // why; nothing: not any more
 };
-struct LeaderChanged { // this process leads now
+// This process leads now. What it knew before may be old: a watch that stood still hides a policy
+// whose EIP the last leader wrote, and that would be taken from it. So it acts on lists alone that
+// were begun since, those of this round.
+struct LeaderChanged {
   std::int64_t term = 0;
+  std::uint64_t round = 0;
 };
 struct LostLeadership {};
 // Comes exactly once for each Write, also for one that was never sent.

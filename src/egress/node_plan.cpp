@@ -292,7 +292,8 @@ class Planner {
     plan_.pods_starting = pods_.starting;
     if (o_.unknown_pods == UnknownPods::Allow) return;
     in.unselected = std::move(pods_.unselected);
-    const bool closed = o_.unknown_pods == UnknownPods::Drop || pods_.starting > 0;
+    const bool closed =
+        o_.unknown_pods == UnknownPods::Drop || pods_.starting > 0 || world_.stay_closed;
     if (!closed && world_.policies.empty()) return;
     // Where nodes are merged there are thousands to read, and none is missing.
     if (!closed && world_.cluster.status.pod_cidr.contains(kAllNodes)) return;
@@ -308,6 +309,7 @@ class Planner {
                       "the node; name the range in spec.extraCidr",
                       static_cast<int>(family)));
     }
+    plan_.closed = closed;
     if (closed) in.unknown = std::move(ranges);
   }
 

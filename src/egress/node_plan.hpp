@@ -80,6 +80,9 @@ struct AgentWorld {
   std::map<std::string, api::EgressNode> nodes;
   std::map<std::string, api::Namespace> namespaces;
   LocalPods pods; // of this node
+  // As long as packets may be under way that were looked up before a pod became known, addresses
+  // that are not known stay closed; as if another pod was starting.
+  bool stay_closed = false;
   std::map<api::NamespacedName, RemotePods> slices;
   api::EgressClusterInfo cluster;
 };
@@ -134,6 +137,7 @@ struct NodePlan {
   Marks marks;
   Classifier classifier;
   std::size_t pods_starting = 0; // that a policy will select, and that have no address yet
+  bool closed = false;           // addresses of this node's pods that are not known get nowhere
   // Why this node's datapath can't be complete (for DatapathReady), and what is wrong elsewhere: a
   // peer that is not ready must not make its users unready.
   std::vector<std::string> problems, warnings;

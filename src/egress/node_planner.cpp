@@ -154,11 +154,11 @@ class Update {
       return !policies_of(*m_.world.pods.find(name), m_.world, m_.index).empty();
     };
     const auto count = std::ranges::count_if(m_.without_address, starts);
-    const bool were = plan_.pods_starting > 0, are = count > 0;
     plan_.pods_starting = static_cast<std::size_t>(count);
-    if (o_.unknown_pods == UnknownPods::Auto && were != are) {
-      changes_.unknown = are ? m_.ranges : IntervalSet{};
-    }
+    if (o_.unknown_pods != UnknownPods::Auto) return;
+    const bool closed = count > 0 || m_.world.stay_closed;
+    if (std::exchange(plan_.closed, closed) == closed) return;
+    changes_.unknown = closed ? m_.ranges : IntervalSet{};
   }
 
   bool take_pods(const WorldChanges& changes) {

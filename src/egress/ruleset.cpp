@@ -348,9 +348,16 @@ class Builder {
     chain("reply", reply);
   }
 
-  // What no policy took.
+  // What no policy took. Of a pod that has a class: in its chain's last rule.
   void unclassified() {
     // Perhaps the end of a connection that a policy had: no NAT is done for it.
+    std::vector<net::Rule> untaken{
+        rule({saddr_in(nft_, kReleasedSet), ct_invalid(), daddr_not_in(nft_, "cluster"), drop()}),
+        rule({accept()})};
+    if (has_sources()) untaken.insert(untaken.begin(), rule({iifname(device_), drop()}));
+    chain(kUntakenChain, untaken);
+    // Of an address that was in no class when it was looked up: not to be looked up once more, or a
+    // pod that becomes known just then would be let through.
     std::vector<net::Rule> released{rule({ct_invalid(), daddr_not_in(nft_, "cluster"), drop()})};
     if (o_.unknown_pods != UnknownPods::Allow) {
       // Perhaps a pod that the API no longer tells of, or one that got its address at once.
@@ -358,10 +365,12 @@ class Builder {
       table_.chains.at("prerouting")
           .rules.push_back(rule({saddr_in(nft_, "unknown"), go("unknown")}));
       chain("unknown",
-            {rule({saddr_in(nft_, "known"), accept()}), rule({saddr_found(nft_, "pods"), accept()}),
-             rule({daddr_in(nft_, "cluster"), accept()}),
+            {rule({saddr_in(nft_, "known"), accept()}), rule({daddr_in(nft_, "cluster"), accept()}),
              // What ends here, at an EIP for one, leaves by no address.
              rule({daddr_is_local(), accept()}), rule({drop()})});
+    } else {
+      // Its class was another one when it was looked up, and is gone.
+      released.push_back(rule({saddr_found(nft_, "pods"), drop()}));
     }
     chain("released", released);
   }

@@ -255,9 +255,6 @@ Piece accept() {
 Piece drop() {
   return {Decide{{net::VerdictKind::Drop, {}}}};
 }
-Piece give_back() {
-  return {Decide{{net::VerdictKind::Return, {}}}};
-}
 Piece go(const std::string& chain) {
   return {Decide{{net::VerdictKind::Goto, chain}}};
 }

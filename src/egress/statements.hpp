@@ -72,7 +72,6 @@ using Piece = std::vector<net::Expr>;
 
 [[nodiscard]] Piece accept();
 [[nodiscard]] Piece drop();
-[[nodiscard]] Piece give_back(); // return
 [[nodiscard]] Piece go(const std::string& chain);
 
 } // namespace egw::egress::nft

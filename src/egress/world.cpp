@@ -248,6 +248,7 @@ std::vector<World::Change> World::replace(Replaced list) {
   listed_.erase(list.kind);
   if (list.kind == Kind::Pod) std::vector<bool>().swap(listed_pods_);
   synced_.set(static_cast<std::size_t>(list.kind));
+  rounds_.at(static_cast<std::size_t>(list.kind)) = list.round;
   return changes;
 }
 
@@ -294,6 +295,14 @@ bool World::answered() const {
   auto answered = synced_;
   for (const auto& [kind, why] : denied_) answered.set(static_cast<std::size_t>(kind));
   return answered.all();
+}
+
+bool World::current() const {
+  for (std::size_t i = 0; i < kKinds; ++i) {
+    const auto kind = static_cast<Kind>(i);
+    if (!knows(kind) && !denied_.contains(kind)) return false;
+  }
+  return true;
 }
 
 bool World::any_policy_unreadable() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bitset>
 #include <initializer_list>
 #include <map>
@@ -56,13 +57,18 @@ class World {
   // Returns whether that is new.
   bool note_access(Kind kind, const std::optional<std::string>& denied);
 
-  // The kind's list has come.
-  [[nodiscard]] bool knows(Kind kind) const { return synced_[static_cast<std::size_t>(kind)]; }
+  // From now on lists of earlier rounds are not enough to know a kind by. What they said stays.
+  void require_round(std::uint64_t round) { round_ = round; }
+  // The kind's list has come, in this round or a later one.
+  [[nodiscard]] bool knows(Kind kind) const {
+    const auto i = static_cast<std::size_t>(kind);
+    return synced_[i] && rounds_.at(i) >= round_;
+  }
   [[nodiscard]] bool knows(std::initializer_list<Kind> kinds) const {
     return std::ranges::all_of(kinds, [this](Kind kind) { return knows(kind); });
   }
-  [[nodiscard]] bool complete() const { return synced_.all(); }
-  [[nodiscard]] bool answered() const; // every list has come or was denied
+  [[nodiscard]] bool answered() const; // every list has come, of whatever round, or was denied
+  [[nodiscard]] bool current() const;  // every kind is known, or was denied
   [[nodiscard]] const std::map<Kind, std::string>& denied() const { return denied_; } // and why
   [[nodiscard]] const api::ObjectMeta* find(const ObjectKey& key) const; // nullptr also for pods
   [[nodiscard]] bool unreadable(const ObjectKey& key) const { return unreadable_.contains(key); }
@@ -89,6 +95,8 @@ class World {
   void match(const std::string& gateway, const std::string& node, bool matches);
 
   std::bitset<kKinds> synced_;
+  std::array<std::uint64_t, kKinds> rounds_{}; // of the last list of each kind
+  std::uint64_t round_ = 0;
   // Of a list that is coming: what it has named so far. Pods by id.
   std::map<Kind, std::set<ObjectKey>> listed_;
   std::vector<bool> listed_pods_;

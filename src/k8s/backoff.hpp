@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -20,6 +21,7 @@ class Backoff {
  public:
   explicit Backoff(BackoffOptions options = {}, std::uint64_t seed = random_seed());
 
+  void at_most(Duration step) { step_ = std::min(step_, step); }
   [[nodiscard]] Duration next(); // in [step/2, step]; then the step doubles
   void reset() { step_ = options_.minimum; }
 

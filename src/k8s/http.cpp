@@ -64,7 +64,8 @@ bool after_connecting(httplib::Error error) {
   }
 }
 
-struct TooLate {}; // unwinds through the library, which closes the connection
+struct TooLate {
+}; // or not wanted any more: unwinds through the library, which closes the connection
 
 // A peer that is gone without a word (power, cable, partition) is noticed within half a minute.
 void set_options(int fd) {
@@ -128,6 +129,7 @@ struct HttpConnection::Impl {
   httplib::SSLClient* tls = nullptr; // the same object, if it speaks TLS
 
   std::optional<Time> deadline;
+  const HttpRequest* request = nullptr; // of the send() under way, for its thread
 
   std::mutex mutex;
   std::condition_variable idle;
@@ -180,7 +182,7 @@ struct HttpConnection::Impl {
     http->set_socket_options([this](socket_t fd) { opened(fd); });
     // The last moment before a request goes out, after whatever connecting took.
     http->set_header_writer([this](httplib::Stream& out, httplib::Headers& headers) {
-      if (late()) throw TooLate();
+      if (late() || (request->wanted && !request->wanted())) throw TooLate();
       return httplib::detail::write_headers(out, headers);
     });
   }
@@ -218,7 +220,7 @@ struct HttpConnection::Impl {
 
   [[nodiscard]] bool late() const { return deadline && now().steady >= *deadline; }
   Duration limit();
-  HttpResponse run(const HttpRequest& request, const Receiver& receiver);
+  HttpResponse run(const HttpRequest& asked, const Receiver& receiver);
 };
 
 std::mutex HttpConnection::Impl::all_mutex;
@@ -252,16 +254,17 @@ Duration HttpConnection::Impl::limit() {
   return micros(options.read_timeout);
 }
 
-HttpResponse HttpConnection::Impl::run(const HttpRequest& request, const Receiver& receiver) {
+HttpResponse HttpConnection::Impl::run(const HttpRequest& asked, const Receiver& receiver) {
   HttpResponse response;
+  request = &asked;
   const auto read_timeout = limit();
   httplib::Request out;
-  out.method = request.method;
-  out.path = config.path_prefix + request.target;
-  out.body = request.body;
-  for (const auto& [name, value] : request.headers) out.set_header(name, value);
+  out.method = asked.method;
+  out.path = config.path_prefix + asked.target;
+  out.body = asked.body;
+  for (const auto& [name, value] : asked.headers) out.set_header(name, value);
   out.set_header("User-Agent", options.user_agent);
-  if (!request.content_type.empty()) out.set_header("Content-Type", request.content_type);
+  if (!asked.content_type.empty()) out.set_header("Content-Type", asked.content_type);
   auto bearer = token->get();
   if (!bearer) {
     response.failure = bearer.error().message;
@@ -276,7 +279,7 @@ HttpResponse HttpConnection::Impl::run(const HttpRequest& request, const Receive
     response.status = head.status;
     response.content_type = head.get_header_value("Content-Type");
     response.retry_after = parse_retry_after(head.get_header_value("Retry-After"));
-    if (request.head) request.head(head.status);
+    if (asked.head) asked.head(head.status);
     return true;
   };
   bool refused = false, cut = false;
@@ -362,6 +365,11 @@ HttpResponse HttpConnection::send(const HttpRequest& request, const Receiver& re
 
 void HttpConnection::set_deadline(std::optional<Time> deadline) {
   impl_->deadline = deadline;
+}
+
+void HttpConnection::interrupt() {
+  std::lock_guard lock(impl_->mutex);
+  impl_->shut();
 }
 
 void HttpConnection::request_stop() {

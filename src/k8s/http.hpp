@@ -46,6 +46,9 @@ struct HttpRequest {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string content_type, body;
   std::function<void(int status)> head; // the answer has begun; may be empty
+  // Asked at the last moment, after whatever connecting took: false, and it is not sent. May be
+  // empty.
+  std::function<bool()> wanted;
 };
 
 struct HttpResponse {
@@ -84,6 +87,10 @@ class HttpConnection {
   // none begin. A look-up of a DNS name is not interrupted.
   void stop();         // waits until send() has ended, unless called from within it
   void request_stop(); // does not wait
+
+  // From any thread: a request that has been sent ends now. One that has not goes out, unless it is
+  // not `wanted`.
+  void interrupt();
 
   // Breaks every connection of this process whose own address does not stand on this host any more:
   // nothing comes back on it, and nobody says so before a timeout. Whoever uses it finds a broken

@@ -1,27 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "k8s/reflector.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <array>
-#include <condition_variable>
-#include <cstddef>
-#include <exception>
-#include <mutex>
-#include <optional>
-#include <random>
-#include <thread>
-#include <utility>
 
-#include "api/json_parse.hpp"
 #include "base/log.hpp"
-#include "k8s/http.hpp"
-#include "k8s/json_stream.hpp"
-#include "k8s/json_value.hpp"
-#include "k8s/request.hpp"
-#include "k8s/status.hpp"
-#include "k8s/store.hpp"
+#include "k8s/reflector_impl.hpp"
 
 namespace egw::k8s {
 namespace {
@@ -29,315 +12,39 @@ namespace {
 // After so many refusals in a row the position in the stream is doubted: list anew.
 constexpr int kRefusalsBeforeList = 5;
 constexpr int kErrorEventsBeforeList = 2;
-
-bool ends_initial_events(const rapidjson::Value& bookmark) {
-  const auto* meta = member(bookmark, "metadata");
-  const auto* annotations = meta == nullptr ? nullptr : member(*meta, "annotations");
-  return text(annotations, "k8s.io/initial-events-end") == "true";
-}
-
-// How one turn (a list or a stream) ended.
-struct Outcome {
-  std::optional<Error> error; // nothing: as it should
-  std::optional<Duration> retry_after;
-  bool progress = false; // something new came
-  bool answered = false; // the server refused, rather than being out of reach
-  bool gone = false;     // what comes next is a list
-  bool error_event = false;
-  bool at_once = false; // try the other way of listing without waiting
-  Duration lived{};
-};
+// Whatever the back-off has grown to while the server was out of reach: the next tries.
+constexpr auto kSoon = std::chrono::seconds(1);
 
 } // namespace
 
-struct Reflector::Impl {
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): `pool` is written before it is read
-  Impl(const Config& config, WatchOptions o, ReflectorSink& s)
-      : options(std::move(o)),
-        sink(s),
-        backoff(options.backoff),
-        random(Backoff::random_seed()),
-        connection(config, std::make_shared<TokenSource>(config),
-                   {options.connect_timeout, options.idle_timeout, options.user_agent}),
-        streaming(options.streaming),
-        what(fmt::format("watch {}", options.resource->plural)) {}
-
-  void run();
-  Outcome turn();
-  Outcome list();
-  Outcome stream();
-  bool line(char* data, Outcome& outcome);
-  void strip(rapidjson::Value& object) const;
-  bool event(const std::string& type, rapidjson::Value& object, Outcome& outcome);
-  std::string target(bool initial);
-  bool finish_list(const std::string& listed, Outcome& outcome);
-  void end(Outcome& outcome, const HttpResponse& response, Time begun);
-  void report(const std::optional<Error>& error);
-  void contact() { metrics.last_contact_ns = now().steady.time_since_epoch().count(); }
-  [[nodiscard]] bool stopping() {
-    std::lock_guard lock(mutex);
-    return stopped;
-  }
-
-  WatchOptions options;
-  ReflectorSink& sink;
-  WatchMetrics metrics;
-  Backoff backoff;
-  std::mt19937_64 random;
-  HttpConnection connection;
-
-  bool streaming;        // still worth trying
-  bool need_list = true; // the next turn lists
-  bool listing = false;  // initial events of a streaming list are coming
-  std::string version;   // everything up to here was told to the sink
-  int refusals = 0, error_events = 0;
-  bool expired_before = false; // the last turn ended with 410
-  std::string reported;        // message of the failure that the sink knows of
-  bool silent_failure = false; // a failure after which an empty 200 proves nothing
-  std::string what;
-  alignas(std::max_align_t) std::array<char, 65536> pool; // objects are parsed into it, one by one
-
-  std::mutex mutex;
-  std::condition_variable wake;
-  bool stopped = false;
-  std::thread thread; // started last
-};
-
-void Reflector::Impl::report(const std::optional<Error>& error) {
-  const auto message = error ? error->message : std::string();
-  if (message == reported) return;
-  reported = message;
-  sink.status(error ? &*error : nullptr);
+void Reflector::Impl::reached() {
+  if (!std::exchange(unreached, false)) return;
+  backoff.at_most(kSoon);
+  if (options.group) options.group->answered(this);
 }
 
-std::string Reflector::Impl::target(bool initial) {
-  auto path = list_target(
-      *options.resource,
-      {options.namespace_, options.label_selector, options.field_selector, false, 0}, "");
-  path += path.find('?') == std::string::npos ? '?' : '&';
-  const auto seconds =
-      std::chrono::duration_cast<std::chrono::seconds>(options.server_timeout).count();
-  std::uniform_int_distribution<std::int64_t> spread(seconds, 2 * seconds);
-  path += fmt::format("watch=true&allowWatchBookmarks=true&timeoutSeconds={}",
-                      std::max<std::int64_t>(spread(random), 1));
-  // Without resourceVersion the initial events are as recent as a quorum read.
-  path += initial ? "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
-                  : "&resourceVersion=" + url_encode(version);
-  return path;
+void Reflector::Impl::try_now() {
+  const std::lock_guard lock(mutex);
+  hurried = true;
+  wake.notify_all();
 }
 
-// Everything that the list holds was told. False: it is older than what was seen, and not taken.
-bool Reflector::Impl::finish_list(const std::string& listed, Outcome& outcome) {
-  if (older(listed, version)) {
-    ++metrics.stale;
-    outcome.error = Error{fmt::format(
-        "{}: the server lists resourceVersion {}, but {} was seen. An API server that lags behind "
-        "recovers; after etcd was restored from a backup, restart this process",
-        what, listed, version)};
-    return false;
-  }
-  version = listed;
-  need_list = listing = false;
-  refusals = error_events = 0;
-  ++metrics.lists;
-  metrics.listed_us = now().wall.time_since_epoch().count();
-  metrics.synced = 1;
-  sink.list_end(version);
-  report(std::nullopt);
-  return true;
-}
-
-// What the end of an exchange means, whatever came during it.
-void Reflector::Impl::end(Outcome& outcome, const HttpResponse& response, Time begun) {
-  outcome.lived = now().steady - begun;
-  outcome.retry_after = response.retry_after;
-  if (response.canceled) return; // by stop(), or because of something that `outcome` tells
-  if (response.failure) {
-    outcome.error = Error{fmt::format(
-        "{}: {}", what,
-        response.timeout && response.sent ? "the server fell silent" : *response.failure)};
-  } else if (response.status < 200 || response.status >= 300) {
-    auto status = parse_status(response.body, response.status);
-    outcome.error = refusal(what, status);
-    outcome.answered = true;
-    if (!outcome.retry_after) outcome.retry_after = status.retry_after;
-    // 404, 400: the kind went away, or this version is no version there. 410: it was compacted
-    // away.
-    outcome.gone = status.code == 410 || status.code == 404 || status.code == 400;
-    if (status.code == 410) ++metrics.gone;
-  }
-}
-
-Outcome Reflector::Impl::list() {
-  Outcome outcome;
-  const auto begun = now().steady;
-  const ListOptions paging{options.namespace_, options.label_selector, options.field_selector,
-                           options.metadata_only, options.page_size};
-  std::string next, listed;
-  sink.list_begin();
-  do {
-    HttpRequest request;
-    request.target = list_target(*options.resource, paging, next);
-    request.headers.emplace_back("Accept",
-                                 options.metadata_only ? kAcceptMetadataList : "application/json");
-    std::string page_version, garbage;
-    next.clear();
-    ListSplitter splitter(
-        [&](char* data, std::size_t) {
-          rapidjson::MemoryPoolAllocator<> memory(pool.data(), pool.size());
-          rapidjson::Document document(&memory);
-          if (auto parsed = api::parse_json_in_situ(document, data); !parsed) {
-            garbage = parsed.error().message;
-          } else {
-            strip(document);
-            sink.list_item(document);
-          }
-        },
-        [&](std::string_view name, char* data, std::size_t size) {
-          if (name == "metadata") read_list_meta(std::string_view(data, size), page_version, next);
-        });
-    const auto response = connection.send(request, [&](const char* data, std::size_t size) {
-      contact();
-      return splitter.feed(data, size) && garbage.empty();
-    });
-    end(outcome, response, begun);
-    outcome.lived = {}; // however long half a list took: see stream()
-    if (stopping() || outcome.error) return outcome;
-    if (garbage.empty()) garbage = splitter.problem(page_version);
-    if (!garbage.empty()) {
-      outcome.error =
-          Error{fmt::format("list {}: not a list: {}", options.resource->plural, garbage)};
-      return outcome;
-    }
-    if (listed.empty()) listed = page_version;
-  } while (!next.empty());
-  if (finish_list(listed, outcome)) outcome.at_once = true; // and watch from there
-  return outcome;
-}
-
-// What comes as PartialObjectMetadata is decoded as the kind whose metadata it is.
-void Reflector::Impl::strip(rapidjson::Value& object) const {
-  if (options.metadata_only && object.IsObject()) object.RemoveMember("kind");
-}
-
-bool Reflector::Impl::event(const std::string& type, rapidjson::Value& object, Outcome& outcome) {
-  strip(object);
-  const auto head = object_head(object);
-  const bool removed = type == "DELETED";
-  if (head.resource_version.empty() || (head.key.name.empty() && type != "BOOKMARK")) {
-    outcome.error = Error{fmt::format("{}: not an event: the object has no name or version", what)};
-    return false;
-  }
-  if (type == "BOOKMARK") {
-    if (!listing) {
-      if (older(version, head.resource_version)) version = head.resource_version;
-    } else if (ends_initial_events(object)) {
-      return outcome.progress = finish_list(head.resource_version, outcome);
-    }
-  } else if (listing) {
-    removed ? sink.list_drop(head.key) : sink.list_item(object);
-  } else if (head.resource_version == version || older(head.resource_version, version)) {
-    ++metrics.stale; // told before
-  } else {
-    ++metrics.events;
-    removed ? sink.removed(head.key, head.uid, head.resource_version) : sink.upsert(object);
-    version = head.resource_version;
-    outcome.progress = true;
-  }
-  return true;
-}
-
-// One line of a stream. False: no use reading on.
-bool Reflector::Impl::line(char* data, Outcome& outcome) {
-  rapidjson::MemoryPoolAllocator<> memory(pool.data(), pool.size());
-  rapidjson::Document document(&memory);
-  auto parsed = api::parse_json_in_situ(document, data);
-  auto* object = parsed ? member(document, "object") : nullptr;
-  const auto type = parsed ? text(&document, "type") : std::string();
-  const bool known =
-      type == "ADDED" || type == "MODIFIED" || type == "DELETED" || type == "BOOKMARK";
-  if (object == nullptr || (!known && type != "ERROR")) {
-    outcome.error =
-        Error{fmt::format("{}: not an event: {}", what,
-                          parsed ? "type or object is missing" : parsed.error().message)};
-    return false;
-  }
-  if (known) {
-    if (!listing) report(std::nullopt);
-    return event(type, *object, outcome);
-  }
-  ServerStatus status;
-  status.reason = text(object, "reason");
-  status.message = text(object, "message");
-  const auto* code = member(*object, "code");
-  status.code = code != nullptr && code->IsInt() ? code->GetInt() : 500;
-  outcome.error = refusal(what, status);
-  outcome.answered = outcome.error_event = true;
-  outcome.gone = status.code == 410;
-  if (outcome.gone) ++metrics.gone;
-  return false;
-}
-
-Outcome Reflector::Impl::stream() {
-  Outcome outcome;
-  const auto begun = now().steady;
-  listing = need_list;
-  if (listing) sink.list_begin();
-  HttpRequest request;
-  request.target = target(listing);
-  request.headers.emplace_back("Accept",
-                               options.metadata_only ? kAcceptMetadata : "application/json");
-  request.head = [this](int status) {
-    contact();
-    if (status == 200 && !listing && !silent_failure) report(std::nullopt);
-  };
-  ++metrics.watches;
-  LineSplitter lines([&](char* data, std::size_t) { return line(data, outcome); });
-  const auto response = connection.send(request, [&](const char* data, std::size_t size) {
-    contact();
-    return lines.feed(data, size);
-  });
-  end(outcome, response, begun);
-  if (stopping()) return outcome;
-  if (listing && !response.canceled) {
-    // 400 and 422: the server knows the option and has it switched off. Silence or an end before
-    // the list was complete: it does not know the option.
-    const bool refused = response.status == 400 || response.status == 422;
-    const bool unknown = response.status == 200 && (response.timeout || !response.failure);
-    if (refused || unknown) {
-      streaming = false;
-      outcome.at_once = refused;
-      if (refused) outcome.error.reset();
-    }
-  }
-  if (lines.overlong()) outcome.error = Error{fmt::format("{}: a line is too long", what)};
-  if (!outcome.error && !outcome.at_once && outcome.lived < options.healthy_after &&
-      !outcome.progress) {
-    outcome.error = Error{fmt::format("{}: the stream ended at once", what)};
-  }
-  silent_failure = outcome.error && response.status == 200;
-  // However long half a list took: it has to come again, and must not come in a tight loop.
-  if (listing) outcome.lived = {};
-  listing = false;
-  return outcome;
-}
-
-Outcome Reflector::Impl::turn() {
-  try {
-    return need_list && !streaming ? list() : stream();
-  } catch (const std::exception& error) { // out of memory, or a sink that failed: begin anew
-    Outcome outcome;
-    outcome.error = Error{fmt::format("{}: {}", what, error.what())};
-    outcome.gone = true;
-    listing = false;
-    return outcome;
-  }
+void Reflector::Impl::take_round() {
+  const std::lock_guard lock(mutex);
+  hurried = false;
+  if (asked == round) return;
+  round = asked;
+  need_list = true;
+  reported.reset();
 }
 
 void Reflector::Impl::run() {
   for (bool tried_other = false; !stopping();) {
     const auto outcome = turn();
     if (stopping()) return;
+    if (overtaken()) continue;
+    if (unreached && outcome.answered) backoff.at_most(kSoon); // it is there, and not yet at work
+    unreached = outcome.unreached;
     if (outcome.progress) refusals = error_events = 0;
     refusals += outcome.answered ? 1 : 0;
     error_events += outcome.error_event ? 1 : 0;
@@ -369,7 +76,9 @@ void Reflector::Impl::run() {
     if (healthy) backoff.reset();
     if (outcome.retry_after) wait = std::max(wait, *outcome.retry_after);
     std::unique_lock lock(mutex);
-    wake.wait_for(lock, wait, [this] { return stopped; });
+    wake.wait_for(lock, wait,
+                  [this] { return stopped || asked != round || (hurried && unreached); });
+    if (hurried && unreached) backoff.reset();
   }
 }
 
@@ -389,9 +98,21 @@ void Reflector::stop() {
     std::lock_guard lock(impl_->mutex);
     impl_->stopped = true;
   }
+  impl_->leave();
   impl_->wake.notify_all();
   impl_->connection.stop();
   if (impl_->thread.joinable()) impl_->thread.join();
+}
+
+void Reflector::begin_round() {
+  const std::lock_guard lock(impl_->mutex); // or the request of this round might be interrupted
+  ++impl_->asked;
+  impl_->wake.notify_all();
+  impl_->connection.interrupt();
+}
+
+std::uint64_t Reflector::round() const {
+  return impl_->round;
 }
 
 WatchMetrics& Reflector::metrics() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -13,6 +14,7 @@
 #include "k8s/backoff.hpp"
 #include "k8s/config.hpp"
 #include "k8s/metrics.hpp"
+#include "k8s/watch_group.hpp"
 
 // The part of a watch that does not depend on the type: list, watch from there, and every way in
 // which that fails
@@ -45,6 +47,7 @@ struct WatchOptions {
   // short.
   Duration healthy_after = std::chrono::seconds(5);
   std::string user_agent = "egw";
+  std::shared_ptr<WatchGroup> group; // may be empty
 };
 
 // What a reflector tells. All calls come from its thread; values are valid during the call only.
@@ -72,6 +75,10 @@ class Reflector {
 
   void start(); // the thread: once
   void stop();  // ends the thread, also in a connect or a read; the sink is not called afterwards
+  // Ends what is under way and lists anew, at once. From any thread.
+  void begin_round();
+  // How often that had been called when the request under way was begun. From the sink.
+  [[nodiscard]] std::uint64_t round() const;
   [[nodiscard]] WatchMetrics& metrics();
 
  private:

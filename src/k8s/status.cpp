@@ -23,25 +23,27 @@ std::string excerpt(std::string_view body) {
 
 } // namespace
 
-ServerStatus parse_status(std::string_view body, int http_status) {
-  ServerStatus status;
-  status.code = http_status;
-  rapidjson::Document document;
-  if (!api::parse_json(document, body) || !document.IsObject() ||
-      text(&document, "kind") != "Status") {
-    status.message = excerpt(body);
-    return status;
-  }
-  status.reason = text(&document, "reason");
-  status.message = text(&document, "message");
+ServerStatus read_status(const rapidjson::Value& object, int code) {
+  ServerStatus status{code, text(&object, "reason"), text(&object, "message"), std::nullopt};
   if (status.message.empty()) status.message = "no reason given";
-  const auto* code = member(document, "code");
-  if (http_status == 200 && code != nullptr && code->IsInt()) status.code = code->GetInt();
-  const auto* details = member(document, "details");
+  const auto* own = member(object, "code");
+  if (own != nullptr && own->IsInt()) status.code = own->GetInt();
+  const auto* details = member(object, "details");
   const auto* seconds = details == nullptr ? nullptr : member(*details, "retryAfterSeconds");
   if (seconds != nullptr && seconds->IsInt() && seconds->GetInt() > 0) {
     status.retry_after = std::chrono::seconds(std::min(seconds->GetInt(), kMaxRetryAfter));
   }
+  return status;
+}
+
+ServerStatus parse_status(std::string_view body, int http_status) {
+  rapidjson::Document document;
+  if (!api::parse_json(document, body) || !document.IsObject() ||
+      text(&document, "kind") != "Status") {
+    return {http_status, "", excerpt(body), std::nullopt};
+  }
+  auto status = read_status(document, http_status);
+  if (http_status != 200) status.code = http_status; // which is what the server acted on
   return status;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "api/rapidjson.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
 
@@ -17,6 +18,8 @@ struct ServerStatus {
   std::optional<Duration> retry_after; // details.retryAfterSeconds
 };
 
+// Of a Status that has been parsed; `code` where it has none.
+[[nodiscard]] ServerStatus read_status(const rapidjson::Value& object, int code);
 // Anything that is no Status (a proxy's page, garbage) gives its first bytes as message.
 [[nodiscard]] ServerStatus parse_status(std::string_view body, int http_status);
 

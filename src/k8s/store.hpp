@@ -29,6 +29,7 @@ struct Replaced {
   std::vector<api::NamespacedName> broken; // exist, but could not be decoded: keep what was known
   std::string resource_version;
   bool begins = true, ends = true;
+  std::uint64_t round = 0; // Watch::begin_round() had been called so often when the list was begun
 };
 template <class T>
 struct Upsert {
@@ -47,6 +48,7 @@ struct Broken {
 // holds.
 struct WatchStatus {
   std::optional<Error> error;
+  std::uint64_t round = 0; // as in Replaced, of the request that it is about
 };
 template <class T>
 using WatchEvent = std::variant<Replaced<T>, Upsert<T>, Deleted, Broken, WatchStatus>;

@@ -42,6 +42,9 @@ class Watch : private ReflectorSink {
   Watch& operator=(const Watch&) = delete;
 
   void stop() { reflector_->stop(); } // the sink is not called afterwards
+  // Lists anew, at once, whatever is under way: what one knows may be older than one thinks (a
+  // stream that stands still says so late). From any thread.
+  void begin_round() { reflector_->begin_round(); }
   [[nodiscard]] const WatchMetrics& metrics() const { return reflector_->metrics(); }
 
  private:
@@ -80,6 +83,7 @@ class Watch : private ReflectorSink {
     Replaced<T> some;
     some.begins = !std::exchange(begun_, true);
     some.ends = false;
+    some.round = reflector_->round();
     some.items.reserve(listed_.size());
     for (auto& [key, object] : listed_) some.items.push_back(std::move(object));
     listed_.clear();
@@ -107,7 +111,8 @@ class Watch : private ReflectorSink {
     sink_(Deleted{key, uid, resource_version});
   }
   void status(const Error* error) override {
-    sink_(WatchStatus{error == nullptr ? std::nullopt : std::optional<Error>(*error)});
+    sink_(WatchStatus{error == nullptr ? std::nullopt : std::optional<Error>(*error),
+                      reflector_->round()});
   }
 
   std::string kind_;

@@ -75,11 +75,11 @@ TEST_CASE("world: a list replaces, but knows nothing of what came after it") {
   CHECK_FALSE(w.gateways.contains("gone"));
   CHECK(w.unreadable({Kind::Gateway, "", "broken"}));
   CHECK(w.unreadable_gateways() == std::set<std::string>{"broken"});
-  CHECK_FALSE(w.complete());
+  CHECK_FALSE(w.current());
   for (std::size_t i = 0; i < kKinds; ++i) {
     if (static_cast<Kind>(i) != Kind::Gateway) w.replace({static_cast<Kind>(i), {}, {}, "26"});
   }
-  CHECK(w.complete());
+  CHECK(w.current());
   // Lists of policies leave the other kinds of policies alone.
   api::EgressPolicy p;
   p.kind = api::PolicyKind::EgressPolicy;

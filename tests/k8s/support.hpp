@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -101,6 +103,13 @@ class NodeCache {
   [[nodiscard]] bool await_replaced(int count) {
     return await_that([&] { return replaced_ >= count; });
   }
+  // A whole list of that round, or a failure in it.
+  [[nodiscard]] bool await_round(std::uint64_t round) {
+    return await_that([&] { return listed_round_ >= round; });
+  }
+  [[nodiscard]] bool await_error_of_round(std::uint64_t round) {
+    return await_that([&] { return failed_round_ && *failed_round_ >= round; });
+  }
   [[nodiscard]] std::vector<std::string> names() {
     std::lock_guard lock(mutex_);
     return names_locked();
@@ -127,7 +136,10 @@ class NodeCache {
     std::lock_guard lock(mutex_);
     if (const auto* status = std::get_if<k8s::WatchStatus>(&event)) {
       healthy_ = !status->error;
-      if (status->error) errors_.push_back(status->error->message);
+      if (status->error) {
+        errors_.push_back(status->error->message);
+        failed_round_ = status->round;
+      }
     }
     if (const auto* broken = std::get_if<k8s::Broken>(&event))
       broken_.push_back(broken->error.message);
@@ -135,6 +147,7 @@ class NodeCache {
       ++replaced_;
       largest_ = std::max(largest_, list->items.size());
       synced_ = synced_ || list->ends;
+      if (list->ends) listed_round_ = list->round;
     }
     changes_ += static_cast<int>(store_.apply(std::move(event)).size());
     changed_.notify_all();
@@ -158,6 +171,8 @@ class NodeCache {
   int replaced_ = 0, changes_ = 0;
   std::size_t largest_ = 0;
   bool healthy_ = true, synced_ = false;
+  std::uint64_t listed_round_ = 0;
+  std::optional<std::uint64_t> failed_round_;
 };
 
 using Names = std::vector<std::string>;

@@ -131,7 +131,9 @@ def test_G14_another_selector_moves_the_eips(scene):
     scene.edit("EgressGateway", gateway, other)
     moved = scene.when(policy["metadata"]["name"], lambda p: p["status"]["node"] == "a-node2")
     assert moved["status"]["eip"] == policy["status"]["eip"]
-    assert [n["name"] for n in scene.get_gateway(gateway)["status"]["nodeList"]] == ["a-node2"]
+    # Written side by side with the policy's status.
+    scene.gateway_when(lambda g: [n["name"] for n in g["status"]["nodeList"]] == ["a-node2"],
+                       gateway)
 
 
 def test_G17_one_default_gateway_of_the_cluster(scene):

@@ -59,7 +59,7 @@ def ready(policy):
     return condition(policy, "Ready") == "True"
 
 
-def test_a_warm_stand_by_takes_over_when_the_lease_has_run_out(server, cluster, start, proxy):
+def test_a_stand_by_takes_over_when_the_lease_has_run_out(server, cluster, start, proxy):
     for i in range(5):
         cluster.policy(f"p{i}", **RR)
     cluster.await_policies_ready()
@@ -81,13 +81,47 @@ def test_a_warm_stand_by_takes_over_when_the_lease_has_run_out(server, cluster, 
               f"{1000 * late:.0f} ms after the lease had run out")
         # The stand-by sees a renewal up to one retry period late. The rest is the machine's load.
         assert 0 <= late < RETRY + 1
-        # It has all that it needs: only kinds that the cluster lacks are asked for again.
-        asked = own.requests("", ("list", "watch"), since=killed)
-        assert [r.path for r in asked if r.status != 404] == []
+        # It lists each kind once more, for what a watch that stands still may have hidden.
+        asked = [r.path for r in own.requests("", ("list", "watch"), since=killed)
+                 if r.status != 404]
+        twice = {path for path in asked if asked.count(path) > 1}
+        assert len(asked) >= 12 and twice == {"/api/v1/configmaps"}  # of two names
         wait_until(lambda: min(terms(cluster).values()) > term, 5, "its term in every gateway")
         assert cluster.holders() == before
         witness.check()
     cluster.controller = second
+
+
+def lease_holder(cluster):
+    return cluster.api.get(LEASES, LEASE, LEASE_NAMESPACE)["spec"].get("holderIdentity")
+
+
+def test_what_a_stand_by_has_not_seen_is_not_taken_away(server, cluster, start):
+    """Its watch of policies stood still when one of them got its EIP; then it leads."""
+    cluster.policy("seen", **RR)
+    cluster.policy_when("seen", ready)
+    with FaultyProxy(server) as own, Witness(cluster.api) as witness:
+        second = stand_by(start, "second", own)
+        stands_still = own.rule(Stall(), "/egresspolicies$", READS)
+        wait_until(lambda: own.cut_streams("/egresspolicies$") == 1, 5, "its watch is cut")
+        stands_still.wait_hit()
+        cluster.policy("missed", **RR)
+        cluster.policy_when("missed", ready)
+        cluster.await_policies_ready()
+        before, holder = cluster.holders(), lease_holder(cluster)
+        assert cluster.controller.process.stop() == 0
+        wait_until(lambda: lease_holder(cluster) not in (holder, None, ""), 10, "it has the Lease")
+        # It must do nothing now, and what it does wrong it does at once: in the same step.
+        renewed = len(own.requests(f"/leases/{LEASE}$", ("update",)))
+        wait_until(lambda: len(own.requests(f"/leases/{LEASE}$", ("update",))) > renewed + 2, 10,
+                   "it has renewed the Lease")
+        assert not second.leads() and cluster.holders() == before
+        stands_still.remove()
+        wait_until(second.leads, 10, "it leads once it knows what it missed")
+        cluster.controller = second
+        cluster.check_settled()
+        assert cluster.holders() == before
+        witness.check()
 
 
 @pytest.mark.parametrize("how", ["stopped", "cut off"])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a node's kernel holds, read with nft, ip, bridge and conntrack and made comparable."""
 
+import copy
 import json
 import re
 
@@ -99,8 +100,8 @@ def snapshot(node):
 
 
 def portable(state):
-    """A snapshot in which the numbers that a node gives its gateways (routing table, packet mark,
-    chain name) are replaced by their next hop: numbers are free, what hangs on them is not."""
+    """A snapshot in which the numbers that a node gives its gateways (routing table, packet mark)
+    are replaced by their next hop: numbers are free, what hangs on them is not."""
     hops = {}
     for route in state["routes"]:
         table = str(route.get("table", ""))
@@ -108,40 +109,36 @@ def portable(state):
             if TABLES < int(table) < TABLES + 4096:
                 hops.setdefault(int(table) - TABLES, []).append(route["gateway"])
     names = {index: f"gateway {min(gateways)}" for index, gateways in hops.items()}
-
-    def renamed(value):
-        if isinstance(value, dict):
-            return {renamed(k): renamed(v) for k, v in value.items()}
-        if isinstance(value, list):
-            return [renamed(v) for v in value]
-        for index, name in names.items():
-            if value in (f"gw_{index}", f"chain gw_{index}"):
-                return str(value).replace(f"gw_{index}", name)
-            if value == str(TABLES + index):
-                return name
-        return value
-
-    result = renamed(state)
+    result = copy.deepcopy(state)
+    for route in result["routes"]:
+        if str(table := route.get("table", "")).isdigit():
+            route["table"] = names.get(int(table) - TABLES, table)
     for rule in result["rules"]:
         rule["fwmark"] = names.get(int(rule.get("fwmark", "0"), 16), rule.get("fwmark"))
+        if str(table := rule.get("table", "")).isdigit():
+            rule["table"] = names.get(int(table) - TABLES, table)
     for table in result["nft"].values():
-        for index, name in names.items():
-            if chain := table.get(f"chain {name}"):
-                chain["rules"] = [marked(rule, index, name) for rule in chain["rules"]]
+        for name, chain in table.items():
+            if name.startswith("chain eip_"):
+                chain["rules"] = marked(chain["rules"], names)
     for part in ("rules", "routes"):
         result[part].sort(key=text)
     return result
 
 
-def marked(value, index, name):
-    """`mark set mark & mask | index` without the number."""
-    if isinstance(value, dict):
-        if isinstance(parts := value.get("|"), list) and parts[-1] == index:
-            # nft shows the bits that are set among those that are kept as well.
-            ((kept, mask),) = [part["&"] for part in parts[:-1]]
-            return {"|": [{"&": [kept, mask & ~index]}, name]}
-        return {k: marked(v, index, name) for k, v in value.items()}
-    return [marked(v, index, name) for v in value] if isinstance(value, list) else value
+def marked(value, names):
+    """Rules with `mark set mark & mask | name` in place of the number."""
+    if isinstance(value, list):
+        return [marked(v, names) for v in value]
+    if not isinstance(value, dict):
+        return value
+    parts = value.get("|")
+    if isinstance(parts, list) and isinstance(parts[-1], int) and parts[-1] in names:
+        # nft shows the bits that are set among those that are kept as well.
+        *_, number = parts
+        ((kept, mask),) = [part["&"] for part in parts[:-1]]
+        return {"|": [{"&": [kept, mask & ~number]}, names[number]]}
+    return {key: marked(v, names) for key, v in value.items()}
 
 
 def addresses(node):

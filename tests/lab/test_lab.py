@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from lab import Lab, netns
+from lab import Lab, kernel, netns
 from lab.wait import until
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -119,6 +119,30 @@ def test_two_labs_side_by_side(lab):
         prefix, directory = other.prefix, other.directory
     assert netns.named(prefix) == [] and not os.path.exists(directory)
     assert pod(lab, "a").seen(lab.srv.ip4) == lab.node("n1").ip4
+
+
+def test_snapshots_of_equal_nodes_are_equal_whatever_their_gateways_numbers():
+    def node(first, second):
+        def gateway(index, hop, eip):
+            mark = {"mangle": {"key": {"meta": {"key": "mark"}}, "value": {
+                "|": [{"&": [{"meta": {"key": "mark"}}, 0xFFFFCF80 | index]}, index]}}}
+            return (
+                {"dst": "default", "gateway": hop, "table": str(kernel.TABLES + index)},
+                {"fwmark": hex(index), "table": str(kernel.TABLES + index), "priority": 99},
+                {f"chain eip_{eip}": {"rules": [[mark, {"accept": None}]]}},
+            )
+
+        routes, rules, chains = zip(gateway(first, "hop a", 7), gateway(second, "hop b", 8))
+        reply = {"mangle": {"value": {"|": [{"&": [{"meta": {"key": "mark"}}, 0xFFFFCF80]}, 1]}}}
+        return {"routes": list(routes), "rules": list(rules), "nft": {
+            "ip egw": {**chains[0], **chains[1], "chain reply": {"rules": [[reply]]}}}}
+
+    assert kernel.difference(kernel.portable(node(2, 3)), kernel.portable(node(3, 2))) == []
+    exchanged = node(3, 2)
+    exchanged["routes"].reverse()
+    for route, table in zip(exchanged["routes"], (3, 2)):
+        route["table"] = str(kernel.TABLES + table)
+    assert kernel.difference(kernel.portable(node(2, 3)), kernel.portable(exchanged)) != []
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

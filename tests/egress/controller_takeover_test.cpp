@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// A stand-by leads: it acts on lists alone that were begun since.
+#include <doctest/doctest.h>
+
+#include "egress/controller_core.hpp"
+#include "egress/harness.hpp"
+
+using namespace egw;
+using namespace egw::egress;
+using namespace egw::egress::test;
+
+TEST_CASE("controller: what a new leader has not seen since it leads is not taken away") {
+  Harness h = cluster();
+  h.policy("default", "missed", "eg1");
+  h.settle();
+  auto lists = h.api.lists(); // with the policy and its EIP
+  ControllerCore standby({});
+  for (Event event : lists) { // its watch of policies stands still
+    auto& list = std::get<Replaced>(event);
+    if (list.kind == Kind::Policy) list.objects.clear();
+    CHECK(standby.step(one(std::move(event)), h.now).empty());
+  }
+  CHECK(standby.step(one(LeaderChanged{8, 1}), h.now).empty());
+  CHECK_FALSE(standby.active());
+  for (std::size_t i = 0; i < lists.size(); ++i) {
+    std::get<Replaced>(lists[i]).round = 1;
+    CHECK_FALSE(standby.active());
+    const auto actions = standby.step(one(lists[i]), h.now);
+    if (i + 1 < lists.size()) CHECK(actions.empty());
+    for (const Action& action : actions) {
+      const auto* write = std::get_if<Write>(&action);
+      if (write == nullptr || write->verb == WriteVerb::UpdateStatus) continue;
+      FAIL_CHECK("it writes ", to_string(write->verb));
+    }
+  }
+  CHECK(standby.active());
+}
+
+TEST_CASE("controller: a kind that is denied keeps nobody from leading") {
+  Harness h = cluster();
+  ControllerCore core({});
+  static_cast<void>(core.step(h.api.lists(), h.now));
+  static_cast<void>(core.step(one(LeaderChanged{8, 1}), h.now));
+  for (Event event : h.api.lists()) {
+    auto& list = std::get<Replaced>(event);
+    list.round = 1;
+    if (list.kind != Kind::IpPool) static_cast<void>(core.step(one(std::move(event)), h.now));
+  }
+  CHECK_FALSE(core.active());
+  static_cast<void>(core.step(one(Access{Kind::IpPool, "forbidden"}), h.now));
+  CHECK(core.active());
+}
+
+TEST_CASE("controller: a new leader that may not read policies keeps the EIPs of those it knew") {
+  Harness h = cluster();
+  h.policy("default", "missed", "eg1");
+  h.settle();
+  ControllerCore core({});
+  const auto step = [&](Event event) {
+    for (const Action& action : core.step(one(std::move(event)), h.now)) {
+      const auto* write = std::get_if<Write>(&action);
+      if (write == nullptr || key_of(write->object).kind != Kind::Gateway) continue;
+      CHECK(find_entry(std::get<api::EgressGateway>(write->object).status,
+                       h.policy("default", "missed").status.eip_id)
+                .entry != nullptr);
+    }
+  };
+  for (Event event : h.api.lists()) {
+    auto& list = std::get<Replaced>(event);
+    if (list.kind == Kind::Policy) list.objects.clear();
+    step(std::move(event));
+  }
+  step(LeaderChanged{8, 1});
+  step(Access{Kind::Policy, "forbidden"});
+  for (Event event : h.api.lists()) {
+    auto& list = std::get<Replaced>(event);
+    list.round = 1;
+    if (list.kind != Kind::Policy) step(std::move(event));
+  }
+  CHECK(core.active());
+}
