@@ -149,6 +149,7 @@ void ControllerWatches::set_status(egress::Kind kind, const k8s::WatchStatus& st
     sink_(egress::Access{kind, std::nullopt});
   }
   if (absent) sink_(egress::Replaced{kind, {}, {}, "", true, true, status.round});
+  if (!fault) sink_(egress::Reopened{kind, status.round});
 }
 
 template <class T>

@@ -30,7 +30,7 @@ class ControllerWatches {
   ControllerWatches(const ControllerWatches&) = delete;
   ControllerWatches& operator=(const ControllerWatches&) = delete;
 
-  // Every kind is listed anew, at once. Returns the number of this round, which these lists bear.
+  // Every watch is opened anew, at once. Returns the number of this round, which its events bear.
   std::uint64_t begin_round();
   void stop(); // the sink is not called afterwards
 

@@ -28,7 +28,7 @@ std::vector<Action> ControllerCore::step(std::vector<Event> events, const Now& n
   for (Event& event : events) {
     std::visit([&](auto& e) { handle(std::move(e)); }, event);
   }
-  if (leading_ && !active_ && world_.current()) activate();
+  if (leading_ && !active_ && world_.current() && caught_up_ <= now_.steady) activate();
   if (active_) {
     for (auto at = scheduled_.begin(); at != scheduled_.end();) {
       if (at->second > now_.steady) {
@@ -51,6 +51,7 @@ std::vector<Action> ControllerCore::step(std::vector<Event> events, const Now& n
 }
 
 std::optional<Time> ControllerCore::deadline() const {
+  if (leading_ && !active_ && world_.current()) return caught_up_;
   if (!active_ || scheduled_.empty()) return std::nullopt;
   const auto first =
       std::min_element(scheduled_.begin(), scheduled_.end(),
@@ -105,6 +106,13 @@ void ControllerCore::handle(Replaced&& event) {
     for (const auto& [name, gateway] : world_.gateways) mark(Task::Gateway, name);
     for (const auto& [key, policy] : world_.policies) mark(Task::Verdict, key);
   }
+}
+
+void ControllerCore::handle(Reopened&& event) {
+  const bool knew = world_.knows(event.kind);
+  if (!world_.note_reopened(event.kind, event.round)) return;
+  caught_up_ = now_.steady + options_.catch_up;
+  if (active_ && !knew) look_at_everything();
 }
 
 void ControllerCore::handle(Upsert&& event) {

@@ -30,6 +30,8 @@ struct ControllerOptions {
   // Of what only people read in a gateway's status (names of policies, usage): one write each
   // interval.
   Duration cosmetic_interval = std::chrono::seconds(1);
+  // What a watch missed comes within this once it was opened anew: the server has it ready.
+  Duration catch_up = std::chrono::milliseconds(100);
   // How long a policy waits for an id before its status says so.
   Duration id_patience = std::chrono::seconds(10);
   // Of what statuses say of other policies alone: one write in each.
@@ -99,6 +101,7 @@ class ControllerCore {
 
   // controller_core.cpp
   void handle(Replaced&& event);
+  void handle(Reopened&& event);
   void handle(Upsert&& event);
   void handle(Deleted&& event);
   void handle(Unreadable&& event);
@@ -169,6 +172,7 @@ class ControllerCore {
   ControllerOptions options_;
   World world_;
   bool leading_ = false, active_ = false;
+  Time caught_up_{}; // when what watches missed has come
   std::int64_t lease_term_ = 0, term_ = 0;
   Now now_{};
   Now active_since_{};

@@ -70,7 +70,12 @@ struct Replaced {
   std::vector<api::NamespacedName> unreadable; // exist, but could not be decoded
   std::string resource_version;                // of the list
   bool begins = true, ends = true;
-  std::uint64_t round = 0; // of lists: see LeaderChanged
+  std::uint64_t round = 0; // see LeaderChanged
+};
+// The watch of a kind was opened anew in this round; what it had missed follows at once.
+struct Reopened {
+  Kind kind = Kind::Node;
+  std::uint64_t round = 0;
 };
 struct Upsert {
   Object object;
@@ -90,8 +95,8 @@ struct Access {
   std::optional<std::string> denied; // why; nothing: not any more
 };
 // This process leads now. What it knew before may be old: a watch that stood still hides a policy
-// whose EIP the last leader wrote, and that would be taken from it. So it acts on lists alone that
-// were begun since, those of this round.
+// whose EIP the last leader wrote, and that would be taken from it. So every watch is opened anew,
+// in a round of that number, and the leader acts once all of them have answered.
 struct LeaderChanged {
   std::int64_t term = 0;
   std::uint64_t round = 0;
@@ -110,7 +115,7 @@ struct ServiceRangesTold {
   std::string problem; // why there is none, or not one of each family
   bool operator==(const ServiceRangesTold&) const = default;
 };
-using Event = std::variant<Replaced, Upsert, Deleted, Unreadable, Access, LeaderChanged,
+using Event = std::variant<Replaced, Reopened, Upsert, Deleted, Unreadable, Access, LeaderChanged,
                            LostLeadership, WriteDone, ServiceRangesTold>;
 
 // --- actions -------------------------------------------------------------------------------------

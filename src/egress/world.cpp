@@ -278,6 +278,11 @@ std::vector<World::Change> World::drop_unlisted(Kind kind, const std::string& re
   return changes;
 }
 
+bool World::note_reopened(Kind kind, std::uint64_t round) {
+  const auto i = static_cast<std::size_t>(kind);
+  return synced_[i] && std::exchange(rounds_.at(i), std::max(rounds_.at(i), round)) < round;
+}
+
 const api::ObjectMeta* World::find(const ObjectKey& key) const {
   if (key.kind == Kind::Pod) return nullptr;
   return with_table(*this, key, [](const auto& map, const auto& name) -> const api::ObjectMeta* {

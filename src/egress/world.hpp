@@ -57,9 +57,11 @@ class World {
   // Returns whether that is new.
   bool note_access(Kind kind, const std::optional<std::string>& denied);
 
-  // From now on lists of earlier rounds are not enough to know a kind by. What they said stays.
+  // From now on what came in earlier rounds is not enough to know a kind by. What it said stays.
   void require_round(std::uint64_t round) { round_ = round; }
-  // The kind's list has come, in this round or a later one.
+  // Whether that is news: its list has come, and none in this round.
+  bool note_reopened(Kind kind, std::uint64_t round);
+  // The kind's list has come, or its watch was opened anew, in this round or a later one.
   [[nodiscard]] bool knows(Kind kind) const {
     const auto i = static_cast<std::size_t>(kind);
     return synced_[i] && rounds_.at(i) >= round_;
@@ -95,7 +97,7 @@ class World {
   void match(const std::string& gateway, const std::string& node, bool matches);
 
   std::bitset<kKinds> synced_;
-  std::array<std::uint64_t, kKinds> rounds_{}; // of the last list of each kind
+  std::array<std::uint64_t, kKinds> rounds_{}; // the last in which each kind was heard of
   std::uint64_t round_ = 0;
   // Of a list that is coming: what it has named so far. Pods by id.
   std::map<Kind, std::set<ObjectKey>> listed_;

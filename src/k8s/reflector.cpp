@@ -34,7 +34,7 @@ void Reflector::Impl::take_round() {
   hurried = false;
   if (asked == round) return;
   round = asked;
-  need_list = true;
+  if (silent_failure) need_list = true; // or nothing would tell that the stream is a good one
   reported.reset();
 }
 

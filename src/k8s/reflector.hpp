@@ -75,7 +75,9 @@ class Reflector {
 
   void start(); // the thread: once
   void stop();  // ends the thread, also in a connect or a read; the sink is not called afterwards
-  // Ends what is under way and lists anew, at once. From any thread.
+  // Ends what is under way and asks the server anew, at once: a stream goes on where it was. The
+  // sink is told of the answer, status(nullptr) or an error, also where it is the same as before.
+  // From any thread.
   void begin_round();
   // How often that had been called when the request under way was begun. From the sink.
   [[nodiscard]] std::uint64_t round() const;

@@ -29,7 +29,7 @@ struct Replaced {
   std::vector<api::NamespacedName> broken; // exist, but could not be decoded: keep what was known
   std::string resource_version;
   bool begins = true, ends = true;
-  std::uint64_t round = 0; // Watch::begin_round() had been called so often when the list was begun
+  std::uint64_t round = 0; // Watch::begin_round() had been called so often when it was asked for
 };
 template <class T>
 struct Upsert {

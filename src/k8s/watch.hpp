@@ -42,8 +42,10 @@ class Watch : private ReflectorSink {
   Watch& operator=(const Watch&) = delete;
 
   void stop() { reflector_->stop(); } // the sink is not called afterwards
-  // Lists anew, at once, whatever is under way: what one knows may be older than one thinks (a
-  // stream that stands still says so late). From any thread.
+  // Asks the server anew, at once, whatever is under way: what one knows may be older than one
+  // thinks (a stream that stands still says so late, and one that waits for its next try hears
+  // nothing). A WatchStatus of this round says that the server has answered: what was missed
+  // follows at once, or came before it in a Replaced. From any thread.
   void begin_round() { reflector_->begin_round(); }
   [[nodiscard]] const WatchMetrics& metrics() const { return reflector_->metrics(); }
 

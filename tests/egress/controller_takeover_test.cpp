@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A stand-by leads: it acts on lists alone that were begun since.
+// A stand-by leads: it acts once every watch has been opened anew.
 #include <doctest/doctest.h>
 
 #include "egress/controller_core.hpp"
@@ -34,6 +34,54 @@ TEST_CASE("controller: what a new leader has not seen since it leads is not take
     }
   }
   CHECK(standby.active());
+}
+
+TEST_CASE("controller: a new leader waits for what its watches missed") {
+  Harness h = cluster();
+  h.policy("default", "missed", "eg1");
+  h.settle();
+  ControllerCore standby({});
+  for (Event event : h.api.lists()) { // its watch of policies stands still
+    auto& list = std::get<Replaced>(event);
+    if (list.kind == Kind::Policy) list.objects.clear();
+    CHECK(standby.step(one(std::move(event)), h.now).empty());
+  }
+  CHECK(standby.step(one(LeaderChanged{8, 1}), h.now).empty());
+  CHECK_FALSE(standby.deadline());
+  for (std::size_t i = 0; i < kKinds; ++i) {
+    CHECK_FALSE(standby.deadline());
+    CHECK(standby.step(one(Reopened{static_cast<Kind>(i), 1}), h.now).empty());
+  }
+  REQUIRE(standby.deadline());
+  CHECK(*standby.deadline() == h.now.steady + ControllerOptions{}.catch_up);
+  CHECK(standby.step(one(Upsert{h.policy("default", "missed")}), h.now).empty());
+  h.advance(ControllerOptions{}.catch_up);
+  for (const Action& action : standby.step({}, h.now)) {
+    const auto* write = std::get_if<Write>(&action);
+    if (write == nullptr || write->verb == WriteVerb::UpdateStatus) continue;
+    FAIL_CHECK("it writes ", to_string(write->verb));
+  }
+  CHECK(standby.active());
+}
+
+TEST_CASE("controller: what becomes known to a leader late is looked at as a whole") {
+  Harness h = cluster();
+  h.policy("default", "a", "eg1");
+  h.settle();
+  ControllerCore core({});
+  static_cast<void>(core.step(h.api.lists(), h.now));
+  static_cast<void>(core.step(one(LeaderChanged{8, 1}), h.now));
+  static_cast<void>(core.step(one(Access{Kind::Gateway, "forbidden"}), h.now));
+  for (std::size_t i = 0; i < kKinds; ++i) {
+    const auto kind = static_cast<Kind>(i);
+    if (kind != Kind::Gateway) static_cast<void>(core.step(one(Reopened{kind, 1}), h.now));
+  }
+  h.advance(ControllerOptions{}.catch_up);
+  static_cast<void>(core.step({}, h.now));
+  CHECK(core.active());
+  const auto verdicts = core.counters().verdicts;
+  static_cast<void>(core.step(one(Reopened{Kind::Gateway, 1}), h.now));
+  CHECK(core.counters().verdicts > verdicts);
 }
 
 TEST_CASE("controller: a kind that is denied keeps nobody from leading") {

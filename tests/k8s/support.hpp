@@ -103,9 +103,10 @@ class NodeCache {
   [[nodiscard]] bool await_replaced(int count) {
     return await_that([&] { return replaced_ >= count; });
   }
-  // A whole list of that round, or a failure in it.
+  // The server has answered in that round: with all that there is, or with what was missed; or it
+  // has refused.
   [[nodiscard]] bool await_round(std::uint64_t round) {
-    return await_that([&] { return listed_round_ >= round; });
+    return await_that([&] { return answered_round_ && *answered_round_ >= round; });
   }
   [[nodiscard]] bool await_error_of_round(std::uint64_t round) {
     return await_that([&] { return failed_round_ && *failed_round_ >= round; });
@@ -139,6 +140,8 @@ class NodeCache {
       if (status->error) {
         errors_.push_back(status->error->message);
         failed_round_ = status->round;
+      } else {
+        answered_round_ = status->round;
       }
     }
     if (const auto* broken = std::get_if<k8s::Broken>(&event))
@@ -147,7 +150,6 @@ class NodeCache {
       ++replaced_;
       largest_ = std::max(largest_, list->items.size());
       synced_ = synced_ || list->ends;
-      if (list->ends) listed_round_ = list->round;
     }
     changes_ += static_cast<int>(store_.apply(std::move(event)).size());
     changed_.notify_all();
@@ -171,8 +173,7 @@ class NodeCache {
   int replaced_ = 0, changes_ = 0;
   std::size_t largest_ = 0;
   bool healthy_ = true, synced_ = false;
-  std::uint64_t listed_round_ = 0;
-  std::optional<std::uint64_t> failed_round_;
+  std::optional<std::uint64_t> answered_round_, failed_round_;
 };
 
 using Names = std::vector<std::string>;

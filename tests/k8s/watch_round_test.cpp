@@ -3,7 +3,7 @@
 
 #include "k8s/watch_fixture.hpp"
 
-// Lists that are asked for, and watches that find their server together.
+// Watches that are opened anew, and watches that find their server together.
 
 using namespace egw;
 using namespace egw::test;
@@ -14,19 +14,34 @@ constexpr k8s::BackoffOptions kLong{30s, 30s}; // longer than any test waits
 
 } // namespace
 
-TEST_CASE_FIXTURE(WatchFixture, "a round ends the stream and lists anew") {
+TEST_CASE_FIXTURE(WatchFixture, "a round opens the stream anew, and it goes on where it was") {
   list(10, {node_json("a", 3)});
   server.expect("GET", from(10), Reply::stream().event("ADDED", node_json("b", 11)).hold());
-  list(50, {node_json("a", 3), node_json("c", 45)});
-  server.expect("GET", from(50), Reply::stream().hold());
+  server.expect("GET", from(11), Reply::stream().event("ADDED", node_json("c", 12)).hold());
   start();
   CHECK(cache.await({"a@3", "b@11"}));
   watch->begin_round();
   CHECK(cache.await_round(1));
-  CHECK(cache.names() == Names{"a@3", "c@45"});
+  CHECK(cache.await({"a@3", "b@11", "c@12"}));
   finish();
   CHECK(cache.errors().empty());
+  CHECK(watch->metrics().lists == 1);
   CHECK(watch->metrics().failures == 0);
+}
+
+TEST_CASE_FIXTURE(WatchFixture, "a round lists anew where the server does not know the way on") {
+  list(10, {node_json("a", 3)});
+  server.expect("GET", from(10), Reply::stream().hold());
+  server.expect("GET", from(10), Reply::gone("too old"));
+  list(50, {node_json("c", 45)});
+  server.expect("GET", from(50), Reply::stream().hold());
+  start();
+  CHECK(cache.await({"a@3"}));
+  CHECK(server.await_requests(2, std::chrono::milliseconds(kPatience)));
+  watch->begin_round();
+  CHECK(cache.await({"c@45"}));
+  CHECK(cache.await_round(1));
+  finish();
 }
 
 TEST_CASE_FIXTURE(WatchFixture, "a round begins a list that is under way again") {
@@ -66,7 +81,7 @@ TEST_CASE_FIXTURE(WatchFixture, "a failure is told again in each round") {
 }
 
 TEST_CASE_FIXTURE(WatchFixture,
-                  "rounds that follow each other at once end with a list of the last") {
+                  "rounds that follow each other at once end with an answer of the last") {
   server.allow("GET", kList, Reply::body(200, list_json(10, {node_json("a", 3)})));
   server.allow("GET", from(10), Reply::stream().hold());
   start();
