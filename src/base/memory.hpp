@@ -23,21 +23,25 @@ void share_heap();
 void release_memory();
 
 inline constexpr Duration kQuiet = std::chrono::seconds(1); // then a role releases memory
+// And after so much work without such a pause: what a long burst leaves unused adds up.
+inline constexpr Duration kLongWork = std::chrono::seconds(20);
 
 // Takes from a queue as Queue::take does, and rests, once, when nothing came for the time `quiet`
-// after it had work.
+// after it had work; and each time that it has worked for `longest` without a rest.
 class RestingConsumer {
  public:
-  RestingConsumer(Duration quiet, std::function<void()> rest)
-      : quiet_(quiet), rest_(std::move(rest)) {}
+  RestingConsumer(Duration quiet, Duration longest, std::function<void()> rest)
+      : quiet_(quiet), longest_(longest), rest_(std::move(rest)) {}
 
   template <class T>
   [[nodiscard]] std::vector<T> take(Queue<T>& queue, std::optional<Time> deadline) {
-    const Time quiet = now().steady + quiet_;
+    const Time begun = now().steady, quiet = begun + quiet_;
+    if (!worked_) rested_ = begun;
+    if (begun - rested_ >= longest_) rest(begun);
     if (worked_ && (!deadline || *deadline > quiet)) {
       auto items = queue.take(quiet);
       if (!items.empty() || queue.closed()) return items;
-      rest_();
+      rest(now().steady);
     }
     auto items = queue.take(deadline);
     worked_ = !items.empty() || deadline;
@@ -45,9 +49,15 @@ class RestingConsumer {
   }
 
  private:
-  const Duration quiet_;
+  void rest(Time at) {
+    rested_ = at;
+    rest_();
+  }
+
+  const Duration quiet_, longest_;
   const std::function<void()> rest_;
   bool worked_ = true;
+  Time rested_ = now().steady;
 };
 
 } // namespace egw

@@ -231,7 +231,7 @@ class Agent {
   net::Lease lease_;
   net::Conntrack statistics_;
   bool stopping_ = false, was_synced_ = false, took_over_ = false;
-  RestingConsumer resting_{kQuiet, release_memory};
+  RestingConsumer resting_{kQuiet, kLongWork, release_memory};
 
   // What has threads comes last: they end before the rest goes.
   Queue<Input> queue_;

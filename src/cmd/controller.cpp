@@ -308,7 +308,7 @@ class Controller {
   bool stopping_ = false;
   std::optional<Time> stop_at_;       // told to stop, and answers until then
   std::atomic<bool> draining_{false}; // the same, for the health server's threads
-  RestingConsumer resting_{kQuiet, release_memory};
+  RestingConsumer resting_{kQuiet, kLongWork, release_memory};
 
   // What has threads comes last: they end before the rest goes.
   Queue<Input> queue_;

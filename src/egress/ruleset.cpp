@@ -8,17 +8,16 @@
 
 #include "egress/affected.hpp"
 #include "egress/class_chain.hpp"
+#include "egress/ruleset_hooks.hpp"
 #include "egress/statements.hpp"
 
 namespace egw::egress {
 
 namespace {
 
-using net::BaseChain;
 using net::Bytes;
 using net::DataType;
 using net::ElementKey;
-using net::Hook;
 using net::KeyType;
 using net::NftFamily;
 using net::Set;
@@ -39,12 +38,6 @@ ElementKey key_of(const Address& a, const Mac& mac) {
   return {key, {}};
 }
 
-std::uint32_t tunnelled_bit(const NodeOptions& o) {
-  return std::bit_floor(o.ct_mask);
-}
-std::uint32_t id_mask(const NodeOptions& o) {
-  return o.ct_mask & ~tunnelled_bit(o);
-}
 std::uint32_t id_bits(std::int32_t id, const NodeOptions& o) {
   return (static_cast<std::uint32_t>(id) << std::countr_zero(o.ct_mask)) & id_mask(o);
 }
@@ -58,22 +51,14 @@ std::string link_chain(std::uint32_t index) {
 class Builder {
  public:
   Builder(const RulesetInput& input, const NodeOptions& options, Family family)
-      : in_(input),
-        o_(options),
-        family_(family),
-        nft_(family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6),
-        device_(options.ownership.device) {}
+      : in_(input), o_(options), family_(family), device_(options.ownership.device) {}
 
   Table build() {
     sets();
     known();
     classes();
     eips();
-    if (in_.underlay == family_) underlay();
-    incoming();
-    classification();
-    forwarding();
-    translation();
+    add_hooks(table_, in_, o_, family_, vias_);
     return std::move(table_);
   }
 
@@ -130,7 +115,6 @@ class Builder {
   const RulesetInput& in_;
   const NodeOptions& o_;
   const Family family_;
-  const NftFamily nft_;
   const std::string device_;
   Table table_;
   std::set<std::uint32_t> vias_;                   // indices of links in use
@@ -140,9 +124,6 @@ class Builder {
 
   void chain(const std::string& name, const std::vector<net::Rule>& rules) {
     table_.chains[name] = {{}, rules};
-  }
-  void hook(const std::string& name, BaseChain base, const std::vector<net::Rule>& rules) {
-    table_.chains[name] = {std::move(base), rules};
   }
 
   void sets() {
@@ -185,6 +166,14 @@ class Builder {
       if (eip.family == family_) all_eips.elements[{bytes_of(eip), {}}];
     }
     table_.sets["all_eips"] = std::move(all_eips);
+
+    if (in_.underlay == family_) {
+      Set nodes{.key = address_key()};
+      for (const Address& peer : in_.peers) {
+        if (peer.family == family_) nodes.elements[{bytes_of(peer), {}}];
+      }
+      table_.sets["nodes"] = std::move(nodes);
+    }
 
     Set sources{.key = family_ == Family::V4 ? KeyType::Ipv4Ether : KeyType::Ipv6Ether};
     for (const auto& [address, mac] : in_.sources) {
@@ -268,174 +257,7 @@ class Builder {
     rules.push_back(rule({drop()}));
     chain(eip_chain(id), rules);
   }
-
-  // Outer packets of the tunnel. Before conntrack: saves its cost, and leaves no entries behind.
-  void underlay() {
-    Set nodes{.key = address_key()};
-    for (const Address& peer : in_.peers) {
-      if (peer.family == family_) nodes.elements[{bytes_of(peer), {}}];
-    }
-    table_.sets["nodes"] = std::move(nodes);
-    hook("raw_pre", {"filter", Hook::Prerouting, -310},
-         {rule({udp_dport(o_.port), go("outer_in")})});
-    // Others may send to this port too: it can be one that a masquerade chose, which is not known
-    // before conntrack. What has another network identifier, the VXLAN device takes from nobody.
-    chain("outer_in", {rule({saddr_in(nft_, "nodes"), notrack(), accept()}),
-                       rule({vxlan_vni(o_.vni), daddr_is_local(), drop()})});
-    hook("raw_out", {"filter", Hook::Output, -310},
-         {rule({udp_dport(o_.port), daddr_in(nft_, "nodes"), notrack()})});
-  }
-
-  // Connections leave here with an EIP, or with the node's own address in its place.
-  bool translates() const { return !table_.sets.at("eips").elements.empty(); }
-
-  // Unsolicited packets to an EIP: new ones before service DNAT, in a NAT chain, which sees the
-  // first packet of a connection alone; and all that would end on this node. So packets that are
-  // forwarded pay for neither. Replies are the chain "reply"'s.
-  void incoming() {
-    if (table_.sets.at("eipaddrs").elements.empty()) return;
-    std::vector<net::Rule> in{rule({lease_over("alive"), drop()}), rule({ct_reply(), accept()}),
-                              rule({echo_request(nft_), accept()})};
-    const net::Rule to_eip = rule({daddr_in(nft_, "eipaddrs"), go("eip_in")});
-    std::vector<net::Rule> ends_here{to_eip};
-    if (family_ == Family::V6) {
-      // Asked by multicast or directly, an EIP is only answered for while the lease lasts.
-      ends_here.insert(ends_here.begin(),
-                       rule({nd_target_in("eipaddrs"), lease_over("alive"), drop()}));
-      in.push_back(rule({icmpv6_type(135), accept()}));
-      in.push_back(rule({icmpv6_type(136), accept()}));
-    }
-    in.push_back(rule({drop()}));
-    chain("eip_in", in);
-    hook("pre_eip", {"nat", Hook::Prerouting, -110}, {to_eip});
-    hook("input", {"filter", Hook::Input, -160}, ends_here);
-  }
-
-  // After service DNAT and the de-NAT of replies, before routing: policies judge the real
-  // destination.
-  void classification() {
-    hook("prerouting", {"filter", Hook::Prerouting, -95},
-         {rule({ct_reply(), go("reply")}), rule({iifname(device_), go("tunnel")}),
-          rule({classify(nft_, "pods", "classes")}),
-          rule({saddr_in(nft_, kReleasedSet), go("released")})});
-    unclassified();
-    std::vector<net::Rule> tunnel{rule({saddr_mac_not_in(nft_, "sources"), drop()})};
-    std::vector<net::Rule> reply{rule({ct_mark_is(o_.ct_mask, 0), accept()})};
-    if (translates()) {
-      // The pod's node has judged this packet by its policies, and its connection was judged here
-      // when it began: its EIP is held here, that is enough.
-      if (!vias_.empty()) {
-        tunnel.push_back(rule({lease_lasts("alive"), ct_mark_vmap(o_.ct_mask, "vias")}));
-      }
-      tunnel.push_back(rule({ct_mark_found(o_.ct_mask, "eips"), lease_lasts("alive"), accept()}));
-      reply.push_back(rule({ct_mark_is(tunnelled_bit(o_), 0), lease_over("alive"), drop()}));
-    }
-    // Without remote pods nothing comes as far as here, and the kernel need not follow the map
-    // twice when it validates the table.
-    if (has_sources()) tunnel.push_back(rule({classify(nft_, kRemotePodsSet, "classes")}));
-    tunnel.push_back(rule({drop()}));
-    chain("tunnel", tunnel);
-    // A pod that is in no class (any more) gets no replies: a gateway that let them go by the CNI's
-    // own way would open, on the pod's node, a connection from outside that nobody translates, and
-    // the pod's answers would show its address.
-    const std::uint32_t mark = mark_of(kReplyIndex, o_.mark_mask).value();
-    if (has_sources()) {
-      reply.push_back(
-          rule({daddr_found(nft_, kRemotePodsSet), set_mark(o_.mark_mask, mark), accept()}));
-    }
-    reply.push_back(rule({daddr_found(nft_, "pods"), accept()}));
-    reply.push_back(rule({drop()}));
-    chain("reply", reply);
-  }
-
-  // What no policy took. Of a pod that has a class: in its chain's last rule.
-  void unclassified() {
-    // Perhaps the end of a connection that a policy had: no NAT is done for it.
-    std::vector<net::Rule> untaken{
-        rule({saddr_in(nft_, kReleasedSet), ct_invalid(), daddr_not_in(nft_, "cluster"), drop()}),
-        rule({accept()})};
-    if (has_sources()) untaken.insert(untaken.begin(), rule({iifname(device_), drop()}));
-    chain(kUntakenChain, untaken);
-    // Of an address that was in no class when it was looked up: not to be looked up once more, or a
-    // pod that becomes known just then would be let through.
-    std::vector<net::Rule> released{rule({ct_invalid(), daddr_not_in(nft_, "cluster"), drop()})};
-    if (o_.unknown_pods != UnknownPods::Allow) {
-      // Perhaps a pod that the API no longer tells of, or one that got its address at once.
-      released.push_back(rule({go("unknown")}));
-      table_.chains.at("prerouting")
-          .rules.push_back(rule({saddr_in(nft_, "unknown"), go("unknown")}));
-      chain("unknown",
-            {rule({saddr_in(nft_, "known"), accept()}), rule({daddr_in(nft_, "cluster"), accept()}),
-             // What ends here, at an EIP for one, leaves by no address.
-             rule({daddr_is_local(), accept()}), rule({drop()})});
-    } else {
-      // Its class was another one when it was looked up, and is gone.
-      released.push_back(rule({saddr_found(nft_, "pods"), drop()}));
-    }
-    chain("released", released);
-  }
-
-  // Before mangle and filter, so that no other program sees our packet mark.
-  void forwarding() {
-    const std::uint32_t reply = mark_of(kReplyIndex, o_.mark_mask).value();
-    const std::uint32_t tunnelled = tunnelled_bit(o_);
-    std::vector<net::Rule> rules{rule({oifname(device_), go("to_tunnel")}),
-                                 rule({mark_is_not(o_.mark_mask, 0), go("marked")}),
-                                 rule({ct_mark_is(tunnelled, tunnelled), ct_original(), drop()})};
-    if (in_.underlay == family_) {
-      // A pod's own VXLAN, which the CNI's masquerade would make look like a peer's.
-      rules.push_back(rule({udp_dport(o_.port), daddr_in(nft_, "nodes"), drop()}));
-    }
-    hook("forward", {"filter", Hook::Forward, -160}, rules);
-    // Meant for a gateway, but not leaving by the tunnel: a route, rule or the device is missing.
-    // A reply to a pod of this node is all right.
-    std::vector<net::Rule> marked{
-        rule({mark_is(o_.mark_mask, reply), set_mark(o_.mark_mask, 0), accept()})};
-    for (const std::uint32_t via : vias_) { // by which link is no matter of a wrong source
-      const std::uint32_t mark = mark_of(via, o_.mark_mask).value();
-      marked.push_back(rule({mark_is(o_.mark_mask, mark), set_mark(o_.mark_mask, 0), accept()}));
-    }
-    marked.push_back(rule({drop()}));
-    chain("marked", marked);
-    chain("to_tunnel", {rule({tcp_syn(), clamp_mss()}), rule({set_mark(o_.mark_mask, 0)})});
-  }
-
-  // Before every other source NAT chain. Only a binding keeps a later MASQUERADE from acting, hence
-  // the translation of a tunnelled pod to itself.
-  void translation() {
-    hook("postrouting", {"nat", Hook::Postrouting, 90},
-         {rule({oifname(device_), snat_to_saddr(nft_)}),
-          // Of a pod that took an EIP for its own: nothing has chosen that source.
-          rule({saddr_in(nft_, "all_eips"), daddr_not_in(nft_, "cluster"), drop()}),
-          rule({ct_mark_is(o_.ct_mask, 0), accept()}), rule({snat_by_ct_mark(id_mask(o_), "eips")}),
-          rule({drop()})});
-  }
 };
-
-constexpr std::size_t kIfnameKey = 4 + 16; // an IPv4 address and IFNAMSIZ
-
-Table arp_table(const RulesetInput& input) {
-  Table table;
-  Set eips{.key = KeyType::Ipv4}, links{.key = KeyType::Ipv4Ifname};
-  for (const auto& [id, place] : input.eips) {
-    if (place.where == EipPlace::Where::Here && place.ipv4 && !place.node_ip) {
-      eips.elements[{bytes_of(*place.ipv4), {}}];
-      Bytes key = bytes_of(*place.ipv4);
-      key.append(place.link4.begin(), place.link4.end());
-      key.resize(kIfnameKey);
-      links.elements[{std::move(key), {}}];
-    }
-  }
-  table.sets["eipaddrs"] = std::move(eips);
-  table.sets["eiplinks"] = std::move(links);
-  table.sets["alive"] = {.key = KeyType::NfProto, .timeout = true};
-  table.chains["input"] = {
-      BaseChain{"filter", Hook::Input, 0},
-      {rule({arp_request_for("eipaddrs"), lease_over("alive"), drop()}),
-       // By itself Linux answers on every interface for any address.
-       rule({arp_request_for("eipaddrs"), arp_elsewhere("eiplinks"), drop()})}};
-  return table;
-}
 
 } // namespace
 

@@ -59,7 +59,7 @@ TEST_CASE("a resting consumer gets everything, and rests once in a pause" *
   Queue<int> queue;
   std::promise<void> rested;
   int rests = 0;
-  RestingConsumer resting(std::chrono::milliseconds(1), [&] {
+  RestingConsumer resting(std::chrono::milliseconds(1), std::chrono::hours(1), [&] {
     if (++rests == 1) rested.set_value();
   });
   queue.push(1);
@@ -79,9 +79,24 @@ TEST_CASE("a resting consumer gets everything, and rests once in a pause" *
 TEST_CASE("a resting consumer keeps a deadline before its rest") {
   Queue<int> queue;
   int rests = 0;
-  RestingConsumer resting(std::chrono::hours(1), [&] { ++rests; });
+  RestingConsumer resting(std::chrono::hours(1), std::chrono::hours(1), [&] { ++rests; });
   const Time due = now().steady + std::chrono::milliseconds(5);
   CHECK(resting.take(queue, due).empty());
   CHECK(now().steady >= due);
   CHECK(rests == 0);
+}
+
+TEST_CASE("a consumer that has always work rests all the same, now and then") {
+  Queue<int> queue;
+  int rests = 0;
+  RestingConsumer resting(std::chrono::hours(1), std::chrono::milliseconds(20), [&] { ++rests; });
+  const Time begun = now().steady;
+  std::size_t taken = 0;
+  while (rests < 3 && now().steady - begun < std::chrono::seconds(10)) {
+    queue.push(1);
+    taken += resting.take(queue, std::nullopt).size();
+  }
+  CHECK(rests == 3);
+  CHECK(now().steady - begun >= std::chrono::milliseconds(60));
+  CHECK(taken > 3);
 }
