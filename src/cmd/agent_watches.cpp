@@ -69,6 +69,7 @@ std::unique_ptr<AgentWatches::Running> AgentWatches::make(std::string name,
   }
   auto sink = [this, name, convert](k8s::WatchEvent<T>&& event) {
     if (const auto* status = std::get_if<k8s::WatchStatus>(&event)) {
+      if (status->expired) return;
       set_fault(name, status->error ? std::optional(status->error->message) : std::nullopt);
     } else if (const auto* broken = std::get_if<k8s::Broken>(&event)) {
       log::warn("{} {}: {}; what was known of it stays", name, broken->key.to_string(),

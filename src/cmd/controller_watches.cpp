@@ -148,15 +148,23 @@ void ControllerWatches::set_status(egress::Kind kind, const k8s::WatchStatus& st
   } else if ((!fault || absent) && was) {
     sink_(egress::Access{kind, std::nullopt});
   }
-  if (absent) sink_(egress::Replaced{kind, {}, {}, "", true, true, status.round});
-  if (!fault) sink_(egress::Reopened{kind, status.round});
+  if (absent) {
+    sink_(egress::Replaced{kind, {}, {}, "", true, true, status.round});
+  } else if (fault) {
+    sink_(egress::FellBehind{kind});
+  } else {
+    sink_(egress::Reopened{kind, status.round});
+  }
 }
 
 template <class T>
 void ControllerWatches::add(egress::Kind kind, const k8s::Config& config,
                             const api::Resource& resource) {
   const auto sink = [this, kind](k8s::WatchEvent<T> event) {
-    if (const auto* status = std::get_if<k8s::WatchStatus>(&event)) {
+    const auto* status = std::get_if<k8s::WatchStatus>(&event);
+    if (status != nullptr && status->expired) {
+      sink_(egress::FellBehind{kind});
+    } else if (status != nullptr) {
       set_status(kind, *status);
     } else if (auto converted = take_event<T>(kind, event)) {
       sink_(*std::move(converted));

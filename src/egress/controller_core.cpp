@@ -115,6 +115,10 @@ void ControllerCore::handle(Reopened&& event) {
   if (active_ && !knew) look_at_everything();
 }
 
+void ControllerCore::handle(FellBehind&& event) {
+  if (!active_) world_.note_behind(event.kind);
+}
+
 void ControllerCore::handle(Upsert&& event) {
   const ObjectKey key = key_of(event.object);
   const bool was_unreadable = world_.unreadable(key);

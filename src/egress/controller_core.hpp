@@ -102,6 +102,7 @@ class ControllerCore {
   // controller_core.cpp
   void handle(Replaced&& event);
   void handle(Reopened&& event);
+  void handle(FellBehind&& event);
   void handle(Upsert&& event);
   void handle(Deleted&& event);
   void handle(Unreadable&& event);

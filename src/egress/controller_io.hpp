@@ -77,6 +77,11 @@ struct Reopened {
   Kind kind = Kind::Node;
   std::uint64_t round = 0;
 };
+// It fails, or has to fill a gap with a list: until it is Reopened or Replaced nobody knows what it
+// misses. A leader that acts already goes on with what it knows.
+struct FellBehind {
+  Kind kind = Kind::Node;
+};
 struct Upsert {
   Object object;
 };
@@ -115,8 +120,8 @@ struct ServiceRangesTold {
   std::string problem; // why there is none, or not one of each family
   bool operator==(const ServiceRangesTold&) const = default;
 };
-using Event = std::variant<Replaced, Reopened, Upsert, Deleted, Unreadable, Access, LeaderChanged,
-                           LostLeadership, WriteDone, ServiceRangesTold>;
+using Event = std::variant<Replaced, Reopened, FellBehind, Upsert, Deleted, Unreadable, Access,
+                           LeaderChanged, LostLeadership, WriteDone, ServiceRangesTold>;
 
 // --- actions -------------------------------------------------------------------------------------
 

@@ -213,7 +213,8 @@ void ControllerCore::reconcile_gateway(const std::string& name) {
     cosmetic_after_.erase(name);
     return;
   }
-  if (!world_.knows({Kind::Node, Kind::EgressNode, Kind::ClusterInfo})) return;
+  // Without gateways no policy is judged, and all would seem to be without users.
+  if (!world_.knows({Kind::Node, Kind::EgressNode, Kind::ClusterInfo, Kind::Gateway})) return;
   if (world_.unreadable({Kind::Gateway, "", name})) return;
   if (blocked({Kind::Gateway, "", name}, {Task::Gateway, {{}, {}, name}})) return;
   ++counters_.gateways;

@@ -59,8 +59,9 @@ class World {
 
   // From now on what came in earlier rounds is not enough to know a kind by. What it said stays.
   void require_round(std::uint64_t round) { round_ = round; }
-  // Whether that is news: its list has come, and none in this round.
+  // Whether that is news: its list has come, and nothing in this round.
   bool note_reopened(Kind kind, std::uint64_t round);
+  void note_behind(Kind kind) { rounds_.at(static_cast<std::size_t>(kind)) = 0; }
   // The kind's list has come, or its watch was opened anew, in this round or a later one.
   [[nodiscard]] bool knows(Kind kind) const {
     const auto i = static_cast<std::size_t>(kind);

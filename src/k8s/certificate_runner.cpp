@@ -118,7 +118,10 @@ void CertificateKeeper::Impl::start() {
     secret = std::make_unique<Watch<api::Secret>>(
         client.config(), watch_options(resource, config.policy.secret),
         [this](WatchEvent<api::Secret> event) {
-          if (const auto* status = std::get_if<WatchStatus>(&event)) note("Secret", *status);
+          if (const auto* status = std::get_if<WatchStatus>(&event)) {
+            if (status->expired) return; // a list follows
+            note("Secret", *status);
+          }
           queue.push(KeeperSecret{std::move(event)});
         });
   } else {
@@ -132,7 +135,10 @@ void CertificateKeeper::Impl::start() {
     hooks[i] = std::make_unique<Watch<api::WebhookConfiguration>>(
         client.config(), watch_options(resource, {"", config.configurations}),
         [this, kind, &resource](WatchEvent<api::WebhookConfiguration> event) {
-          if (const auto* status = std::get_if<WatchStatus>(&event)) note(resource.kind, *status);
+          if (const auto* status = std::get_if<WatchStatus>(&event)) {
+            if (status->expired) return; // a list follows
+            note(resource.kind, *status);
+          }
           queue.push(KeeperConfiguration{kind, std::move(event)});
         });
   }

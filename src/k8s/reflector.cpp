@@ -61,7 +61,7 @@ void Reflector::Impl::run() {
       ++metrics.failures;
       log::debug("{}", outcome.error->message);
       // An expired position is the normal course of things: the list that follows mends it.
-      if (outcome.error->code != 410) report(outcome.error);
+      outcome.error->code == 410 ? sink.expired() : report(outcome.error);
     }
     // The first 410 after a gap is an answer: the list follows at once, however long the server was
     // away before. One that comes again waits like any failure.

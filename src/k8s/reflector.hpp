@@ -63,6 +63,7 @@ class ReflectorSink {
   virtual void removed(const api::NamespacedName& key, const std::string& uid,
                        const std::string& resource_version) = 0;
   virtual void status(const Error* error) = 0; // nullptr: works again
+  virtual void expired() = 0;                  // a list has to fill a gap
 };
 
 class Reflector {

@@ -48,6 +48,9 @@ struct Broken {
 // holds.
 struct WatchStatus {
   std::optional<Error> error;
+  // The server does not know the way on from where the watch stood, although it had answered: what
+  // was missed comes with the Replaced that follows. No failure.
+  bool expired = false;
   std::uint64_t round = 0; // as in Replaced, of the request that it is about
 };
 template <class T>

@@ -113,9 +113,10 @@ class Watch : private ReflectorSink {
     sink_(Deleted{key, uid, resource_version});
   }
   void status(const Error* error) override {
-    sink_(WatchStatus{error == nullptr ? std::nullopt : std::optional<Error>(*error),
+    sink_(WatchStatus{error == nullptr ? std::nullopt : std::optional<Error>(*error), false,
                       reflector_->round()});
   }
+  void expired() override { sink_(WatchStatus{std::nullopt, true, reflector_->round()}); }
 
   std::string kind_;
   std::size_t piece_size_;

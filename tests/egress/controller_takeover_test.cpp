@@ -52,6 +52,10 @@ TEST_CASE("controller: a new leader waits for what its watches missed") {
     CHECK_FALSE(standby.deadline());
     CHECK(standby.step(one(Reopened{static_cast<Kind>(i), 1}), h.now).empty());
   }
+  // The server had answered, but does not know the way on: a list is needed.
+  CHECK(standby.step(one(FellBehind{Kind::Policy}), h.now).empty());
+  CHECK_FALSE(standby.deadline());
+  CHECK(standby.step(one(Reopened{Kind::Policy, 1}), h.now).empty());
   REQUIRE(standby.deadline());
   CHECK(*standby.deadline() == h.now.steady + ControllerOptions{}.catch_up);
   CHECK(standby.step(one(Upsert{h.policy("default", "missed")}), h.now).empty());
@@ -126,4 +130,42 @@ TEST_CASE("controller: a new leader that may not read policies keeps the EIPs of
     if (list.kind != Kind::Policy) step(std::move(event));
   }
   CHECK(core.active());
+}
+
+// An API server that has just started refuses what it has not read the roles for.
+TEST_CASE("controller: whatever is refused for a moment, a leader that comes back takes nothing") {
+  for (std::size_t refused = 0; refused < kKinds; ++refused) {
+    CAPTURE(to_string(static_cast<Kind>(refused)));
+    Harness h = cluster();
+    h.policy("default", "a", "eg1");
+    h.pod("default", "pod1", "node1", "10.244.1.1");
+    h.settle();
+    const std::int32_t id = h.policy("default", "a").status.eip_id;
+    ControllerCore core({});
+    std::vector<Write> writes;
+    const auto step = [&](std::vector<Event> events) {
+      for (Action& action : core.step(std::move(events), h.now)) {
+        if (auto* write = std::get_if<Write>(&action)) writes.push_back(*std::move(write));
+      }
+    };
+    step(h.api.lists());
+    step(one(LeaderChanged{8, 1}));
+    step(one(LostLeadership{}));
+    step(one(LeaderChanged{9, 2}));
+    step(one(Access{static_cast<Kind>(refused), "forbidden"}));
+    for (std::size_t i = 0; i < kKinds; ++i) {
+      if (i != refused) step(one(Reopened{static_cast<Kind>(i), 2}));
+    }
+    h.advance(ControllerOptions{}.catch_up);
+    step({});
+    CHECK(core.active());
+    step(one(Access{static_cast<Kind>(refused), std::nullopt}));
+    step(one(Reopened{static_cast<Kind>(refused), 2}));
+    for (const Write& write : writes) {
+      CHECK(write.verb != WriteVerb::Remove);
+      if (key_of(write.object).kind != Kind::Gateway) continue;
+      const auto& status = std::get<api::EgressGateway>(write.object).status;
+      CHECK(find_entry(status, id).node == h.policy("default", "a").status.node);
+    }
+  }
 }

@@ -108,6 +108,10 @@ class NodeCache {
   [[nodiscard]] bool await_round(std::uint64_t round) {
     return await_that([&] { return answered_round_ && *answered_round_ >= round; });
   }
+  [[nodiscard]] std::optional<std::uint64_t> answered_round() {
+    std::lock_guard lock(mutex_);
+    return answered_round_;
+  }
   [[nodiscard]] bool await_error_of_round(std::uint64_t round) {
     return await_that([&] { return failed_round_ && *failed_round_ >= round; });
   }
@@ -136,6 +140,11 @@ class NodeCache {
   void take(k8s::WatchEvent<api::Node> event) {
     std::lock_guard lock(mutex_);
     if (const auto* status = std::get_if<k8s::WatchStatus>(&event)) {
+      if (status->expired) {
+        answered_round_.reset();
+        changed_.notify_all();
+        return;
+      }
       healthy_ = !status->error;
       if (status->error) {
         errors_.push_back(status->error->message);
@@ -150,6 +159,7 @@ class NodeCache {
       ++replaced_;
       largest_ = std::max(largest_, list->items.size());
       synced_ = synced_ || list->ends;
+      if (list->ends) answered_round_ = list->round;
     }
     changes_ += static_cast<int>(store_.apply(std::move(event)).size());
     changed_.notify_all();

@@ -44,6 +44,26 @@ TEST_CASE_FIXTURE(WatchFixture, "a round lists anew where the server does not kn
   finish();
 }
 
+TEST_CASE_FIXTURE(WatchFixture,
+                  "an answer that turns out to be too old is taken back until the list is there") {
+  list(10, {node_json("a", 3)});
+  server.expect("GET", from(10), Reply::stream().hold());
+  server.expect("GET", from(10), Reply::stream().error_event(410, "Expired", "too old"));
+  server.expect("GET", kList,
+                Reply::stream().stall("list").text(list_json(50, {node_json("c", 45)})));
+  server.expect("GET", from(50), Reply::stream().hold());
+  start();
+  CHECK(cache.await({"a@3"}));
+  CHECK(server.await_requests(2, std::chrono::milliseconds(kPatience)));
+  watch->begin_round();
+  CHECK(server.await_stall("list", std::chrono::milliseconds(kPatience)));
+  CHECK(cache.answered_round() == std::nullopt);
+  server.release("list");
+  CHECK(cache.await_round(1));
+  CHECK(cache.names() == Names{"c@45"});
+  finish();
+}
+
 TEST_CASE_FIXTURE(WatchFixture, "a round begins a list that is under way again") {
   server.expect("GET", kList, Reply::stream().hold());
   list(50, {node_json("a", 3)});
