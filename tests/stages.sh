@@ -7,12 +7,12 @@
 # name, budget in seconds on two cores with nothing cached, what it is
 stages=(
   "lint 260 clang-format, clang-tidy with clang's warnings, include directions, house rules"
-  "unit 330 doctest suites, GCC"
+  "unit 310 doctest suites, GCC"
   "binary 150 the shipped binary: static, hardened, small (with LTO too)"
-  "asan 520 the same doctest suites under ASan and UBSan; repeats are not counted again"
-  "tsan 200 the suite 'threads' under TSan; repeats are not counted again"
+  "asan 580 the same doctest suites under ASan and UBSan; repeats are not counted again"
+  "tsan 220 the suite 'threads' under TSan; repeats are not counted again"
   "fuzz 480 tests/fuzz: each target for a minute (EGW_FUZZ_SECONDS), with ASan and UBSan"
-  "kubernetes 440 the suite 'k8s_api', tests/{kubernetes,manifests,cmd,bench}: a real API server"
+  "kubernetes 420 the suite 'k8s_api', tests/{kubernetes,manifests,cmd,bench}: a real API server"
   "netns 100 the suite 'netns': the kernel, in network namespaces"
   "e2e 240 tests/lab and tests/e2e: all roles as processes, real packets"
   "cluster 120 tests/cluster: egw's manifests in a real Kubernetes of three nodes"
