@@ -9,17 +9,27 @@ using namespace egw;
 using namespace egw::egress;
 using namespace egw::egress::test;
 
+namespace {
+
+// What a stand-by knows whose watch of policies stands still.
+std::vector<Event> lists_without_policies(Harness& h) {
+  auto lists = h.api.lists();
+  for (Event& event : lists) {
+    auto& list = std::get<Replaced>(event);
+    if (list.kind == Kind::Policy) list.objects.clear();
+  }
+  return lists;
+}
+
+} // namespace
+
 TEST_CASE("controller: what a new leader has not seen since it leads is not taken away") {
   Harness h = cluster();
   h.policy("default", "missed", "eg1");
   h.settle();
   auto lists = h.api.lists(); // with the policy and its EIP
   ControllerCore standby({});
-  for (Event event : lists) { // its watch of policies stands still
-    auto& list = std::get<Replaced>(event);
-    if (list.kind == Kind::Policy) list.objects.clear();
-    CHECK(standby.step(one(std::move(event)), h.now).empty());
-  }
+  CHECK(standby.step(lists_without_policies(h), h.now).empty());
   CHECK(standby.step(one(LeaderChanged{8, 1}), h.now).empty());
   CHECK_FALSE(standby.active());
   for (std::size_t i = 0; i < lists.size(); ++i) {
@@ -41,11 +51,7 @@ TEST_CASE("controller: a new leader waits for what its watches missed") {
   h.policy("default", "missed", "eg1");
   h.settle();
   ControllerCore standby({});
-  for (Event event : h.api.lists()) { // its watch of policies stands still
-    auto& list = std::get<Replaced>(event);
-    if (list.kind == Kind::Policy) list.objects.clear();
-    CHECK(standby.step(one(std::move(event)), h.now).empty());
-  }
+  CHECK(standby.step(lists_without_policies(h), h.now).empty());
   CHECK(standby.step(one(LeaderChanged{8, 1}), h.now).empty());
   CHECK_FALSE(standby.deadline());
   for (std::size_t i = 0; i < kKinds; ++i) {
@@ -117,11 +123,7 @@ TEST_CASE("controller: a new leader that may not read policies keeps the EIPs of
                 .entry != nullptr);
     }
   };
-  for (Event event : h.api.lists()) {
-    auto& list = std::get<Replaced>(event);
-    if (list.kind == Kind::Policy) list.objects.clear();
-    step(std::move(event));
-  }
+  for (Event& event : lists_without_policies(h)) step(std::move(event));
   step(LeaderChanged{8, 1});
   step(Access{Kind::Policy, "forbidden"});
   for (Event event : h.api.lists()) {
