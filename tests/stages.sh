@@ -53,7 +53,7 @@ stage_lint() { # to the end, whatever fails: one run tells all
 
 stage_unit() {
   setup build
-  doctest build unit threads
+  doctest build unit oracle threads
 }
 
 stage_binary() {
@@ -70,7 +70,7 @@ export UBSAN_OPTIONS=$ASAN_OPTIONS:halt_on_error=1:print_stacktrace=1
 stage_asan() {
   CC=clang CXX=clang++ setup build-asan -Db_sanitize=address,undefined -Db_lundef=false \
     -Doptimization=0
-  doctest build-asan unit threads
+  doctest build-asan unit oracle threads
 }
 
 stage_tsan() { # builds those programs alone that have such tests

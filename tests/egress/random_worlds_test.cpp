@@ -261,7 +261,9 @@ std::vector<std::string> references(const net::Rule& rule) {
 
 } // namespace
 
-TEST_CASE("in random worlds classifier, ruleset and a naive reading of the policies agree") {
+// As long as the rest of the program: it runs beside it.
+TEST_CASE("in random worlds classifier, ruleset and a naive reading of the policies agree" *
+          doctest::test_suite("oracle")) {
   std::map<Kind, int> seen;
   for (std::uint32_t seed = 1; seed <= 2000; ++seed) {
     Maker maker(seed);

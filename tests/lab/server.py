@@ -28,7 +28,9 @@ PACKET_OUTGOING = 4
 SOL_PACKET, PACKET_STATISTICS = 263, 6
 SO_RCVBUFFORCE = 33
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp"}
-# Neighbour discovery is about the link, not traffic of pods.
+# Neighbour discovery and redirects are about the link, not traffic of pods. A host that forwards
+# answers by a redirect what was sent to an address it no longer has.
+ICMP_REDIRECT = 5
 NEIGHBOUR_DISCOVERY = range(133, 138)
 
 
@@ -60,6 +62,8 @@ class Sniffer:
         if kind == ETH_P_IP and len(data) >= 20:
             protocol, header = data[9], (data[0] & 15) * 4
             source, target = socket.inet_ntoa(data[12:16]), socket.inet_ntoa(data[16:20])
+            if protocol == 1 and len(data) > header and data[header] == ICMP_REDIRECT:
+                return
         elif kind == ETH_P_IPV6 and len(data) >= 40:
             protocol, header = data[6], 40
             source = socket.inet_ntop(socket.AF_INET6, data[8:24])

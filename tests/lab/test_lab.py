@@ -3,6 +3,8 @@
 
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 
@@ -70,6 +72,26 @@ def test_sniffer_sees_syns_that_nobody_answers(lab):
     assert pod(lab, "a").seen(lab.srv.ip4, "tcp", timeout=0.2, port=9) is None
     (entry,) = lab.srv.seen(proto="tcp", dport=9)
     assert entry["src"] == lab.node("n1").ip4 and entry["syn"] >= 1
+
+
+def test_sniffer_leaves_redirects_out(lab):
+    """A server that still has a connection with an address which moved away sends to its former
+    holder: that one's redirects are no packets of pods. Other ICMP errors count."""
+    node, quoted = lab.node("n1"), bytes([0x45]) + bytes(27)
+
+    def send(kind):
+        message = struct.pack("!BBHI", kind, 1, 0, 0) + quoted
+        words = struct.unpack(f"!{len(message) // 2}H", message)
+        checksum = 0xFFFF - sum(words) % 0xFFFF
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
+            sock.sendto(message[:2] + struct.pack("!H", checksum) + message[4:], (lab.srv.ip4, 0))
+
+    lab.srv.clear()
+    for kind in (5, 3):
+        node.netns.call(send, kind)
+    (entry,) = until(lambda: lab.srv.seen(proto="icmp"), "an ICMP error at the server")
+    assert entry["src"] == node.ip4 and entry["packets"] == 1
+    assert bytes.fromhex(entry["sample"])[20] == 3
 
 
 def test_flows_count_what_is_lost(lab):
