@@ -11,14 +11,15 @@ stages=(
   "binary 150 the shipped binary: static, hardened, small (with LTO too)"
   "asan 580 the same doctest suites under ASan and UBSan; repeats are not counted again"
   "tsan 220 the suite 'threads' under TSan; repeats are not counted again"
-  "fuzz 480 tests/fuzz: each target for a minute (EGW_FUZZ_SECONDS), with ASan and UBSan"
   "kubernetes 420 the suite 'k8s_api', tests/{kubernetes,manifests,cmd,bench}: a real API server"
+  "fuzz 480 tests/fuzz: each target for a minute (EGW_FUZZ_SECONDS), with ASan and UBSan"
   "netns 100 the suite 'netns': the kernel, in network namespaces"
   "e2e 240 tests/lab and tests/e2e: all roles as processes, real packets"
   "cluster 120 tests/cluster: egw's manifests in a real Kubernetes of three nodes"
 )
 
-named_only=" fuzz " # run where they are named: all together have to stay within 40 minutes
+# Runs beside those that come after it, which mostly wait, on what they leave of the processors.
+beside=fuzz
 
 # doctest DIR SUITE...: runs those suites of the test programs of a build folder; the array `within`
 # may name a command to run them under.
@@ -82,9 +83,14 @@ stage_tsan() { # builds those programs alone that have such tests
   meson test -C build-tsan --suite threads --no-rebuild --verbose --num-processes 2 "${folders[@]}"
 }
 
-stage_fuzz() {
+build_fuzz() {
   CC=clang CXX=clang++ setup build-fuzz -Db_sanitize=address,undefined -Db_lundef=false \
     -Doptimization=1 -Dcpp_args=-fsanitize=fuzzer-no-link
+  python3 tests/fuzz/run.py --build-only build-fuzz
+}
+
+stage_fuzz() {
+  build_fuzz
   python3 tests/fuzz/run.py build-fuzz
 }
 
@@ -139,9 +145,59 @@ count() {
     END { print passed + 0, failed + 0 }'
 }
 
+# try FUNCTION LOG: sets `status`; what the function says goes to the log.
+try() {
+  set +e # and not `if ( ... )`, which would switch errexit off inside
+  (set -e; "$1") >>"$2" 2>&1 </dev/null
+  status=$?
+  set -e
+}
+
+# tell NAME BUDGET SECONDS STATUS: one stage's line and its part of the sum.
+tell() {
+  local name=$1 budget=$2 took=$3 status=$4 log=$logs/$1.log passed failed
+  read -r passed failed < <(count "$log")
+  if [ "$status" != 0 ]; then
+    tail -n 120 "$log"
+    echo "stage $name failed (status $status; all of it: $log)"
+    [ "$failed" != 0 ] || failed=1 # what broke was no test case, yet the sum must not look good
+  fi
+  printf '   %-10s %4d s of %4d   %d passed, %d failed%s\n' "$name" "$took" "$budget" \
+    "$passed" "$failed" "$([ "$took" -le "$budget" ] || echo '   OVER ITS BUDGET')"
+  case $name in asan | tsan) passed=0 ;; esac
+  all_passed=$((all_passed + passed)) all_failed=$((all_failed + failed))
+}
+
+# start_beside NAME BUDGET: builds what it needs, then goes on in a process group of its own.
+start_beside() {
+  beside_started=$SECONDS beside_name=$1 beside_budget=$2
+  try "build_$1" "$logs/$1.log"
+  if [ $status != 0 ]; then
+    tell "$1" "$2" $((SECONDS - beside_started)) $status
+    return
+  fi
+  set -m
+  (
+    chrt --idle --pid 0 $BASHPID
+    try "stage_$1" "$logs/$1.log"
+    echo $((SECONDS - beside_started)) >"$logs/$1.took"
+    exit $status
+  ) &
+  set +m
+  beside_pid=$!
+  trap 'kill -- -$beside_pid 2>/dev/null || true' EXIT
+}
+
+end_beside() {
+  status=0
+  wait "$beside_pid" || status=$?
+  trap - EXIT
+  tell "$beside_name" "$beside_budget" "$(cat "$logs/$beside_name.took")" $status
+}
+
 run_stages() {
-  local name budget what wanted=" $* " logs=$top/build-logs
-  local started took status passed failed all_passed=0 all_failed=0
+  local name budget what started status wanted=" $* " logs=$top/build-logs
+  local all_passed=0 all_failed=0 beside_pid="" beside_name beside_budget beside_started
   mkdir -p "$logs"
   for name in "$@"; do
     printf '%s\n' "${stages[@]}" | grep -q "^$name " ||
@@ -149,26 +205,18 @@ run_stages() {
   done
   for stage in "${stages[@]}"; do
     read -r name budget what <<<"$stage"
-    [[ $wanted == *" $name "* ]] ||
-      { [ "$wanted" = "  " ] && [[ $named_only != *" $name "* ]]; } || continue
+    [ "$wanted" = "  " ] || [[ $wanted == *" $name "* ]] || continue
     say "$name: $what"
-    started=$SECONDS
-    set +e # and not `if ( ... )`, which would switch errexit off inside
-    (set -e; "stage_$name") >"$logs/$name.log" 2>&1 </dev/null
-    status=$?
-    set -e
-    read -r passed failed < <(count "$logs/$name.log")
-    if [ $status != 0 ]; then
-      tail -n 120 "$logs/$name.log"
-      echo "stage $name failed (status $status; all of it: $logs/$name.log)"
-      [ "$failed" != 0 ] || failed=1 # what broke was no test case, yet the sum must not look good
+    : >"$logs/$name.log"
+    if [ "$name" = "$beside" ] && [ "$wanted" != " $name " ]; then
+      start_beside "$name" "$budget"
+      continue
     fi
-    took=$((SECONDS - started))
-    printf '   %-10s %4d s of %4d   %d passed, %d failed%s\n' "$name" $took "$budget" \
-      "$passed" "$failed" "$([ $took -le "$budget" ] || echo '   OVER ITS BUDGET')"
-    case $name in asan | tsan) passed=0 ;; esac
-    all_passed=$((all_passed + passed)) all_failed=$((all_failed + failed))
+    started=$SECONDS
+    try "stage_$name" "$logs/$name.log"
+    tell "$name" "$budget" $((SECONDS - started)) $status
   done
+  [ -z "$beside_pid" ] || end_beside
   echo "$all_passed passed, $all_failed failed"
   [ "$all_failed" = 0 ]
 }

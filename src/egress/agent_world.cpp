@@ -215,8 +215,8 @@ bool Store::take(Gone<api::Namespace>& e) {
 }
 
 bool Store::put(const api::Pod& pod) {
-  return replace(world_.pods, changes_.pods, changes_.old_pods, name_of(pod.meta), local_pod(pod),
-                 changes_);
+  return replace(world_.pods, changes_.pods, changes_.old_pods, name_of(pod.meta),
+                 local_pod(pod, *world_.labels), changes_);
 }
 bool Store::forget(const api::NamespacedName& pod) {
   return remove(world_.pods, changes_.pods, changes_.old_pods, pod, changes_);

@@ -99,12 +99,7 @@ class Builder {
   Piece not_in(const std::string& prefix, const std::vector<Range>& ranges) {
     const auto few = few_prefixes(ranges);
     if (few.empty()) return daddr_not_in(nft_, named(prefix, ranges));
-    Piece all;
-    for (const Prefix& one : few) {
-      const Piece piece = daddr_not_in(nft_, one);
-      all.insert(all.end(), piece.begin(), piece.end());
-    }
-    return all;
+    return nft::daddr_in_none(nft_, few);
   }
 
   // A set of ranges named by its content, so that policies with the same destinations share it.

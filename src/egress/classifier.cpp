@@ -16,14 +16,13 @@ Classifier::Decision Classifier::decide(const Address& pod, const Address& desti
   if (!data || data->input.cluster.contains(destination)) return {};
   const auto at = data->input.pods.find(pod);
   if (at == data->input.pods.end()) return {};
-  const PodClass& pod_class = *data->input.classes.at(at->second.class_id);
-  const auto& keys = at->second.keys;
+  const PodClass& pod_class = *data->input.classes.at(at->second);
   for (std::size_t i = 0; i < pod_class.policies.size(); ++i) {
     const PolicyRule& policy = pod_class.policies[i];
     if (!captures(policy, destination)) continue;
     Decision d;
     d.kind = Decision::Kind::Drop;
-    d.policy = keys->at(i);
+    d.nth = i;
     if (policy.of(destination.family) == Fate::Untouched) return {};
     const auto place = data->input.eips.find(policy.eip_id);
     if (policy.of(destination.family) == Fate::Drop || place == data->input.eips.end()) return d;

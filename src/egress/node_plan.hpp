@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "api/core.hpp"
 #include "api/egress.hpp"
 #include "base/ip.hpp"
+#include "egress/labels_pool.hpp"
 #include "egress/link_choice.hpp"
 #include "egress/pod_ips.hpp"
 #include "egress/policy.hpp"
@@ -60,16 +62,16 @@ struct RemotePods {
 };
 [[nodiscard]] RemotePods remote_pods(const api::EgressEndpointSlice& slice);
 
-// What a node needs of a pod of its own. There may be thousands.
+// What a node needs of a pod of its own. There may be thousands, and most share their labels.
 struct LocalPod {
-  api::Labels labels;
+  LabelsPool::Handle labels;
   WallTime created{};
   PodIps ips;
   bool host_network = false, ended = false;
   bool operator==(const LocalPod&) const = default;
 };
 using LocalPods = std::map<api::NamespacedName, LocalPod>;
-[[nodiscard]] LocalPod local_pod(const api::Pod& pod);
+[[nodiscard]] LocalPod local_pod(const api::Pod& pod, LabelsPool& labels);
 [[nodiscard]] PodView view(const LocalPods::value_type& pod);
 
 // Everything that an agent knows from the API server.
@@ -79,6 +81,7 @@ struct AgentWorld {
   std::map<api::PolicyKey, CompiledPolicy> policies;
   std::map<std::string, api::EgressNode> nodes;
   std::map<std::string, api::Namespace> namespaces;
+  SharedLabelsPool labels;
   LocalPods pods; // of this node
   // As long as packets may be under way that were looked up before a pod became known, addresses
   // that are not known stay closed; as if another pod was starting.
@@ -114,7 +117,7 @@ class Classifier {
     enum class Kind : std::uint8_t { Untouched, Drop, Here, Tunnel } kind = Kind::Untouched;
     std::int32_t eip_id = 0;  // Here and Tunnel
     std::string gateway_node; // Tunnel
-    api::PolicyKey policy;    // all but Untouched
+    std::size_t nth = 0;      // of the pod's policies, in their order: the one that took it
     bool operator==(const Decision&) const = default;
   };
   [[nodiscard]] Decision decide(const Address& pod, const Address& destination) const;

@@ -18,24 +18,24 @@ namespace egw::egress {
 
 namespace {
 
-// Pods by key in one block: thousands, looked up and changed one by one. By their names, as these
-// stand in the world.
-template <class Key>
+// Pods by a hash in one block: thousands, looked up and changed one by one. By their names, as
+// these stand in the world.
 class Flat {
  public:
-  void add(const Key& key, const api::NamespacedName* pod) {
+  using Key = std::size_t;
+  void add(Key key, const api::NamespacedName* pod) {
     const std::pair item(key, pod);
     items_.insert(std::ranges::upper_bound(items_, item), item);
   }
-  void append(const Key& key, const api::NamespacedName* pod) { items_.emplace_back(key, pod); }
+  void append(Key key, const api::NamespacedName* pod) { items_.emplace_back(key, pod); }
   void sort() { std::ranges::sort(items_); }
-  void remove(const Key& key, const api::NamespacedName* pod) {
+  void remove(Key key, const api::NamespacedName* pod) {
     const std::pair item(key, pod);
     const auto at = std::ranges::lower_bound(items_, item);
     if (at != items_.end() && *at == item) items_.erase(at);
   }
   template <class F>
-  void for_each(const Key& key, const F& f) const {
+  void for_each(Key key, const F& f) const {
     auto at =
         std::ranges::lower_bound(items_, key, {}, [](const auto& item) { return item.first; });
     for (; at != items_.end() && at->first == key; ++at) f(*at->second);
@@ -48,6 +48,10 @@ class Flat {
 std::size_t hash_of(const api::Labels::Item& label) {
   const std::hash<std::string_view> hash;
   return hash(label.first) * 31 + hash(label.second);
+}
+
+std::size_t hash_of(const Address& address) {
+  return std::hash<Address>{}(address);
 }
 
 using ClassUsers = std::map<std::pair<Family, std::uint32_t>, std::size_t>;
@@ -64,8 +68,8 @@ struct NodePlanner::Memory {
     }
     for (const auto& [key, pod] : world.pods) {
       if (!has_own_addresses(pod)) continue;
-      for (const Address& ip : pod.ips) by_address.append(ip, &key);
-      for (const auto& label : pod.labels.items()) by_label.append(hash_of(label), &key);
+      for (const Address& ip : pod.ips) by_address.append(hash_of(ip), &key);
+      for (const auto& label : pod.labels->items()) by_label.append(hash_of(label), &key);
       if (pod.ips.empty()) without_address.insert(key);
     }
     if (options.unknown_pods != UnknownPods::Allow) {
@@ -80,7 +84,7 @@ struct NodePlanner::Memory {
     }
     std::ranges::sort(sliced);
     const RulesetInput& in = plan.classifier.data->input;
-    for (const auto& [ip, pod] : in.pods) ++class_users[{ip.family, pod.class_id}];
+    for (const auto& [ip, class_id] : in.pods) ++class_users[{ip.family, class_id}];
     for (const auto& [id, pod_class] : in.classes) {
       for (const std::int32_t eip : eips_of(*pod_class)) ++eip_users[eip];
       natural = natural && natural_id(pod_class->name.substr(2)) == id;
@@ -105,8 +109,7 @@ struct NodePlanner::Memory {
   net::Host host;
   Places places;
   PolicyIndex<const CompiledPolicy> index;
-  Flat<Address> by_address;
-  Flat<std::size_t> by_label;            // hash of a label
+  Flat by_address, by_label;             // by hashes
   std::vector<Address> sliced;           // addresses in endpoint slices, in order
   std::set<std::string> sliced_policies; // uids
   ClassUsers class_users;                // addresses of a family in a class
@@ -168,10 +171,10 @@ class Update {
       m_.without_address.erase(name);
       if (looks_for_unknown() && m_.outside_ranges(pod)) return false;
       for (const Address& ip : pod.ips) {
-        m_.by_address.remove(ip, &name);
+        m_.by_address.remove(hash_of(ip), &name);
         dirty_.insert(ip);
       }
-      for (const auto& label : pod.labels.items()) m_.by_label.remove(hash_of(label), &name);
+      for (const auto& label : pod.labels->items()) m_.by_label.remove(hash_of(label), &name);
     }
     for (const auto& changed : changes.pods) {
       const auto at = m_.world.pods.find(changed);
@@ -180,10 +183,10 @@ class Update {
       if (pod.ips.empty()) m_.without_address.insert(name);
       if (looks_for_unknown() && m_.outside_ranges(pod)) return false;
       for (const Address& ip : pod.ips) {
-        m_.by_address.add(ip, &name);
+        m_.by_address.add(hash_of(ip), &name);
         dirty_.insert(ip);
       }
-      for (const auto& label : pod.labels.items()) m_.by_label.add(hash_of(label), &name);
+      for (const auto& label : pod.labels->items()) m_.by_label.add(hash_of(label), &name);
     }
     return true;
   }
@@ -206,8 +209,8 @@ class Update {
   // Pods that the policy may select: those with the first label that it asks for.
   bool add_candidates(const CompiledPolicy& policy) {
     if (m_.sliced_policies.contains(policy.uid)) return false; // it may have remote pods
-    const bool asks = policy.pod_subnets.empty() && policy.pod_selector &&
-                      !policy.pod_selector->match_labels.empty();
+    const bool asks =
+        !policy.pod_subnets && policy.pod_selector && !policy.pod_selector->match_labels.empty();
     if (!asks) return false;
     m_.by_label.for_each(hash_of(policy.pod_selector->match_labels.items().front()),
                          [&](const api::NamespacedName& name) {
@@ -221,9 +224,10 @@ class Update {
   bool look_at(const Address& address) {
     // The youngest, and of two the one whose name is the last.
     const LocalPods::value_type* owner = nullptr;
-    m_.by_address.for_each(address, [&](const api::NamespacedName& name) {
+    m_.by_address.for_each(hash_of(address), [&](const api::NamespacedName& name) {
       const auto rank = [](const auto& pod) { return std::tie(pod.second.created, pod.first); };
       const auto& pod = *m_.world.pods.find(name);
+      if (std::ranges::find(pod.second.ips, address) == pod.second.ips.end()) return;
       if (owner == nullptr || rank(*owner) < rank(pod)) owner = &pod;
     });
     const Policies policies =
@@ -231,7 +235,7 @@ class Update {
     if (looks_for_unknown()) changes_.known[address] = owner != nullptr && policies.empty();
     const auto was = in().pods.find(address);
     const std::optional<std::uint32_t> old =
-        was == in().pods.end() ? std::nullopt : std::optional(was->second.class_id);
+        was == in().pods.end() ? std::nullopt : std::optional(was->second);
     if (policies.empty()) {
       if (!old) return true;
       in().pods.erase(address);
@@ -243,7 +247,7 @@ class Update {
     if (fresh) of->second = class_of(policies, m_.world, m_.places);
     const std::uint32_t id = natural_id(of->second.digest);
     if (!join(address.family, id, of->second)) return false;
-    in().pods.insert_or_assign(address, {id, of->second.keys});
+    in().pods.insert_or_assign(address, id);
     if (old) leave(address.family, *old);
     if (old != id) changes_.pods.insert(address);
     return true;

@@ -24,9 +24,10 @@ bool without_gateway(const CompiledPolicy& policy, const Places::Place* place) {
 
 PolicyRule rule_of(const CompiledPolicy& policy, const AgentWorld& world, const Places& places) {
   const Places::Place* place = places.find(policy);
-  PolicyRule rule{.everything_outside = policy.everything_outside,
-                  .destinations = policy.destinations,
-                  .excluded = policy.everything_outside ? policy.excluded : IntervalSet{}};
+  PolicyRule rule{
+      .everything_outside = policy.everything_outside,
+      .destinations = policy.destinations,
+      .excluded = policy.everything_outside && policy.excluded ? *policy.excluded : IntervalSet{}};
   const auto gateway = world.gateways.find(policy.gateway);
   const auto fate = [&](const std::string& told, const std::optional<Address>& of_node) {
     if (gateway == world.gateways.end()) return Fate::Drop;
@@ -162,7 +163,7 @@ class Builder {
         known = std::make_shared<const PodClass>(pod_class(*group));
         for (const std::int32_t eip : eips_of(*known)) ++table_.eips[eip];
       }
-      table_.pods.emplace(ip, {id, group->keys});
+      table_.pods.emplace(ip, id);
     }
     for (const Address& ip : local_) {
       if (!groups_of_.contains(ip)) table_.unselected.push_back(ip);
@@ -195,13 +196,14 @@ RemotePods remote_pods(const api::EgressEndpointSlice& slice) {
   return found;
 }
 
-LocalPod local_pod(const api::Pod& pod) {
-  return {pod.meta.labels, pod.meta.created, PodIps(pod.ips), pod.host_network, pod.ended()};
+LocalPod local_pod(const api::Pod& pod, LabelsPool& labels) {
+  return {labels.get(pod.meta.labels), pod.meta.created, PodIps(pod.ips), pod.host_network,
+          pod.ended()};
 }
 
 PodView view(const LocalPods::value_type& pod) {
   const auto& [name, p] = pod;
-  return {name.namespace_, p.labels, p.ips.all(), p.host_network, p.ended};
+  return {name.namespace_, *p.labels, p.ips.all(), p.host_network, p.ended};
 }
 
 Policies policies_of(const LocalPods::value_type& pod, const AgentWorld& world,
@@ -220,14 +222,11 @@ Policies policies_of(const LocalPods::value_type& pod, const AgentWorld& world,
 ClassOfPolicies class_of(const Policies& policies, const AgentWorld& world, const Places& places) {
   ClassOfPolicies of;
   std::string content;
-  std::vector<api::PolicyKey> keys;
   for (const CompiledPolicy* policy : policies) {
     of.rules.push_back(rule_of(*policy, world, places));
     content += content_of(of.rules.back());
-    keys.push_back(policy->key);
   }
   of.digest = short_digest(content);
-  of.keys = std::make_shared<const std::vector<api::PolicyKey>>(std::move(keys));
   return of;
 }
 

@@ -19,7 +19,7 @@ namespace egw::egress {
 
 struct KnownPods {
   SharedMap<std::uint32_t, std::shared_ptr<const PodClass>> classes;
-  SharedMap<Address, KnownPod> pods;
+  SharedMap<Address, std::uint32_t> pods; // -> class id
   std::map<Address, std::string>
       remote; // pods of other nodes -> node; their policies have an EIP here
   std::map<std::int32_t, std::size_t> eips; // ids that the classes refer to -> by how many
@@ -40,7 +40,6 @@ using Policies = std::vector<const CompiledPolicy*>; // in the order of before()
 struct ClassOfPolicies {
   std::string digest; // of all that the class decides
   std::vector<PolicyRule> rules;
-  std::shared_ptr<const std::vector<api::PolicyKey>> keys;
 };
 [[nodiscard]] ClassOfPolicies class_of(const Policies& policies, const AgentWorld& world,
                                        const Places& places);

@@ -18,17 +18,15 @@
 #include "base/interned.hpp"
 #include "base/ip.hpp"
 #include "base/text_pool.hpp"
+#include "egress/labels_pool.hpp"
 #include "egress/pod_ips.hpp"
 #include "egress/policy.hpp"
 
 // A hundred thousand pods in few bytes each: texts that many share are kept once.
 namespace egw::egress {
 
-struct LabelsHash {
-  std::size_t operator()(const api::Labels& labels) const noexcept;
-};
 using Name = InternPool<std::string>::Handle;
-using SharedLabels = InternPool<api::Labels, LabelsHash>::Handle;
+using SharedLabels = LabelsPool::Handle;
 
 // api::Endpoint in few bytes.
 struct EndpointRecord {
@@ -54,7 +52,7 @@ struct PodRecord {
 struct Names {                   // the pools
   InternPool<std::string> texts; // that many share
   TextPool pods;
-  InternPool<api::Labels, LabelsHash> labels;
+  LabelsPool labels;
 };
 
 using PodId = std::uint32_t; // of a pod that is there; used again after release()

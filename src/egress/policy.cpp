@@ -35,8 +35,9 @@ bool can_be_endpoint(const PodView& pod) {
 
 // Whether `everything`, less what it excludes, holds a destination of `some`.
 bool reaches(const CompiledPolicy& everything, const CompiledPolicy& some) {
+  if (!everything.excluded) return !some.destinations.empty();
   IntervalSet rest = some.destinations;
-  for (const Range& r : everything.excluded.ranges()) rest.remove(r);
+  for (const Range& r : everything.excluded->ranges()) rest.remove(r);
   return !rest.empty();
 }
 
@@ -49,7 +50,8 @@ CompiledPolicy compile(const api::EgressPolicy& policy) {
   c.gateway = policy.spec.gateway;
   c.pod_selector = policy.spec.pod_selector;
   if (policy.spec.namespace_selector) c.namespace_selector = *policy.spec.namespace_selector;
-  if (auto subnets = api::parse_prefixes(policy.spec.pod_subnet, "spec.appliedTo.podSubnet")) {
+  auto subnets = api::parse_prefixes(policy.spec.pod_subnet, "spec.appliedTo.podSubnet");
+  if (subnets && !subnets->empty()) {
     c.pod_subnets = *std::move(subnets);
   }
   const auto destinations = api::parse_prefixes(policy.spec.dest_subnet, "spec.destSubnet");
@@ -58,9 +60,9 @@ CompiledPolicy compile(const api::EgressPolicy& policy) {
     c.everything_outside = false;
     c.destinations = to_set(*destinations);
   }
-  if (excluded) {
+  if (excluded && !excluded->empty()) {
     c.excluded = to_set(*excluded);
-    for (const Range& r : c.excluded.ranges()) c.destinations.remove(r);
+    for (const Range& r : c.excluded->ranges()) c.destinations.remove(r);
   }
   const api::Condition* enforced = api::find_condition(policy.status.conditions, kEnforced);
   c.enforced = enforced != nullptr && enforced->status == "True";
@@ -88,10 +90,10 @@ bool will_select(const CompiledPolicy& policy, const PodView& pod, const api::La
   const bool starting = pod.ips.empty();
   const bool unknown_namespace = starting && ns == nullptr && is_cluster_wide(policy);
   if (!unknown_namespace && !in_namespace(policy, pod, ns)) return false;
-  if (!policy.pod_subnets.empty()) {
+  if (policy.pod_subnets) {
     if (starting) return true;
     return std::ranges::any_of(pod.ips, [&](const Address& ip) {
-      return std::ranges::any_of(policy.pod_subnets,
+      return std::ranges::any_of(*policy.pod_subnets,
                                  [&](const Prefix& p) { return p.contains(ip); });
     });
   }

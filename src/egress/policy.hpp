@@ -43,10 +43,10 @@ struct CompiledPolicy {
   std::string gateway;
   std::optional<api::LabelSelector> pod_selector;
   Rare<api::LabelSelector> namespace_selector; // few have one
-  std::vector<Prefix> pod_subnets;
+  Rare<std::vector<Prefix>> pod_subnets;
   bool everything_outside = true; // no destSubnet: all that is outside the cluster
   IntervalSet destinations;       // else these; never with excludedSubnet's
-  IntervalSet excluded;           // carved out of either
+  Rare<IntervalSet> excluded;     // carved out of either
   bool enforced = false;
   bool use_node_ip = false;       // the address of whoever holds eip_id
   std::int32_t eip_id = 0;        // 0: none, closed

@@ -54,8 +54,8 @@ class PolicyIndex {
   };
 
   static std::optional<Label> label(const CompiledPolicy& policy) {
-    const bool asks = policy.pod_subnets.empty() && policy.pod_selector &&
-                      !policy.pod_selector->match_labels.empty();
+    const bool asks =
+        !policy.pod_subnets && policy.pod_selector && !policy.pod_selector->match_labels.empty();
     if (!asks) return std::nullopt;
     return Label(policy.pod_selector->match_labels.items().front());
   }

@@ -73,7 +73,7 @@ class Builder {
       if (pod == in_.pods.end()) {
         elements.erase(key);
       } else {
-        elements[key] = host32(pod->second.class_id);
+        elements[key] = host32(pod->second);
       }
     }
     const auto classes = changes.classes.find(family_);
@@ -151,12 +151,12 @@ class Builder {
 
     // Apart, so that no pod of this node gets what a remote one has by using its address.
     Set pods{.key = address_key(), .data = DataType::Mark}, remote = pods;
-    for (const auto& [address, pod] : in_.pods) {
+    for (const auto& [address, class_id] : in_.pods) {
       if (address.family != family_) continue;
       const bool far =
           std::ranges::binary_search(in_.sources, address, {}, &std::pair<Address, Mac>::first);
-      (far ? remote : pods).elements[{bytes_of(address), {}}] = host32(pod.class_id);
-      classes_used_.insert(pod.class_id);
+      (far ? remote : pods).elements[{bytes_of(address), {}}] = host32(class_id);
+      classes_used_.insert(class_id);
     }
     table_.sets["pods"] = std::move(pods);
     table_.sets[kRemotePodsSet] = std::move(remote);
@@ -215,7 +215,7 @@ class Builder {
   void remove_class(std::uint32_t id, std::map<std::string, std::size_t>& users) {
     auto& elements = table_.sets.at("classes").elements;
     const ElementKey key{host32(id), {}};
-    const std::string name = std::get<net::Verdict>(elements.at(key)).chain;
+    const std::string name = std::get<net::ElementVerdict>(elements.at(key)).chain_name();
     for (const std::string& set : destination_sets(table_.chains.at(name))) {
       if (--users.at(set) > 0) continue;
       users.erase(set);
@@ -242,7 +242,7 @@ class Builder {
       const Piece on = via == 0 ? accept() : go(link_chain(via));
       if (via != 0) chain(link_chain(via), to_link(via));
       rules = {rule({lease_over("alive"), drop()}), rule({ct_mark_is(mask, mark), on}),
-               rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), on})};
+               rule({ct_new(), set_free_ct_mark(mask, mark), on})};
     } else if (place.where == EipPlace::Where::Tunnel) {
       const std::uint32_t mark = ct_mark_tunnelled(id, o_);
       const Piece by_gateway = set_mark(o_.mark_mask, mark_of(place.gateway, o_.mark_mask).value());
@@ -250,8 +250,7 @@ class Builder {
       // ping-pong. Without remote pods nothing that came by it gets as far as here.
       if (has_sources()) rules.push_back(rule({iifname(device_), drop()}));
       rules.push_back(rule({ct_mark_is(mask, mark), by_gateway, accept()}));
-      rules.push_back(
-          rule({ct_new(), ct_mark_is(mask, 0), set_ct_mark(mask, mark), by_gateway, accept()}));
+      rules.push_back(rule({ct_new(), set_free_ct_mark(mask, mark), by_gateway, accept()}));
     }
     // A connection older than the policy, of another EIP, or invalid; or nobody holds the EIP.
     rules.push_back(rule({drop()}));

@@ -44,12 +44,6 @@ struct PodClass {   // an ordered list of policies that some pods share
   std::vector<PolicyRule> policies;
 };
 
-struct KnownPod {
-  std::uint32_t class_id = 0;
-  // In the order of its class: pods of other policies may share a class by content.
-  std::shared_ptr<const std::vector<api::PolicyKey>> keys;
-};
-
 struct EipPlace {
   enum class Where : std::uint8_t { Nowhere, Here, Tunnel } where = Where::Nowhere;
   std::uint32_t gateway = 0; // Tunnel: index of the gateway's mark
@@ -70,7 +64,7 @@ struct RulesetInput {
   std::map<std::int32_t, EipPlace> eips; // by id: all that the classes refer to, and all held here
   // Thousands: what the plan before has as well is shared with it.
   SharedMap<std::uint32_t, std::shared_ptr<const PodClass>> classes; // by class id
-  SharedMap<Address, KnownPod> pods;
+  SharedMap<Address, std::uint32_t> pods;                            // -> class id
   // Pods of this node in no class; and where those are whose address the API has not told yet:
   // empty while they may send.
   std::vector<Address> unselected;

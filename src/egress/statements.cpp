@@ -62,23 +62,35 @@ Piece concat(Piece a, Piece b) {
   return a;
 }
 
-// The bytes that the prefix covers, or more of them and a mask. The kernel has short ways for loads
-// of one, two and four bytes.
-Piece compare_daddr(NftFamily family, const Prefix& prefix, CmpOp op) {
-  std::uint32_t bytes = layout(family).len;
+// How many bytes of an address a prefix is compared with: those that it covers, or more of them and
+// a mask. The kernel has short ways for loads of one, two and four bytes.
+std::uint32_t compared(NftFamily family, const Prefix& prefix) {
   const bool whole = prefix.length > 0 && prefix.length % 8 == 0;
-  if (whole && (family == NftFamily::Ip6 || prefix.length != 24)) bytes = prefix.length / 8;
-  Piece piece{network(layout(family).daddr, bytes)};
-  if (prefix.length < bytes * 8) {
+  if (whole && (family == NftFamily::Ip6 || prefix.length != 24)) return prefix.length / 8;
+  return layout(family).len;
+}
+
+// Of the bytes in register 1, where they stay when the mask goes to another one.
+Piece compare(const Prefix& prefix, std::uint32_t bytes, CmpOp op, std::uint32_t mask_register) {
+  Piece piece;
+  const bool part = prefix.length < bytes * 8;
+  if (part) {
     Bytes mask(bytes);
     for (std::uint32_t bit = 0; bit < prefix.length; ++bit) {
       mask[bit / 8] = static_cast<std::uint8_t>(mask[bit / 8] | 0x80U >> bit % 8);
     }
-    piece.emplace_back(Bitwise{.sreg = 1, .dreg = 1, .mask = mask, .flip = Bytes(bytes)});
+    piece.emplace_back(
+        Bitwise{.sreg = 1, .dreg = mask_register, .mask = mask, .flip = Bytes(bytes)});
   }
   const auto* first = prefix.address.bytes.data();
-  piece.emplace_back(Cmp{.op = op, .sreg = 1, .data = Bytes(first, first + bytes)});
+  piece.emplace_back(
+      Cmp{.op = op, .sreg = part ? mask_register : 1, .data = Bytes(first, first + bytes)});
   return piece;
+}
+
+// The next free one after register 1 with an address in it.
+std::uint32_t second_register(NftFamily family) {
+  return family == NftFamily::Ip6 ? 2 : 9;
 }
 
 Bitwise masked(std::uint32_t mask, std::uint32_t flip = 0) {
@@ -124,19 +136,26 @@ Piece daddr_not_in(NftFamily family, const std::string& set) {
 }
 
 Piece daddr_in(NftFamily family, const Prefix& prefix) {
-  return compare_daddr(family, prefix, CmpOp::Eq);
+  const std::uint32_t bytes = compared(family, prefix);
+  return concat({network(layout(family).daddr, bytes)}, compare(prefix, bytes, CmpOp::Eq, 1));
 }
-Piece daddr_not_in(NftFamily family, const Prefix& prefix) {
-  return compare_daddr(family, prefix, CmpOp::Neq);
+Piece daddr_in_none(NftFamily family, const std::vector<Prefix>& prefixes) {
+  Piece piece;
+  std::uint32_t loaded = 0;
+  for (const Prefix& prefix : prefixes) {
+    const std::uint32_t bytes = compared(family, prefix);
+    if (bytes != loaded) piece.emplace_back(network(layout(family).daddr, bytes));
+    loaded = bytes;
+    piece = concat(std::move(piece), compare(prefix, bytes, CmpOp::Neq, second_register(family)));
+  }
+  return piece;
 }
 
-// The MAC follows the address in the next free 32-bit register: 9 after four bytes, 2 after
-// sixteen.
 Piece saddr_mac_not_in(NftFamily family, const std::string& set) {
-  const std::uint32_t mac_register = family == NftFamily::Ip6 ? 2 : 9;
-  return {network(layout(family).saddr, layout(family).len),
-          Payload{.base = PayloadBase::Link, .offset = 6, .len = 6, .dreg = mac_register},
-          not_in(set)};
+  return {
+      network(layout(family).saddr, layout(family).len),
+      Payload{.base = PayloadBase::Link, .offset = 6, .len = 6, .dreg = second_register(family)},
+      not_in(set)};
 }
 
 // The port first: almost nothing has this one, so almost every packet is done with two expressions.
@@ -220,8 +239,12 @@ Piece tcp_syn() {
 Piece set_mark(std::uint32_t mask, std::uint32_t value) {
   return {MetaLoad{.key = MetaKey::Mark}, masked(~mask, value), MetaSet{.key = MetaKey::Mark}};
 }
-Piece set_ct_mark(std::uint32_t mask, std::uint32_t value) {
-  return {CtLoad{.key = CtKey::Mark}, masked(~mask, value), CtSet{.key = CtKey::Mark}};
+Piece set_free_ct_mark(std::uint32_t mask, std::uint32_t value) {
+  constexpr std::uint32_t kSecond = 9;
+  return {CtLoad{.key = CtKey::Mark},
+          Bitwise{.sreg = 1, .dreg = kSecond, .mask = host32(mask), .flip = host32(0)},
+          Cmp{.op = CmpOp::Eq, .sreg = kSecond, .data = zeros(4)}, masked(~mask, value),
+          CtSet{.key = CtKey::Mark}};
 }
 Piece clamp_mss() {
   // Only ever smaller: the kernel refuses to raise the option's value.

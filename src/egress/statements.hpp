@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <string>
+#include <vector>
 
 #include "net/expr.hpp"
 #include "net/state.hpp"
@@ -28,7 +29,8 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece daddr_in(net::NftFamily family, const std::string& set);     // ip daddr @set
 [[nodiscard]] Piece daddr_not_in(net::NftFamily family, const std::string& set); // ip daddr != @set
 [[nodiscard]] Piece daddr_in(net::NftFamily family, const Prefix& prefix);       // ip daddr PREFIX
-[[nodiscard]] Piece daddr_not_in(net::NftFamily family, const Prefix& prefix);
+// ip daddr != PREFIX, for each of them
+[[nodiscard]] Piece daddr_in_none(net::NftFamily family, const std::vector<Prefix>& prefixes);
 [[nodiscard]] Piece saddr_mac_not_in(net::NftFamily family,
                                      const std::string& set); // ip saddr . ether saddr != @set
 [[nodiscard]] Piece udp_dport(std::uint16_t port);
@@ -56,8 +58,9 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece tcp_syn(); // meta l4proto tcp, tcp flags & (syn|rst) == syn
 
 // statements
-[[nodiscard]] Piece set_mark(std::uint32_t mask, std::uint32_t value);    // the bits of mask alone
-[[nodiscard]] Piece set_ct_mark(std::uint32_t mask, std::uint32_t value); // the bits of mask alone
+[[nodiscard]] Piece set_mark(std::uint32_t mask, std::uint32_t value); // the bits of mask alone
+// ct mark & mask == 0, ct mark set: the bits of mask alone
+[[nodiscard]] Piece set_free_ct_mark(std::uint32_t mask, std::uint32_t value);
 [[nodiscard]] Piece clamp_mss(); // tcp option maxseg size set rt mtu
 [[nodiscard]] Piece notrack();
 [[nodiscard]] Piece snat_to_saddr(net::NftFamily family);

@@ -34,8 +34,8 @@ bool refers_to_chain(const Rule& rule, const std::set<std::string>& chains) {
 }
 
 bool refers_to_chain(const ElementData& data, const std::set<std::string>& chains) {
-  const auto* verdict = std::get_if<Verdict>(&data);
-  return verdict && chains.contains(verdict->chain);
+  const auto* verdict = std::get_if<ElementVerdict>(&data);
+  return verdict && chains.contains(verdict->chain_name());
 }
 
 class TableDiff {

@@ -77,10 +77,10 @@ NftElement encode_element(const RawElement& raw) {
   if (nftnl_set_elem_set(e.get(), NFTNL_SET_ELEM_KEY, raw.key.data(), size) < 0)
     throw std::bad_alloc();
   if (raw.end) nftnl_set_elem_set_u32(e.get(), NFTNL_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
-  if (const auto* verdict = std::get_if<Verdict>(&raw.data)) {
+  if (const auto* verdict = std::get_if<ElementVerdict>(&raw.data)) {
     nftnl_set_elem_set_u32(e.get(), NFTNL_SET_ELEM_VERDICT, verdict_code(verdict->kind));
     if (!verdict->chain.empty())
-      nftnl_set_elem_set_str(e.get(), NFTNL_SET_ELEM_CHAIN, verdict->chain.c_str());
+      nftnl_set_elem_set_str(e.get(), NFTNL_SET_ELEM_CHAIN, verdict->chain_name().c_str());
   } else if (const auto* bytes = std::get_if<Bytes>(&raw.data)) {
     nftnl_set_elem_set(e.get(), NFTNL_SET_ELEM_DATA, bytes->data(),
                        static_cast<std::uint32_t>(bytes->size()));
@@ -256,7 +256,10 @@ void decode_elements(const nftnl_set& set, std::vector<RawElement>& out) {
                               : nullptr;
       // A verdict that egw does not use is an element without data here: never equal to a desired
       // one.
-      if (decode_verdict(nftnl_set_elem_get_u32(e, NFTNL_SET_ELEM_VERDICT), chain, v)) raw.data = v;
+      if (decode_verdict(nftnl_set_elem_get_u32(e, NFTNL_SET_ELEM_VERDICT), chain, v) &&
+          v.chain.size() <= Bytes::kCapacity) {
+        raw.data = v;
+      }
     } else if (nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_DATA)) {
       const auto* data =
           static_cast<const std::uint8_t*>(nftnl_set_elem_get(e, NFTNL_SET_ELEM_DATA, &size));

@@ -110,7 +110,19 @@ struct ElementKey {
   std::strong_ordering operator<=>(const ElementKey& other) const;
   bool operator==(const ElementKey&) const = default;
 };
-using ElementData = std::variant<std::monostate, Verdict, Bytes>;
+// A verdict in a map, which has thousands: the name of its chain stands in place. One that is
+// longer than any of ours (Bytes::kCapacity) throws std::length_error.
+struct ElementVerdict {
+  VerdictKind kind = VerdictKind::Drop;
+  Bytes chain; // its text
+  ElementVerdict() = default;
+  ElementVerdict(const Verdict& v) // NOLINT(*-explicit-*): the same in another form
+      : kind(v.kind), chain(v.chain.begin(), v.chain.end()) {}
+  [[nodiscard]] std::string chain_name() const { return {chain.begin(), chain.end()}; }
+  [[nodiscard]] Verdict verdict() const { return {kind, chain_name()}; }
+  bool operator==(const ElementVerdict&) const = default;
+};
+using ElementData = std::variant<std::monostate, ElementVerdict, Bytes>;
 using Elements = SharedMap<ElementKey, ElementData>;
 
 struct Set { // or map, when data is not None

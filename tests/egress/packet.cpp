@@ -183,7 +183,7 @@ class Walk {
           key.last.empty() ? value == key.first : key.first <= value && value <= key.last;
       if (!hit) continue;
       if (x.invert) return false;
-      if (x.verdict) verdict = std::get<net::Verdict>(data);
+      if (x.verdict) verdict = std::get<net::ElementVerdict>(data).verdict();
       if (x.dreg != 0) put(x.dreg, std::get<Bytes>(data));
       return true;
     }

@@ -329,9 +329,9 @@ TEST_CASE(
       std::set<std::string> chains_used, sets_used;
       for (const auto& [name, set] : table.sets) {
         for (const auto& [key, data] : set.elements) {
-          if (const auto* v = std::get_if<net::Verdict>(&data)) {
-            REQUIRE(table.chains.contains(v->chain));
-            chains_used.insert(v->chain);
+          if (const auto* v = std::get_if<net::ElementVerdict>(&data)) {
+            REQUIRE(table.chains.contains(v->chain_name()));
+            chains_used.insert(v->chain_name());
           }
         }
       }

@@ -55,7 +55,7 @@ inline api::Pod pod(const std::string& ns, const std::string& name, api::Labels 
   return p;
 }
 inline void add(AgentWorld& w, const api::Pod& p) {
-  w.pods[{p.meta.namespace_, p.meta.name}] = local_pod(p);
+  w.pods[{p.meta.namespace_, p.meta.name}] = local_pod(p, *w.labels);
 }
 // The other way round: a pod that is known as such a one.
 inline api::Pod pod_of(const LocalPods::value_type& known) {
@@ -63,7 +63,7 @@ inline api::Pod pod_of(const LocalPods::value_type& known) {
   api::Pod p;
   p.meta.namespace_ = name.namespace_;
   p.meta.name = name.name;
-  p.meta.labels = local.labels;
+  p.meta.labels = *local.labels;
   p.meta.created = local.created;
   p.host_network = local.host_network;
   p.phase = local.ended ? api::PodPhase::Succeeded : api::PodPhase::Running;

