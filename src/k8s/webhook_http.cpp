@@ -50,7 +50,9 @@ class HttpServer : public httplib::Server {
   // Returns whether the connection may go on.
   bool process(httplib::Stream& stream, bool last) {
     bool closes = last;
-    const bool done = process_request(stream, "", 0, "", 0, last, closes, nullptr);
+    // A POST is answered whole, whatever range its client names (RFC 9110 section 14.2).
+    const auto whole = [](httplib::Request& request) { request.ranges.clear(); };
+    const bool done = process_request(stream, "", 0, "", 0, last, closes, whole);
     return done && !closes;
   }
 };

@@ -36,6 +36,17 @@ TEST_SUITE("threads") {
                                            "/echo 404"});
   }
 
+  TEST_CASE_FIXTURE(WebhookFixture, "webhook: an answer is whole, whatever range is asked for") {
+    start();
+    for (const char* range : {"bytes=-44", "bytes=1-2", "bytes=9-"}) {
+      const auto answer =
+          client()->Post("/echo", httplib::Headers{{"Range", range}}, "hello", "application/json");
+      REQUIRE(answer);
+      CHECK(answer->status == 200);
+      CHECK(answer->body == "hello");
+    }
+  }
+
   TEST_CASE_FIXTURE(WebhookFixture, "webhook: what a handler throws is a 500 that tells nothing") {
     start();
     const auto answer = client()->Post("/throw", "x", "application/json");
