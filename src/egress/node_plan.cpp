@@ -64,6 +64,7 @@ class Planner {
     return_routes();
     nftables();
     plan_.state.forward_accepts = host_.forward_policy_drop;
+    legacy_forward();
     return std::move(plan_);
   }
 
@@ -77,6 +78,21 @@ class Planner {
   KnownPods pods_;               // nftables(), which comes last, takes it apart
   std::vector<Family> families_; // with a tunnel address of ours
   NodePlan plan_;
+
+  // Whether the CNI has rules there that let packets of pods through can't be told.
+  void legacy_forward() {
+    for (const Family family : host_.legacy_forward_drop) {
+      const char* tool = family == Family::V4 ? "iptables-legacy" : "ip6tables-legacy";
+      const std::string& device = o_.ownership.device;
+      plan_.warnings.push_back(
+          fmt::format("{0}'s FORWARD policy is DROP, and egw leaves its tables alone: unless other "
+                      "rules accept "
+                      "packets of pods, `{0} -I FORWARD -i {1} -j ACCEPT` and `{0} -I FORWARD -o "
+                      "{1} -j ACCEPT` "
+                      "must",
+                      tool, device));
+    }
+  }
 
   std::set<std::string> gateway_nodes() const {
     std::set<std::string> nodes;

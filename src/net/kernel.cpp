@@ -13,6 +13,7 @@
 
 #include "base/fd.hpp"
 #include "net/events.hpp"
+#include "net/iptables_legacy.hpp"
 #include "net/neighbour.hpp"
 #include "net/nft_batch.hpp"
 #include "net/nft_dump.hpp"
@@ -101,6 +102,7 @@ Observation Kernel::observe() {
     seen.state.tables = std::move(nft.tables);
     seen.state.forward_accepts = std::move(nft.forward_accepts);
     seen.host.forward_policy_drop = std::move(nft.forward_policy_drop);
+    seen.host.legacy_forward_drop = legacy_forward_drops(impl_->own.device);
     impl_->known = read_rtnl(impl_->route, impl_->own, seen);
     // Another generation may be another's tables or our own lease: only what concerns us counts.
     if (nft_generation(impl_->netfilter) == before || !impl_->drain_nft_events()) return seen;

@@ -189,6 +189,7 @@ struct Host {
   // Gateway of each link's default route in the main table; of several the lowest metric.
   std::map<std::pair<std::string, Family>, Address> gateways;
   std::set<Family> forward_policy_drop; // iptables-nft's filter FORWARD chain drops by policy
+  std::set<Family> legacy_forward_drop; // iptables-legacy's, and has no accepts for the tunnel
   bool operator==(const Host&) const = default;
 };
 

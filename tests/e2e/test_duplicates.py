@@ -4,47 +4,23 @@ metric and `egw ctl status`, and the gateway serves on."""
 
 import pytest
 
-from lab import objects
 from lab.wait import until
+from reports import await_told, condition
 
 
 def mac_of(host):
     return host.ip_json("link", "show", "dev", "eth0")[0]["address"]
 
 
-def unique(cluster, node):
-    found = cluster.api.get(objects.NODES, node)
-    return next(c for c in found["status"]["conditions"] if c["type"] == "EIPsUnique")
-
-
 def await_conflict(cluster, node, eip, mac):
-    def told():
-        condition = unique(cluster, node)
-        assert condition["status"] == "False", condition
-        assert condition["reason"] == "DuplicateAddress"
-        assert f"egress IP {eip} is used on eth0" in condition["message"], condition
-        assert mac in condition["message"] and "pool" in condition["message"]
-        return True
-
-    until(told, f"{node} tells of {eip}", 40)
+    used = f"egress IP {eip} is used on eth0"
+    await_told(cluster, node, "EIPsUnique", "DuplicateAddress", used, mac, "pool")
     metrics = cluster.metrics(cluster.node(node))
     assert f'egw_node_eip_conflicts{{eip="{eip}",mac="{mac}"}} 1' in metrics
-    until(
-        lambda: any(
-            e["reason"] == "DuplicateAddress" and eip in e["message"]
-            for e in cluster.api.list("events", "default")
-            if e["involvedObject"]["kind"] == "EgressNode" and e["involvedObject"]["name"] == node
-        ),
-        "an Event",
-        20,
-    )
-    code, status = cluster.status()
-    assert code == 1
-    assert any(eip in str(problem) for problem in status["problems"]), status["problems"]
 
 
 def await_unique(cluster, node):
-    until(lambda: unique(cluster, node)["status"] == "True", f"{node} is alone again", 20)
+    until(lambda: condition(cluster, node, "EIPsUnique")["status"] == "True", f"{node} is alone again", 20)
 
 
 @pytest.mark.parametrize("family", (4, 6))
@@ -75,7 +51,7 @@ def test_during_use(cluster, scene):
     policy = scene.policy(gateway=gateway)
     scene.await_eip(pod)
     holder, eip = scene.holder(gateway), scene.eip()[0]
-    assert unique(cluster, holder)["status"] == "True"
+    assert condition(cluster, holder, "EIPsUnique")["status"] == "True"
     host = cluster.srv.netns
     mac = mac_of(host)
     host.ip("addr", "add", f"{eip}/32", "dev", "eth0")

@@ -72,6 +72,36 @@ def test_agents_restart_without_a_lost_packet(cluster, scene, busy, how):
     scene.await_eip(later)
 
 
+def test_every_rule_is_replaced_without_a_lost_packet(cluster, scene, busy):
+    """Agents come back with other bits for their packet marks, and once more with the former ones:
+    each rule and route that bears a mark is another."""
+    agents = list(cluster.agents.values())
+    former = {agent: agent.argv for agent in agents}
+
+    def restart(agent, argv):
+        agent.stop()
+        agent.argv = argv
+        agent.start()
+        works_again(cluster)
+
+    def rules():
+        return {rule.get("fwmask") for rule in cluster.node("n1").netns.ip_json("rule", "show")}
+
+    with traffic(scene, busy) as more:
+        try:
+            for agent in agents:
+                restart(agent, [*former[agent], "--mark-mask", "0x7e00000"])
+                more(12)
+            assert "0x7e00000" in rules() and "0x307f" not in rules()
+            later = scene.pod("n1")
+            scene.await_eip(later)
+        finally:
+            for agent in agents:
+                restart(agent, former[agent])
+        more(12)
+        assert "0x307f" in rules() and "0x7e00000" not in rules()
+
+
 def test_controllers_restart_without_a_lost_packet(cluster, scene, busy):
     with traffic(scene, busy) as more:
         for controller in cluster.controllers.values():

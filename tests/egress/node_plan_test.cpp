@@ -355,6 +355,16 @@ TEST_CASE("on a gateway a connection that has its EIP is not judged again, but i
   CHECK(run(ip4(later), "prerouting", forged) == Verdict::Drop);
 }
 
+TEST_CASE("iptables-legacy's FORWARD policy of DROP is told of, with what to do") {
+  AgentWorld w = world(2);
+  net::Host h = host(1);
+  h.legacy_forward_drop = {Family::V6};
+  const auto p = plan_node(w, h, {}, kOptions);
+  REQUIRE(p.warnings.size() == 1);
+  CHECK(p.warnings[0].find("`ip6tables-legacy -I FORWARD -i egw0 -j ACCEPT`") != std::string::npos);
+  CHECK(p.problems.empty());
+}
+
 TEST_CASE("VXLAN from a stranger, and a pod's own, are dropped") {
   const NodePlan p = plan(one_pod("node2"));
   Packet x = packet("10.6.0.2", "10.6.0.1");

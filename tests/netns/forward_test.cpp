@@ -55,4 +55,37 @@ TEST_CASE("accepts in iptables' FORWARD chain are such as iptables itself writes
   CHECK(run("ip6tables-nft -S FORWARD") == "-P FORWARD DROP\n");
 }
 
+TEST_CASE(
+    "a FORWARD policy of iptables-legacy is seen, unless it accepts what concerns the tunnel") {
+  const Netns ns;
+  const Netns::Inside inside(ns);
+  if (!succeeds("iptables-legacy -t filter -L -n && ip6tables-legacy -t filter -L -n")) {
+    MESSAGE("this kernel has no iptables-legacy");
+    return;
+  }
+  Kernel kernel{Ownership{}};
+  const auto drops = [&] { return kernel.observe().host.legacy_forward_drop; };
+  CHECK(drops().empty());
+  run("iptables-legacy -P FORWARD DROP && ip6tables-legacy -P FORWARD DROP && "
+      "iptables-legacy -A FORWARD -s 10.244.0.0/16 -m comment --comment theirs -j ACCEPT");
+  CHECK(drops() == std::set{Family::V4, Family::V6});
+  // One direction, a rule that asks for more, and one that does not accept are not enough.
+  run("iptables-legacy -I FORWARD -i egw0 -j ACCEPT && iptables-legacy -I FORWARD -o egw0 -p udp "
+      "-j ACCEPT && iptables-legacy -I FORWARD -o egw0 -j DROP && iptables-legacy -I FORWARD -o "
+      "egw1 -j ACCEPT && iptables-legacy -I FORWARD ! -o egw0 -j ACCEPT");
+  CHECK(drops() == std::set{Family::V4, Family::V6});
+  run("iptables-legacy -A FORWARD -o egw0 -j ACCEPT");
+  CHECK(drops() == std::set{Family::V6});
+  run("ip6tables-legacy -I FORWARD -i egw0 -j ACCEPT && ip6tables-legacy -I FORWARD -o egw0 -j "
+      "ACCEPT");
+  CHECK(drops().empty());
+}
+
+TEST_CASE("a table of iptables-legacy that is not in use is not made by looking for it") {
+  const Netns ns;
+  const Netns::Inside inside(ns);
+  (void)Kernel{Ownership{}}.observe();
+  CHECK(run("cat /proc/thread-self/net/ip_tables_names 2>/dev/null || true").empty());
+}
+
 TEST_SUITE_END();

@@ -15,5 +15,9 @@ done
 if [ $# = 0 ]; then
   set -- tests/e2e/test_sentences.py tests/e2e/test_closed_door.py --cni flannel
 fi
-[ "$1" = none ] || python3 -m pytest -q -p no:cacheprovider "$@" || failed=1
+if [ "$1" != none ] && ! python3 -m pytest -q -p no:cacheprovider "$@"; then
+  failed=1
+  # The files of the lab are lost with the guest.
+  tail -n 40 build/lab-logs/*/agent-*.log build/lab-logs/*/controller-*.log
+fi
 exit $failed
