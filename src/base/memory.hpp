@@ -24,7 +24,7 @@ void release_memory();
 
 inline constexpr Duration kQuiet = std::chrono::seconds(1); // then a role releases memory
 // And after so much work without such a pause: what a long burst leaves unused adds up.
-inline constexpr Duration kLongWork = std::chrono::seconds(20);
+inline constexpr Duration kLongWork = std::chrono::seconds(5);
 
 // Takes from a queue as Queue::take does, and rests, once, when nothing came for the time `quiet`
 // after it had work; and each time that it has worked for `longest` without a rest.

@@ -84,13 +84,11 @@ class Planner {
     for (const Family family : host_.legacy_forward_drop) {
       const char* tool = family == Family::V4 ? "iptables-legacy" : "ip6tables-legacy";
       const std::string& device = o_.ownership.device;
-      plan_.warnings.push_back(
-          fmt::format("{0}'s FORWARD policy is DROP, and egw leaves its tables alone: unless other "
-                      "rules accept "
-                      "packets of pods, `{0} -I FORWARD -i {1} -j ACCEPT` and `{0} -I FORWARD -o "
-                      "{1} -j ACCEPT` "
-                      "must",
-                      tool, device));
+      plan_.warnings.push_back(fmt::format(
+          "{0}'s FORWARD policy is DROP, and egw leaves its tables alone: unless other rules there "
+          "accept packets of pods, add `{0} -I FORWARD -i {1} -j ACCEPT` and "
+          "`{0} -I FORWARD -o {1} -j ACCEPT`",
+          tool, device));
     }
   }
 
