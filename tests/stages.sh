@@ -9,12 +9,12 @@ stages=(
   "lint 260 clang-format, clang-tidy with clang's warnings, include directions, house rules"
   "unit 310 doctest suites, GCC"
   "binary 150 the shipped binary: static, hardened, small (with LTO too)"
-  "asan 580 the same doctest suites under ASan and UBSan; repeats are not counted again"
+  "asan 500 the same doctest suites under ASan and UBSan; repeats are not counted again"
   "tsan 220 the suite 'threads' under TSan; repeats are not counted again"
   "kubernetes 420 the suite 'k8s_api', tests/{kubernetes,manifests,cmd,bench}: a real API server"
-  "fuzz 480 tests/fuzz: each target for a minute (EGW_FUZZ_SECONDS), with ASan and UBSan"
-  "netns 100 the suite 'netns': the kernel, in network namespaces"
-  "e2e 240 tests/lab and tests/e2e: all roles as processes, real packets"
+  "fuzz 540 tests/fuzz: each target for a minute (EGW_FUZZ_SECONDS), with ASan and UBSan"
+  "netns 130 the suite 'netns': the kernel, in network namespaces"
+  "e2e 260 tests/lab and tests/e2e: all roles as processes, real packets"
   "cluster 120 tests/cluster: egw's manifests in a real Kubernetes of three nodes"
 )
 

@@ -8,6 +8,7 @@
 #include <linux/netfilter_ipv4/ip_tables.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <fstream>
@@ -60,9 +61,13 @@ bool read(const std::vector<char>& table, std::size_t offset, T& to) {
 template <class Ip>
 bool has_verdict(const std::vector<char>& table, std::size_t offset, int verdict) {
   typename Ip::Entry entry;
-  xt_standard_target target;
-  return read(table, offset, entry) && read(table, offset + entry.target_offset, target) &&
-         target.target.u.user.name[0] == '\0' && target.verdict == -verdict - 1;
+  if (!read(table, offset, entry)) return false;
+  const std::size_t target = offset + entry.target_offset;
+  char name = 0;
+  int said = 0;
+  return read(table, target + offsetof(xt_standard_target, target.u.user.name), name) &&
+         read(table, target + offsetof(xt_standard_target, verdict), said) && name == '\0' &&
+         said == -verdict - 1;
 }
 
 // Whether a rule asks for nothing but the interface.
@@ -72,7 +77,9 @@ bool asks_for(const typename Ip::Entry& entry, const std::string& device, bool i
   typename Ip::Match wanted{};
   std::memcpy(input ? wanted.iniface : wanted.outiface, device.c_str(), device.size() + 1);
   std::memset(input ? wanted.iniface_mask : wanted.outiface_mask, 0xff, device.size() + 1);
-  return std::memcmp(&Ip::match(entry), &wanted, sizeof wanted) == 0;
+  // All bytes: iptables fills what is between the fields with zeros.
+  const auto* is = reinterpret_cast<const char*>(&Ip::match(entry));
+  return std::equal(is, is + sizeof wanted, reinterpret_cast<const char*>(&wanted));
 }
 
 template <class Ip>

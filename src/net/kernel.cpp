@@ -48,9 +48,10 @@ struct Kernel::Impl {
   Fd packets; // from the first announcement on
   Known known;
   bool due = false; // a look is, since something was told before
+  Wakeup told;      // of that: what was told during a change of ours can't be read again
 
   explicit Impl(Ownership ownership) : own(std::move(ownership)) {
-    for (const int fd : {route_events.fd(), nft_events.fd()}) {
+    for (const int fd : {route_events.fd(), nft_events.fd(), told.fd()}) {
       epoll_event event{};
       event.events = EPOLLIN;
       event.data.fd = fd;
@@ -72,6 +73,11 @@ struct Kernel::Impl {
       }
       if (concerns_us(h, own, known)) due = true;
     });
+    if (due) told.signal();
+  }
+  bool take_due() {
+    told.clear();
+    return std::exchange(due, false);
   }
 
   bool drain_nft_events() {
@@ -94,7 +100,7 @@ Observation Kernel::observe() {
     bool lost = false;
     (void)impl_->route_events.receive_events(lost);
     (void)impl_->nft_events.receive_events(lost);
-    impl_->due = false;
+    (void)impl_->take_due();
 
     Observation seen;
     const std::uint32_t before = nft_generation(impl_->netfilter);
@@ -167,7 +173,7 @@ int Kernel::event_fd() const {
 bool Kernel::drain_events() {
   impl_->take_route_events(false);
   const bool nft = impl_->drain_nft_events();
-  return std::exchange(impl_->due, false) || nft;
+  return impl_->take_due() || nft;
 }
 
 } // namespace egw::net

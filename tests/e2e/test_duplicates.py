@@ -20,7 +20,11 @@ def await_conflict(cluster, node, eip, mac):
 
 
 def await_unique(cluster, node):
-    until(lambda: condition(cluster, node, "EIPsUnique")["status"] == "True", f"{node} is alone again", 20)
+    until(
+        lambda: condition(cluster, node, "EIPsUnique")["status"] == "True",
+        f"{node} is alone again",
+        20,
+    )
 
 
 @pytest.mark.parametrize("family", (4, 6))

@@ -122,6 +122,23 @@ TEST_CASE("what others change and may concern us is told, the rest is not") {
   }
 }
 
+TEST_CASE("what others changed before our own change is told of after it") {
+  const Node node;
+  const Netns::Inside inside(node.ns);
+  Kernel kernel{Ownership{}};
+  State wanted = sample_state(node.parent());
+  REQUIRE(print(reconcile(kernel, wanted)) == "");
+  settle(kernel);
+  wanted.tunnel->mtu = 1400;
+  const Batch batch = diff(kernel.observe().state, wanted);
+  run("ip rule del pref 98");
+  CHECK(print(kernel.apply(batch)) == ""); // takes in all that was told until then
+  pollfd p{kernel.event_fd(), POLLIN, 0};
+  CHECK(poll(&p, 1, 0) == 1);
+  CHECK(kernel.drain_events());
+  CHECK(poll(&p, 1, 0) == 0);
+}
+
 TEST_CASE("lost messages mean a full look") {
   const Netns ns;
   const Netns::Inside inside(ns);
