@@ -127,8 +127,8 @@ class Rules {
 
   void fill(const api::EgressPolicy& policy) {
     if (!policy.spec.gateway.empty()) return;
+    undecided_ = true; // the namespace may have a label that the watch has yet to bring
     const std::string name = default_gateway(policy);
-    undecided_ = name.empty(); // the namespace may have a label that the watch has yet to bring
     if (name.empty()) return;
     verdict_.response.patch.push_back(
         {api::PatchOperation::Op::Add, api::json_pointer({"spec", "egressGatewayName"}), name});

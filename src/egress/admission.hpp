@@ -26,8 +26,8 @@ struct AdmissionInput {
 };
 struct AdmissionVerdict {
   api::AdmissionResponse response;
-  // Objects that a refusal, or the lack of a default, rests on and that are not among the fresh
-  // ones. With them there the answer may be another.
+  // Objects that a refusal, or a default, rests on and that are not among the fresh ones. With them
+  // there the answer may be another.
   std::vector<ObjectKey> rests_on;
 };
 

@@ -26,6 +26,7 @@ def test_an_eip_without_a_free_port_is_told_of(cluster, scene):
     scene.await_eip(*pods)
     holder, eip, srv = scene.holder(gateway), scene.eip()[0], cluster.srv
     assert condition(cluster, holder, "PortsAvailable")["status"] == "True"
+    srv.clear()
     for pod in pods:
         send_from_every_port(pod, srv.ip4)
     to = f"{srv.ip4} port {DISCARD} (protocol 17)"

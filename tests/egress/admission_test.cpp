@@ -195,6 +195,22 @@ TEST_CASE("admission: a namespace that the watch has yet to bring is read anew")
   CHECK(s.last.rests_on.empty());
 }
 
+TEST_CASE("admission: a default gateway is not chosen by a namespace as it was") {
+  Scene s;
+  auto by_default = gateway("standard", {"10.6.3.1"});
+  by_default.spec.cluster_default = true;
+  s.world.put(by_default);
+  CHECK(std::get<std::string>(s.mutate(policy("p", ""))[0].value) == "standard");
+  const ObjectKey key{Kind::Namespace, "", "team"};
+  REQUIRE(s.last.rests_on == std::vector<ObjectKey>{key});
+  api::Namespace ns;
+  ns.meta.name = "team";
+  ns.meta.annotations = {{api::kLabelNamespaceDefault, "eg1"}};
+  s.fresh[key] = ns;
+  CHECK(std::get<std::string>(s.mutate(policy("p", ""))[0].value) == "eg1");
+  CHECK(s.last.rests_on.empty());
+}
+
 TEST_CASE("admission: gateways: what others forbid") {
   Scene s;
   CHECK(s.create(gateway("eg2", {"10.6.2.1-10.6.2.9"})).empty());
