@@ -177,7 +177,12 @@ TEST_CASE("a few CIDRs of any length decide, and nft lists them as it would writ
   std::uint16_t port = 4000;
   for (const Try& t : kBoth) CHECK(round_trip(c, t, ++port) == t.eip);
   const Netns::Inside inside(c.one.ns);
-  CHECK(contains(run("nft list table ip egw"), "ct state new ct mark"));
+  const std::string four = run("nft list table ip egw"), six = run("nft list table ip6 egw");
+  CHECK(contains(four,
+                 "ip daddr != 10.6.0.254 ip daddr != 192.0.2.0/24 ip daddr != 198.18.0.0/15 "
+                 "ip daddr != 203.0.0.0/8"));
+  CHECK(contains(six, "ip6 daddr != 2001:db8::/61 ip6 daddr != fd06::254"));
+  CHECK(contains(four, "ct state new ct mark"));
 }
 
 TEST_CASE("1,000 policies on one pod: the last one decides what no other names") {
