@@ -51,7 +51,7 @@ class Agent {
       : settings_(settings),
         core_(settings.core),
         kernel_(settings.core.plan, stats_),
-        lease_(settings.core.plan.ownership),
+        lease_(kernel_.lease()),
         client_(config, client_options("agent")),
         writer_(client_, [this](const k8s::Write&,
                                 Result<std::string> r) { queue_.push(Written{std::move(r)}); }),
@@ -67,6 +67,9 @@ class Agent {
     SignalThread signals([this] { queue_.push(Stop{}); });
     log::info("egw {} on node {}, API server {}:{} ({})", version(), settings_.core.node,
               client_.config().host, client_.config().port, client_.config().origin);
+    if (settings_.core.plan.ownership.exclusive && !kernel_.tables_are_bound()) {
+      log::info("others can change our nftables tables: Linux 6.9 and newer keep them from it");
+    }
     queue_.push(agent::Event{agent::KernelChanged{}}); // the first look need not wait for a list
     while (!stopping_) turn();
     guard_.leave();

@@ -23,6 +23,8 @@ class AgentKernel {
   void announce(const egress::agent::Announce& action);
   void probe(const egress::agent::Probe& action);
 
+  [[nodiscard]] net::Lease lease() const { return kernel_.lease(); }
+  [[nodiscard]] bool tables_are_bound() const { return kernel_.tables_are_bound(); }
   [[nodiscard]] int event_fd() const { return kernel_.event_fd(); }
   [[nodiscard]] bool drain_events() { return kernel_.drain_events(); }
 

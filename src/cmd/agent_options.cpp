@@ -95,6 +95,7 @@ Result<AgentSettings> parse(const AgentArguments& a) {
   taker.take("--port", parse_number(a.port, 1, 65535), plan.port);
   taker.take("--mark-mask", parse_mask(a.mark_mask), plan.mark_mask);
   taker.take("--unknown-pods", parse_unknown_pods(a.unknown_pods), plan.unknown_pods);
+  plan.ownership.exclusive = a.exclusive_tables;
   taker.take("--agent-grace", parse_duration(a.agent_grace), s.agent_grace);
   taker.take("--restart-grace", parse_duration(a.restart_grace), s.restart_grace);
   taker.take("--log-level", parse_level(a.log_level), s.level);
@@ -152,6 +153,11 @@ void add_agent(CLI::App& app, Run& run) {
                    "What becomes of traffic to outside the cluster from an address of this node's "
                    "pods that the API has not told of yet: Auto drops it while a pod starts here "
                    "that a policy selects, Drop always, Allow never")
+      ->capture_default_str();
+  command
+      ->add_option("--exclusive-tables", a->exclusive_tables,
+                   "Bind the nftables tables to the agent while it runs, so that nobody else can "
+                   "change or flush them (Linux 6.9 and newer); false to try rules by hand")
       ->capture_default_str();
   command
       ->add_option("--agent-grace", a->agent_grace,

@@ -27,6 +27,7 @@ struct AgentArguments {
   std::string tunnel_interface, tunnel_cidr, eip_interface, eip_exclude_interface;
   std::string tunnel_device = "egw0", vni = "100", port = "7789", mark_mask = "0x307f";
   std::string unknown_pods = "Auto";
+  bool exclusive_tables = true;
   std::string agent_grace = "10s", restart_grace = "60s";
   std::string log_level = "info";
 };

@@ -55,7 +55,7 @@ struct LeaderWrote {
 }; // answer to CreateLease, UpdateLease
 struct LeaderHolderDead {
   std::string holder;
-}; // someone saw this holder dead (failover.md)
+}; // someone saw this holder dead
 struct LeaderTermSeen {
   std::int32_t term = 0;
 }; // in what an earlier leader wrote

@@ -93,6 +93,11 @@ struct AddTable {
   NftFamily family;
   bool operator==(const AddTable&) const = default;
 };
+// Binds a table that an agent before left to us.
+struct TakeTable {
+  NftFamily family;
+  bool operator==(const TakeTable&) const = default;
+};
 struct DeleteTable {
   NftFamily family;
   bool operator==(const DeleteTable&) const = default;
@@ -149,8 +154,8 @@ struct ReplaceRules {
   bool operator==(const ReplaceRules&) const = default;
 };
 
-using NftOp = std::variant<AddTable, DeleteTable, AddSet, DeleteSet, AddElements, DeleteElements,
-                           AddTimedElements, AddChain, DeleteChain, ReplaceRules>;
+using NftOp = std::variant<AddTable, TakeTable, DeleteTable, AddSet, DeleteSet, AddElements,
+                           DeleteElements, AddTimedElements, AddChain, DeleteChain, ReplaceRules>;
 
 struct Batch {
   std::vector<LinkOp> before; // steps 1 and 2

@@ -232,7 +232,11 @@ std::vector<NftOp> diff_tables(const std::map<NftFamily, Table>& actual,
     // The kernel takes no new base chain in the transaction that wakes a table up: it is made anew.
     const bool asleep = it != actual.end() && it->second.dormant;
     if (asleep) ops.emplace_back(DeleteTable{family});
-    if (asleep || it == actual.end()) ops.emplace_back(AddTable{family});
+    if (asleep || it == actual.end()) {
+      ops.emplace_back(AddTable{family});
+    } else if (it->second.unowned) {
+      ops.emplace_back(TakeTable{family});
+    }
     TableDiff(family, asleep || it == actual.end() ? nothing : it->second, table, ops).run();
   }
   for (const auto& [family, table] : actual)

@@ -115,6 +115,7 @@ std::string to_string(const NftOp& op) {
   return std::visit(
       Overloaded{
           [](const AddTable& o) { return "add table " + to_string(o.family); },
+          [](const TakeTable& o) { return "take table " + to_string(o.family); },
           [](const DeleteTable& o) { return "delete table " + to_string(o.family); },
           [](const AddSet& o) { return "add " + set_name(o.family, o.name); },
           [](const DeleteSet& o) { return "delete " + set_name(o.family, o.name); },

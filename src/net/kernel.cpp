@@ -17,6 +17,7 @@
 #include "net/neighbour.hpp"
 #include "net/nft_batch.hpp"
 #include "net/nft_dump.hpp"
+#include "net/nft_owner.hpp"
 #include "net/rtnl_read.hpp"
 #include "net/rtnl_write.hpp"
 
@@ -42,6 +43,7 @@ struct Kernel::Impl {
   Ownership own;
   NetlinkSocket route{NETLINK_ROUTE};
   NetlinkSocket netfilter{NETLINK_NETFILTER};
+  std::shared_ptr<NftOwner> tables; // shared with the lease
   NetlinkSocket route_events{NETLINK_ROUTE, numbers(kRouteGroups)};
   NetlinkSocket nft_events{NETLINK_NETFILTER, numbers(kNftGroups)};
   Fd epoll{check_errno(epoll_create1(EPOLL_CLOEXEC), "epoll_create1")};
@@ -50,7 +52,8 @@ struct Kernel::Impl {
   bool due = false; // a look is, since something was told before
   Wakeup told;      // of that: what was told during a change of ours can't be read again
 
-  explicit Impl(Ownership ownership) : own(std::move(ownership)) {
+  explicit Impl(Ownership ownership)
+      : own(std::move(ownership)), tables(std::make_shared<NftOwner>(own.exclusive)) {
     for (const int fd : {route_events.fd(), nft_events.fd(), told.fd()}) {
       epoll_event event{};
       event.events = EPOLLIN;
@@ -122,7 +125,7 @@ std::vector<Error> Kernel::apply(const Batch& batch) {
   RtnlWriter writer(impl_->route, impl_->netfilter, impl_->own, impl_->known,
                     [this](bool tunnel_changed) { impl_->take_route_events(tunnel_changed); });
   std::vector<Error> errors = writer.apply(batch.before);
-  const std::vector<Error> nft = apply_nft(impl_->netfilter, impl_->own.table, batch.nft);
+  const std::vector<Error> nft = apply_nft(*impl_->tables, impl_->own.table, batch.nft);
   errors.insert(errors.end(), nft.begin(), nft.end());
   if (!nft.empty()) {
     // EIPs would be open without their rules, and the rules that stayed still need what would go.
@@ -164,6 +167,14 @@ Result<void> Kernel::probe(const std::string& link, const std::vector<Address>& 
                            const std::optional<Address>& from) {
   return impl_->send(link, "probe",
                      [&](const Mac& mac) { return probe_frames(addresses, mac, from); });
+}
+
+Lease Kernel::lease() const {
+  return {impl_->own.table, impl_->tables};
+}
+
+bool Kernel::tables_are_bound() const {
+  return impl_->tables->table_flags() != 0;
 }
 
 int Kernel::event_fd() const {

@@ -16,6 +16,28 @@
 namespace egw::net {
 
 class NetlinkSocket;
+class NftOwner;
+
+// The lease: an element with a timeout in the set `alive` of each of our tables, whose absence
+// closes ARP and neighbour answers, de-NAT and SNAT for all EIPs of this node. A guard thread may
+// use it while the core thread uses Kernel: they share the one socket that may change our tables,
+// and each has it for as long as a transaction takes.
+class Lease {
+ public:
+  Lease(std::string table, std::shared_ptr<NftOwner> owner); // see Kernel::lease
+
+  // Sets the time that is left, longer or shorter than before (add, delete, add in one transaction:
+  // kernels before 6.5 keep the old timeout when an element is added again). Fails with ENOENT
+  // while the tables are not there yet.
+  [[nodiscard]] Result<void> refresh(Duration time_left);
+  [[nodiscard]] Result<void> withdraw();
+  [[nodiscard]] Result<Duration> left(); // 0 when it has run out
+
+ private:
+  [[nodiscard]] Result<void> set_time(std::uint64_t ms);
+  std::string table_;
+  std::shared_ptr<NftOwner> owner_;
+};
 
 class Kernel {
  public:
@@ -47,6 +69,11 @@ class Kernel {
   // net/claim.hpp for the answers.
   [[nodiscard]] Result<void> probe(const std::string& link, const std::vector<Address>& addresses,
                                    const std::optional<Address>& from);
+
+  // The lease of this node in our tables. Outlives the Kernel.
+  [[nodiscard]] Lease lease() const;
+  // Nobody else can change our nftables tables: false where the kernel can't see to that.
+  [[nodiscard]] bool tables_are_bound() const;
 
   // Readable when something changed in the kernel (links, addresses, rules, routes, neighbours,
   // nftables).
@@ -95,30 +122,6 @@ class Conntrack {
  private:
   [[nodiscard]] bool few(std::size_t walks);
   std::unique_ptr<NetlinkSocket> socket_;
-};
-
-// The lease: an element with a timeout in the set `alive` of each of our tables, whose absence
-// closes ARP and neighbour answers, de-NAT and SNAT for all EIPs of this node (failover.md,
-// "Fencing"). Has a socket of its own: a guard thread may use it while the core thread uses Kernel.
-class Lease {
- public:
-  explicit Lease(Ownership ownership);
-  ~Lease();
-  Lease(const Lease&) = delete;
-  Lease& operator=(const Lease&) = delete;
-  Lease(Lease&&) = delete;
-  Lease& operator=(Lease&&) = delete;
-
-  // Sets the time that is left, longer or shorter than before (add, delete, add in one transaction:
-  // kernels before 6.5 keep the old timeout when an element is added again). Fails with ENOENT
-  // while the tables are not there yet.
-  [[nodiscard]] Result<void> refresh(Duration time_left);
-  [[nodiscard]] Result<void> withdraw();
-  [[nodiscard]] Result<Duration> left(); // 0 when it has run out
-
- private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
 };
 
 } // namespace egw::net

@@ -6,11 +6,13 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "net/events.hpp"
 #include "net/kernel.hpp"
 #include "net/nft_batch.hpp"
 #include "net/nft_expr.hpp"
+#include "net/nft_owner.hpp"
 
 namespace egw::net {
 namespace {
@@ -33,44 +35,41 @@ Buffer encode_lease_get(NftFamily family, const std::string& table) {
 
 } // namespace
 
-struct Lease::Impl {
-  Ownership own;
-  NetlinkSocket socket{NETLINK_NETFILTER};
+Lease::Lease(std::string table, std::shared_ptr<NftOwner> owner)
+    : table_(std::move(table)), owner_(std::move(owner)) {}
 
-  // A refresh or, with 0, a withdrawal, in each of our tables that has the set.
-  Result<void> set_time(std::uint64_t ms) {
-    std::set<NftFamily> families(kFamilies.begin(), kFamilies.end());
-    for (;;) {
+// A refresh or, with 0, a withdrawal, in each of our tables that has the set.
+Result<void> Lease::set_time(std::uint64_t ms) {
+  std::set<NftFamily> families(kFamilies.begin(), kFamilies.end());
+  for (;;) {
+    std::vector<NftFamily> step{NftFamily::Ip}; // steps count from 1
+    const auto refusals = owner_->use([&](NetlinkSocket& socket) {
       NftBatch batch(socket);
-      std::vector<NftFamily> step{NftFamily::Ip}; // steps count from 1
       for (const NftFamily family : families) {
         batch.begin_step();
         step.push_back(family);
-        batch.timed_elements(family, own.table, kLeaseSet, {Bytes{nfproto(family)}}, ms);
+        batch.timed_elements(family, table_, kLeaseSet, {Bytes{nfproto(family)}}, ms);
       }
-      const auto refusals = batch.send();
-      if (refusals.empty()) return {};
-      for (const Refusal& r : refusals) {
-        if (r.code != ENOENT || r.index == 0)
-          return Error{"set the lease: " + describe(r.code, r.text), r.code};
-        families.erase(step[r.index]);
-      }
-      if (families.empty())
-        return Error{"set the lease: the tables named " + own.table + " are not there yet", ENOENT};
+      return batch.send();
+    });
+    if (refusals.empty()) return {};
+    for (const Refusal& r : refusals) {
+      if (r.code != ENOENT || r.index == 0)
+        return Error{"set the lease: " + describe(r.code, r.text), r.code};
+      families.erase(step[r.index]);
     }
+    if (families.empty())
+      return Error{"set the lease: the tables named " + table_ + " are not there yet", ENOENT};
   }
-};
-
-Lease::Lease(Ownership ownership) : impl_(new Impl{.own = std::move(ownership)}) {}
-Lease::~Lease() = default;
+}
 
 Result<void> Lease::refresh(Duration time_left) {
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(time_left).count();
-  return impl_->set_time(ms > 0 ? static_cast<std::uint64_t>(ms) : 0);
+  return set_time(ms > 0 ? static_cast<std::uint64_t>(ms) : 0);
 }
 
 Result<void> Lease::withdraw() {
-  auto done = impl_->set_time(0);
+  auto done = set_time(0);
   if (!done && done.error().code == ENOENT) return {}; // without the tables nothing is open
   return done;
 }
@@ -78,7 +77,8 @@ Result<void> Lease::withdraw() {
 Result<Duration> Lease::left() {
   std::optional<std::uint64_t> least;
   for (const NftFamily family : kFamilies) {
-    const auto answer = impl_->socket.get(encode_lease_get(family, impl_->own.table));
+    const auto answer = owner_->use(
+        [&](NetlinkSocket& socket) { return socket.get(encode_lease_get(family, table_)); });
     if (!answer) {
       if (answer.error().code != ENOENT)
         return Error{"read the lease: " + answer.error().message, answer.error().code};

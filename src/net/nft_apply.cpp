@@ -19,9 +19,11 @@ bool deletes(const NftOp& op) {
 }
 
 // `gone`: steps whose object was found missing by an earlier try.
-void write_step(NftBatch& batch, const std::string& table, const NftOp& op, bool gone) {
+void write_step(NftBatch& batch, const std::string& table, std::uint32_t table_flags,
+                const NftOp& op, bool gone) {
   std::visit(Overloaded{
-                 [&](const AddTable& o) { batch.add_table(o.family, table); },
+                 [&](const AddTable& o) { batch.add_table(o.family, table, table_flags); },
+                 [&](const TakeTable& o) { batch.add_table(o.family, table, table_flags); },
                  [&](const DeleteTable& o) {
                    if (!gone) batch.delete_table(o.family, table);
                  },
@@ -57,19 +59,21 @@ void write_step(NftBatch& batch, const std::string& table, const NftOp& op, bool
              op);
 }
 
-std::vector<Refusal> try_batch(NetlinkSocket& socket, const std::string& table,
+std::vector<Refusal> try_batch(NftOwner& owner, const std::string& table,
                                const std::vector<NftOp>& ops, const std::set<std::size_t>& gone) {
-  NftBatch batch(socket);
-  for (std::size_t i = 0; i < ops.size(); ++i) {
-    batch.begin_step();
-    write_step(batch, table, ops[i], gone.contains(i));
-  }
-  return batch.send();
+  return owner.use([&](NetlinkSocket& socket) {
+    NftBatch batch(socket);
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+      batch.begin_step();
+      write_step(batch, table, owner.table_flags(), ops[i], gone.contains(i));
+    }
+    return batch.send();
+  });
 }
 
 } // namespace
 
-std::vector<Error> apply_nft(NetlinkSocket& socket, const std::string& table,
+std::vector<Error> apply_nft(NftOwner& owner, const std::string& table,
                              const std::vector<NftOp>& ops) {
   if (ops.empty()) return {};
   std::vector<Error> errors;
@@ -82,20 +86,24 @@ std::vector<Error> apply_nft(NetlinkSocket& socket, const std::string& table,
   if (!errors.empty()) return errors;
 
   // Steps count from 1 in a batch; 0 is the batch itself.
-  auto refusals = try_batch(socket, table, ops, {});
+  auto refusals = try_batch(owner, table, ops, {});
   const bool only_gone = std::all_of(refusals.begin(), refusals.end(), [&](const Refusal& r) {
     return r.code == ENOENT && r.index > 0 && deletes(ops[r.index - 1]);
   });
   if (!refusals.empty() && only_gone) {
     std::set<std::size_t> gone;
     for (const Refusal& r : refusals) gone.insert(r.index - 1);
-    refusals = try_batch(socket, table, ops, gone);
+    refusals = try_batch(owner, table, ops, gone);
   }
   std::set<std::size_t> told;
   for (const Refusal& r : refusals) {
     if (!told.insert(r.index).second) continue;
-    const std::string step = r.index > 0 ? to_string(ops[r.index - 1]) : "nftables transaction";
-    errors.push_back({step + ": " + describe(r.code, r.text), r.code});
+    std::string what = r.index > 0 ? to_string(ops[r.index - 1]) : "nftables transaction";
+    what += ": " + describe(r.code, r.text);
+    if (r.code == EPERM) {
+      what += " (is the table another process' own? 'nft list tables' shows its name)";
+    }
+    errors.push_back({std::move(what), r.code});
   }
   return errors;
 }

@@ -58,10 +58,11 @@ void NftBatch::message(int type, NftFamily family, std::uint16_t flags, const Fi
   step_of_message_.push_back(steps_);
 }
 
-void NftBatch::add_table(NftFamily family, const std::string& table) {
+void NftBatch::add_table(NftFamily family, const std::string& table, std::uint32_t flags) {
   message(NFT_MSG_NEWTABLE, family, NLM_F_CREATE, [&](nlmsghdr* h) {
     const auto t = owned<NftTable>(nftnl_table_alloc());
     nftnl_table_set_str(t.get(), NFTNL_TABLE_NAME, table.c_str());
+    if (flags != 0) nftnl_table_set_u32(t.get(), NFTNL_TABLE_FLAGS, flags);
     nftnl_table_nlmsg_build_payload(h, t.get());
   });
 }

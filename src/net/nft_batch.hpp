@@ -10,6 +10,7 @@
 #include "net/diff.hpp"
 #include "net/netlink.hpp"
 #include "net/nft_handles.hpp"
+#include "net/nft_owner.hpp"
 
 namespace egw::net {
 
@@ -21,7 +22,8 @@ class NftBatch {
 
   void begin_step() { ++steps_; }
 
-  void add_table(NftFamily family, const std::string& table);
+  void add_table(NftFamily family, const std::string& table,
+                 std::uint32_t flags); // NFT_TABLE_F_*
   void delete_table(NftFamily family, const std::string& table);
   void add_set(NftFamily family, const std::string& table, const std::string& name,
                const Set& shape);
@@ -67,7 +69,7 @@ class NftBatch {
 
 // Carries the steps of a diff out in one transaction. An object that a step wants to delete and
 // that is gone already is no error. Errors name their step; if there is any, nothing was changed.
-[[nodiscard]] std::vector<Error> apply_nft(NetlinkSocket& socket, const std::string& table,
+[[nodiscard]] std::vector<Error> apply_nft(NftOwner& owner, const std::string& table,
                                            const std::vector<NftOp>& ops);
 
 } // namespace egw::net

@@ -80,10 +80,12 @@ std::optional<Hook> hook_of(std::uint8_t family, std::uint32_t number) {
   }
 }
 
+constexpr std::uint32_t kBound = NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST; // see nft_owner.hpp
+
 class TableReader {
  public:
-  TableReader(NetlinkSocket& socket, std::string name, NftFamily family)
-      : socket_(socket), name_(std::move(name)), family_(family) {}
+  TableReader(NetlinkSocket& socket, const Ownership& ownership, NftFamily family)
+      : socket_(socket), own_(ownership), name_(own_.table), family_(family) {}
 
   // Nothing where there is no such table.
   [[nodiscard]] std::optional<Table> read(const std::vector<ChainInfo>& chains) {
@@ -94,6 +96,7 @@ class TableReader {
     const auto& h = *reinterpret_cast<const nlmsghdr*>(head->data());
     const auto flags = attributes_of(h, sizeof(nfgenmsg)).be32(NFTA_TABLE_FLAGS).value_or(0);
     table_.dormant = (flags & NFT_TABLE_F_DORMANT) != 0;
+    table_.unowned = own_.exclusive && (flags & kBound) == NFT_TABLE_F_PERSIST;
     for (const ChainInfo& c : chains) table_.chains[c.name] = c.chain;
     for (auto& [name, set] : read_sets()) {
       if (!set.timeout && set.key != kForeignKey) read_elements(name, set);
@@ -136,7 +139,8 @@ class TableReader {
   }
 
   NetlinkSocket& socket_;
-  std::string name_;
+  const Ownership& own_;
+  const std::string& name_;
   NftFamily family_;
   Table table_;
 };
@@ -244,7 +248,7 @@ NftView read_nftables(NetlinkSocket& socket, const Ownership& ownership) {
       }
       if (chain->table == ownership.table) chains.push_back(*std::move(chain));
     });
-    if (auto table = TableReader(socket, ownership.table, family).read(chains))
+    if (auto table = TableReader(socket, ownership, family).read(chains))
       view.tables.emplace(family, *std::move(table));
     if (!has_forward || family == NftFamily::Arp) continue;
     const Family f = family == NftFamily::Ip ? Family::V4 : Family::V6;

@@ -29,6 +29,8 @@ struct Ownership {
   std::uint8_t route_protocol = 217; // rtm_protocol, FRA_PROTOCOL and IFA_PROTO; no daemon has 217
   std::string device = "egw0"; // the tunnel; a link of this name without our alias is another's
   std::string alias = "egw tunnel"; // IFLA_IFALIAS
+  // Nobody else can change our nftables tables, where the kernel can see to that.
+  bool exclusive = true;
   bool operator==(const Ownership&) const = default;
 };
 
@@ -152,6 +154,7 @@ struct Table {
   SharedMap<std::string, Set> sets;
   SharedMap<std::string, Chain> chains;
   bool dormant = false; // switched off by someone; never desired
+  bool unowned = false; // could be bound to our socket, and is to nobody's; never desired
   bool operator==(const Table&) const = default;
 };
 

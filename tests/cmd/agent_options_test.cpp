@@ -41,6 +41,7 @@ TEST_CASE("numbers are decimal or hexadecimal") {
   a.tunnel_device = "tun7";
   a.metrics_address = "";
   a.unknown_pods = "Drop";
+  a.exclusive_tables = false;
   const auto s = parse(a);
   REQUIRE(s);
   CHECK(s->core.plan.vni == 16);
@@ -49,6 +50,7 @@ TEST_CASE("numbers are decimal or hexadecimal") {
   CHECK(s->core.plan.ownership.device == "tun7");
   CHECK_FALSE(s->metrics);
   CHECK(s->core.plan.unknown_pods == egress::UnknownPods::Drop);
+  CHECK_FALSE(s->core.plan.ownership.exclusive);
 }
 
 TEST_CASE("what is wrong is told with the option, the value and what would be right") {

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <random>
+#include <utility>
 
 #include "net/diff_nft.hpp"
 #include "netns/sample.hpp"
@@ -101,6 +102,7 @@ class Model {
     return false;
   }
   void take(const AddTable& o) { must(s_.tables.try_emplace(o.family).second, o); }
+  void take(const TakeTable& o) { must(std::exchange(table(o).unowned, false), o); }
   void take(const DeleteTable& o) { must(s_.tables.erase(o.family) == 1, o); }
   void take(const AddSet& o) {
     must(o.set.elements.empty(), o);
@@ -363,6 +365,14 @@ TEST_CASE("a table that someone put to sleep is made anew") {
   before.tables[NftFamily::Ip].dormant = true;
   CHECK(print(diff(before, after)) ==
         "nft: delete table ip\nnft: add table ip\nnft: add ip chain c\n");
+}
+
+TEST_CASE("a table that is nobody's is taken, and what it lacks comes with that") {
+  State before, after;
+  after.tables[NftFamily::Ip].chains["c"] = {};
+  before.tables[NftFamily::Ip].unowned = true;
+  CHECK(print(diff(before, after)) == "nft: take table ip\nnft: add ip chain c\n");
+  CHECK(print(diff(before, State{})) == "nft: delete table ip\n");
 }
 
 TEST_CASE("ranges of a set are joined where they touch or overlap; those of a map are not") {

@@ -167,7 +167,7 @@ struct Node {
   void start() {
     const Netns::Inside inside(ns);
     kernel = std::make_unique<net::Kernel>(NodeOptions{}.ownership);
-    lease = std::make_unique<net::Lease>(NodeOptions{}.ownership);
+    lease = std::make_unique<net::Lease>(kernel->lease());
   }
   // Brings the kernel to what the world asks for, and looks whether it is so.
   void reconcile(const AgentWorld& world) {

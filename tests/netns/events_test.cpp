@@ -38,7 +38,7 @@ TEST_CASE("own changes are silent, from the first to the last") {
   const Node node;
   const Netns::Inside inside(node.ns);
   Kernel kernel{Ownership{}};
-  Lease lease{Ownership{}};
+  Lease lease = kernel.lease();
   (void)kernel.observe();
   settle(kernel);
   State wanted = sample_state(node.parent());
@@ -60,7 +60,7 @@ TEST_CASE("own changes are silent, from the first to the last") {
 TEST_CASE("what others change and may concern us is told, the rest is not") {
   const Node node;
   const Netns::Inside inside(node.ns);
-  Kernel kernel{Ownership{}};
+  Kernel kernel{shared_tables()};
   const State wanted = sample_state(node.parent());
   REQUIRE(print(reconcile(kernel, wanted)) == "");
   (void)kernel.observe();

@@ -38,12 +38,12 @@ Duration await(Duration limit, F&& holds) {
 TEST_CASE("a lease runs out by itself, lives while it is refreshed, and ends when withdrawn") {
   const Node node;
   const Netns::Inside inside(node.ns);
-  Lease lease{Ownership{}};
+  Kernel kernel{shared_tables()};
+  Lease lease = kernel.lease();
   CHECK(lease.refresh(1s).error().code == ENOENT);
   CHECK(lease.withdraw().ok());
   CHECK(lease.left().value() == 0ms);
 
-  Kernel kernel{Ownership{}};
   const State wanted = sample_state(node.parent());
   REQUIRE(print(reconcile(kernel, wanted)) == "");
   CHECK(lease.left().value() == 0ms);
@@ -79,7 +79,7 @@ TEST_CASE("a node without a table for one family keeps its lease in the others")
   const Netns ns;
   const Netns::Inside inside(ns);
   run("nft add table ip egw && nft add set ip egw alive '{ type nf_proto; flags timeout; }'");
-  Lease lease{Ownership{}};
+  Lease lease = Kernel(Ownership{}).lease();
   CHECK(lease.refresh(60s).ok());
   CHECK(lease.left().value() > 50s);
   CHECK(lease.withdraw().ok());
@@ -93,7 +93,7 @@ TEST_CASE("ARP for an EIP is answered while the lease lives and not a moment lon
     const Netns::Inside inside(node.ns);
     State wanted;
     Kernel kernel{Ownership{}};
-    lease = std::make_unique<Lease>(Ownership{});
+    lease = std::make_unique<Lease>(kernel.lease());
     wanted.tables[NftFamily::Arp] = sample_state(node.parent()).tables.at(NftFamily::Arp);
     wanted.addresses[{"up0", prefix("192.0.2.50/32")}] = {.eip = true};
     REQUIRE(print(reconcile(kernel, wanted)) == "");

@@ -250,6 +250,12 @@ State sample_state(std::uint32_t parent) {
   return s;
 }
 
+net::Ownership shared_tables() {
+  Ownership own;
+  own.exclusive = false;
+  return own;
+}
+
 std::string print(const std::vector<Error>& errors) {
   std::string text;
   for (const Error& e : errors) text += e.message + "\n";

@@ -21,6 +21,9 @@ net::ElementKey element(const char* address);
 net::ElementKey element(std::uint32_t mark);
 net::ElementKey interval(const char* first, const char* last);
 
+// Our tables as on a kernel that can't keep others from changing them.
+[[nodiscard]] net::Ownership shared_tables();
+
 // A node with an uplink `up0` (192.0.2.1/24, 2001:db8::1/64), whose other end `peer0` is in a
 // namespace of its own with .2 and ::2.
 struct Node {
