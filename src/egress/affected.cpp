@@ -14,6 +14,7 @@ using net::NftFamily;
 
 const net::Table kNoTable;
 const net::Set kNoSet;
+constexpr const char* kEipChainPrefix = "eip_"; // see eip_chain()
 
 const net::Table& table_of(const net::State& s, NftFamily family) {
   const auto t = s.tables.find(family);
@@ -45,6 +46,31 @@ bool same_class(const net::Table& before, const net::ElementData& a, const net::
   return x != nullptr && y != nullptr && *x == *y;
 }
 
+// The chains of the EIPs that a class leads to.
+void add_eip_chains(const net::Table& table, const net::ElementData& id,
+                    std::set<std::string>& out) {
+  const auto* chain = class_of(set_of(table, "classes"), id);
+  const auto* verdict = chain == nullptr ? nullptr : std::get_if<net::ElementVerdict>(chain);
+  if (verdict == nullptr) return;
+  const auto found = table.chains.find(verdict->chain_name());
+  if (found == table.chains.end()) return;
+  for (const net::Rule& rule : found->second.rules) {
+    for (const net::Expr& expr : rule) {
+      const auto* decide = std::get_if<net::expr::Decide>(&expr);
+      if (decide != nullptr && decide->verdict.chain.starts_with(kEipChainPrefix))
+        out.insert(decide->verdict.chain);
+    }
+  }
+}
+
+bool is_rebound(const net::Table& before, const net::ElementData& a, const net::Table& after,
+                const net::ElementData& b) {
+  std::set<std::string> eips;
+  add_eip_chains(before, a, eips);
+  add_eip_chains(after, b, eips);
+  return eips.size() > 1;
+}
+
 // A class id that leads elsewhere than before, so that pods whose id stays are touched too: another
 // class took the number. Classes that come or go do so with their pods.
 bool renumbered(const net::Table& before, const net::Table& after) {
@@ -71,7 +97,11 @@ void pods(NftFamily family, const net::Table& before, const net::Table& after, A
         if (!remote) out.pods.insert(pod);
       } else if (all || now == nullptr || !same_class(before, *id, after, *now)) {
         out.pods.insert(pod);
-        if (!remote) out.released.insert(pod);
+        if (!remote) {
+          out.released.insert(pod);
+        } else if (now == nullptr || (!all && is_rebound(before, *id, after, *now))) {
+          out.rebound.insert(pod);
+        }
       }
     };
     for_each_difference(old_pods, new_pods, look);
@@ -86,7 +116,7 @@ void pods(NftFamily family, const net::Table& before, const net::Table& after, A
 // An EIP that comes, or that nobody held before, has no connections yet: they were forgotten when
 // it went, and pods that come with it are looked at by address.
 void eips(const net::Table& before, const net::Table& after, Affected& out) {
-  const std::string prefix = "eip_";
+  const std::string prefix = kEipChainPrefix;
   for_each_difference(before.chains, after.chains,
                       [&](const std::string& name, const auto* was, const auto*) {
                         if (was == nullptr || !name.starts_with(prefix)) return;
@@ -108,6 +138,22 @@ Affected affected(const net::State& before, const net::State& after) {
     eips(table_of(before, family), table_of(after, family), out);
   }
   return out;
+}
+
+void close_to(const std::set<Address>& pods, net::State& state) {
+  for (const Address& pod : pods) {
+    const auto table = state.tables.find(pod.family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6);
+    if (table == state.tables.end() || !table->second.sets.contains("sources")) continue;
+    auto& sources = table->second.sets.at("sources").elements;
+    const net::Bytes address(pod.bytes.data(), pod.bytes.data() + pod.size());
+    for (;;) { // the key is the address and a MAC
+      const auto at = sources.lower_bound({address, {}});
+      if (at == sources.end()) break;
+      const net::ElementKey key = at->first;
+      if (!std::equal(address.begin(), address.end(), key.first.begin())) break;
+      sources.erase(key);
+    }
+  }
 }
 
 void hold_back(const std::set<Address>& released, net::Batch& batch) {

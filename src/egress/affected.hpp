@@ -21,6 +21,9 @@ struct Affected {
   // Of these pods, the own ones that had a class: connections of theirs lose their entries. What
   // remote pods send comes by the tunnel alone, and dies there unless a class takes it.
   std::set<Address> released;
+  // Of these pods, remote ones that go, and those that were led to one EIP, say, and are now led to
+  // another: until their connections are forgotten, those would go on with the former.
+  std::set<Address> rebound;
   // Besides, whatever bears a mark of ours: an earlier run may not have come to look.
   bool all_marked = false;
   [[nodiscard]] bool empty() const { return pods.empty() && eip_ids.empty() && !all_marked; }
@@ -28,6 +31,7 @@ struct Affected {
     pods.merge(other.pods);
     eip_ids.merge(other.eip_ids);
     released.merge(other.released);
+    rebound.merge(other.rebound);
     all_marked = all_marked || other.all_marked;
   }
 };
@@ -40,6 +44,10 @@ struct Affected {
 inline constexpr Duration kReleasedTime = std::chrono::hours(5 * 24);
 inline constexpr const char* kReleasedSet = "released";
 inline constexpr const char* kRemotePodsSet = "remote_pods";
+
+// A gateway takes nothing from these remote pods. In the state, not in its rules: a packet that
+// comes by the tunnel is looked up among the sources in any case.
+void close_to(const std::set<Address>& pods, net::State& state);
 
 // In the transaction that takes the pods out of their classes, so that nothing slips between.
 void hold_back(const std::set<Address>& released, net::Batch& batch);

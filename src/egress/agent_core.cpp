@@ -99,11 +99,11 @@ void AgentCore::handle(Forgotten& event, const Now& now) {
   listing_ = false;
   if (event.result) {
     list_retry_ = {};
+    open_again(std::exchange(listed_, {}).rebound, now.steady);
   } else {
-    to_list_.merge(std::move(listed_));
+    to_list_.merge(std::exchange(listed_, {}));
     fail(list_retry_, now.steady);
   }
-  listed_ = {};
 }
 
 void AgentCore::handle(PatchDone& event, const Now& now) {
@@ -204,7 +204,15 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
   all_started_ = started && plan_->pods_starting == 0;
   planned_ = true;
   confirm_due_ = true;
-  net::Batch batch = net::diff(*kernel_, plan_->state);
+  Affected touched = affected(*kernel_, plan_->state);
+  closed_to_.insert(touched.rebound.begin(), touched.rebound.end());
+  wanted_ = {plan_, &plan_->state};
+  if (!closed_to_.empty()) {
+    auto closed = std::make_shared<net::State>(plan_->state);
+    close_to(closed_to_, *closed);
+    wanted_ = std::move(closed);
+  }
+  net::Batch batch = net::diff(*kernel_, *wanted_);
   if (batch.empty()) {
     believe_plan(now.steady);
     settled_ = true;
@@ -212,7 +220,6 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
     kernel_retry_ = {};
     return;
   }
-  Affected touched = affected(*kernel_, plan_->state);
   hold_back(touched.released, batch);
   in_apply_.merge(std::move(touched));
   applying_ = true;
@@ -221,7 +228,7 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
 
 // From here on one state is kept, not two that are equal.
 void AgentCore::believe_plan(Time now) {
-  kernel_ = std::shared_ptr<const net::State>(plan_, &plan_->state);
+  kernel_ = wanted_;
   confirm_due_ = claims_due_ = true;
   marks_ = plan_->marks;
   // An earlier run may have ended between a change and the look-up that belongs to it.
@@ -347,6 +354,14 @@ void AgentCore::look_up_later(Affected affected, Time now) {
   to_list_.merge(std::move(affected));
 }
 
+// None of their connections is left that the kernel's rules bind otherwise.
+void AgentCore::open_again(const std::set<Address>& pods, Time now) {
+  for (const Address& pod : pods) {
+    if (in_apply_.rebound.contains(pod) || to_list_.rebound.contains(pod)) continue;
+    if (closed_to_.erase(pod) > 0) dirty_ = dirty_.value_or(now);
+  }
+}
+
 // When connections are to be looked up; nothing while that is under way, or the kernel not as
 // planned.
 std::optional<Time> AgentCore::list_due() const {
@@ -363,8 +378,8 @@ void AgentCore::connections(Time now, std::vector<Action>& out) {
       return;
     }
     listing_ = false;
-    listed_ = {};
     list_retry_ = {};
+    open_again(std::exchange(listed_, {}).rebound, now);
   }
   const auto due = list_due();
   if (!due || *due > now) return;

@@ -62,6 +62,8 @@ class AgentCore {
   [[nodiscard]] std::optional<Time> deadline() const;
 
   [[nodiscard]] const NodePlan& plan() const { return *plan_; } // the last one made
+  // What the last Apply asks of the kernel: the plan's state, less what must wait.
+  [[nodiscard]] const net::State& wanted() const { return *wanted_; }
   [[nodiscard]] const AgentWorld& world() const { return store_.world(); }
   [[nodiscard]] bool synced() const { return synced_; }       // every list has been complete once
   [[nodiscard]] std::vector<std::string> waiting_for() const; // lists that are missing until then
@@ -102,6 +104,7 @@ class AgentCore {
   void look_and_write(const Now& now, std::vector<agent::Action>& out);
   void make_plan(const Now& now, std::vector<agent::Action>& out);
   void believe_plan(Time now);
+  void open_again(const std::set<Address>& pods, Time now);
   void look_up_later(Affected affected, Time now);
   void confirm(std::vector<agent::Action>& out);
   void announce(Time now, std::vector<agent::Action>& out);
@@ -132,8 +135,10 @@ class AgentCore {
   net::Host host_;
   NodePlanner planner_;
   std::shared_ptr<const NodePlan> plan_ = std::make_shared<const NodePlan>();
-  std::optional<Marks> marks_; // of the last plan that the kernel took
-  bool look_ = true;           // a look is due
+  std::shared_ptr<const net::State> wanted_; // the plan's, closed to those of closed_to_
+  std::set<Address> closed_to_;              // until their connections are forgotten
+  std::optional<Marks> marks_;               // of the last plan that the kernel took
+  bool look_ = true;                         // a look is due
   bool observing_ = false, applying_ = false, settled_ = false, planned_ = false, audited_ = false;
   std::optional<Time> dirty_; // a plan is due at this time
   Time closed_until_{};       // see AgentWorld::stay_closed

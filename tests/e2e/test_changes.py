@@ -3,6 +3,7 @@
 pod by another address than they should. One lab, few flows, the cases one after the other."""
 
 import contextlib
+import os
 
 import pytest
 
@@ -128,6 +129,39 @@ def test_changes_under_traffic(cluster, scene):
             wait_received(answered, 20)
 
 
+@pytest.mark.parametrize("node", ["n1", "n2"])
+def test_pod_moves_between_policies_of_one_gateway_node(cluster, scene, node):
+    """Once a pod was seen by its new address, it never is by the former one again."""
+    cluster.label_node("n3", {"egress": None})
+    try:
+        gateway, pod, srv = scene.gateway(size=2), scene.pod(node), cluster.srv
+        turns = [(pod.labels, scene.eip(0)), ({"test": f"else-{scene.number}"}, scene.eip(1))]
+        for labels, (four, six) in turns:
+            scene.policy(gateway=gateway, pods=labels, ipv4=four, ipv6=six)
+        scene.await_eip(pod)
+        with contextlib.ExitStack() as stack:
+            old, new = (
+                [stack.enter_context(pod.flow(kind, a, 0.002)) for a in (srv.ip4, srv.ip6)]
+                for kind in ("udp", "connect")
+            )
+            wait_received(old + new, 50)
+            for turn in range(1, 7):
+                (_, former), (labels, eip) = turns[(turn - 1) % 2], turns[turn % 2]
+                srv.clear()
+                cluster.api.patch(
+                    "pods", pod.name, {"metadata": {"labels": labels}}, pod.namespace
+                )
+                await_moved(old, eip)
+                wait_received(old + new, 50)
+                seen = srv.seen()
+                for before, after in zip(former, eip):
+                    left = max(e["last"] for e in seen if e["src"] == before)
+                    came = min(e["first"] for e in seen if e["src"] == after)
+                    assert left <= came, f"{before} {1000 * (left - came):.1f} ms after {after}"
+    finally:
+        cluster.label_node("n3", {"egress": "true"})
+
+
 def test_connections_older_than_the_policy(cluster, scene):
     """Datagrams go on with the new source; a TCP connection, which the server knows by the old
     one, is reset. Until the policy is in force they leave by the node, never by the pod."""
@@ -163,6 +197,34 @@ def damage_address(node):
             if address["scope"] == "global":
                 where = f"{address['local']}/{address['prefixlen']}"
                 node.netns.ip("addr", "del", where, "dev", "egw0", check=False)
+
+
+def can_bind_tables():
+    """Whether this kernel keeps others from changing the agent's tables: 6.9 and newer."""
+    return tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (6, 9)
+
+
+@pytest.mark.parametrize("harm", ["delete table {} egw", "flush table {} egw"])
+def test_ruleset_deleted_by_hand(cluster, scene, harm):
+    """Refused where the kernel can do that; else repaired within a second."""
+    gateway, pod, node = scene.gateway(), scene.pod("n1"), cluster.node("n1")
+    scene.policy(gateway=gateway)
+    scene.await_eip(pod)
+
+    def tables():  # without what stands in sets: some of it goes by itself
+        listing = ["nft", "-s", "-t", "list", "table"]
+        return [node.netns.run(*listing, f, "egw", check=False) for f in ("ip", "ip6")]
+
+    wanted = tables()
+    strict = nobody_but(cluster.srv, *scene.eip())
+    allowed = strict if can_bind_tables() else contextlib.nullcontext()
+    with live_flows(scene, pod) as flows, allowed:
+        for family in ("ip", "ip6"):
+            argv = ["nft", *harm.format(family).split()]
+            assert (node.netns.popen(argv).wait(10) != 0) == can_bind_tables()
+        until(lambda: tables() == wanted, "the tables are as before", timeout=1.0)
+        wait_received(datagrams(flows), 20)
+        scene.await_eip(pod)
 
 
 @pytest.mark.parametrize("damage", [damage_routes, damage_address])

@@ -130,7 +130,7 @@ struct Bench {
   }
   void answer(Apply& a, std::vector<Event>& events) {
     CHECK_FALSE(a.batch.empty());
-    if (refuse.empty()) kernel = core.plan().state;
+    if (refuse.empty()) kernel = core.wanted();
     events.emplace_back(Applied{std::exchange(refuse, {})});
   }
   void answer(ListConnections& a, std::vector<Event>& events) {
