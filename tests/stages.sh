@@ -68,9 +68,13 @@ export ASAN_OPTIONS=external_symbolizer_path=/usr/bin/addr2line
 export TSAN_OPTIONS=$ASAN_OPTIONS:suppressions=$top/tests/tsan.supp
 export UBSAN_OPTIONS=$ASAN_OPTIONS:halt_on_error=1:print_stacktrace=1
 
-stage_asan() {
+setup_asan() {
   CC=clang CXX=clang++ setup build-asan -Db_sanitize=address,undefined -Db_lundef=false \
-    -Doptimization=0
+    -Doptimization=0 -Dfuzz=true
+}
+
+stage_asan() {
+  setup_asan
   doctest build-asan unit oracle threads
 }
 
@@ -84,14 +88,13 @@ stage_tsan() { # builds those programs alone that have such tests
 }
 
 build_fuzz() {
-  CC=clang CXX=clang++ setup build-fuzz -Db_sanitize=address,undefined -Db_lundef=false \
-    -Doptimization=1 -Dcpp_args=-fsanitize=fuzzer-no-link
-  python3 tests/fuzz/run.py --build-only build-fuzz
+  setup_asan
+  python3 tests/fuzz/run.py --build-only build-asan
 }
 
 stage_fuzz() {
   build_fuzz
-  python3 tests/fuzz/run.py build-fuzz
+  python3 tests/fuzz/run.py build-asan
 }
 
 stage_kubernetes() {
