@@ -342,6 +342,7 @@ class Planner {
     unknown_pods(in);
     in.underlay = underlay_.local ? underlay_.local->family : Family::V4;
     in.cluster = inside_cluster(world_.cluster);
+    in.ipvs = host_.ipvs;
     in.classes = std::move(pods_.classes);
     in.pods = std::move(pods_.pods);
     for (const auto& [name, node] : world_.nodes) {

@@ -60,6 +60,7 @@ struct EipPlace {
 struct RulesetInput {
   Family underlay = Family::V4;
   IntervalSet cluster;                   // addresses inside
+  bool ipvs = false;                     // see net::Host
   std::vector<Address> peers;            // underlay addresses of the other nodes
   std::map<std::int32_t, EipPlace> eips; // by id: all that the classes refer to, and all held here
   // Thousands: what the plan before has as well is shared with it.

@@ -43,6 +43,7 @@ class Hooks {
     classification();
     forwarding();
     translation();
+    if (in_.ipvs) service_proxy();
   }
 
  private:
@@ -103,10 +104,12 @@ class Hooks {
   // After service DNAT and the de-NAT of replies, before routing: policies judge the real
   // destination.
   void classification() {
-    hook("prerouting", {"filter", Hook::Prerouting, -95},
-         {rule({ct_reply(), go("reply")}), rule({iifname(device_), go("tunnel")}),
-          rule({classify(nft_, "pods", "classes")}),
-          rule({saddr_in(nft_, kReleasedSet), go("released")})});
+    std::vector<net::Rule> rules{rule({ct_reply(), go("reply")}),
+                                 rule({iifname(device_), go("tunnel")})};
+    // IPVS takes it there, and what becomes of it is seen on its way out: service_proxy().
+    if (in_.ipvs) rules.push_back(rule({daddr_is_local(), accept()}));
+    for (const net::Rule& r : by_source()) rules.push_back(r);
+    hook("prerouting", {"filter", Hook::Prerouting, -95}, rules);
     unclassified();
     std::vector<net::Rule> tunnel{rule({saddr_mac_not_in(nft_, "sources"), drop()})};
     std::vector<net::Rule> reply{rule({ct_mark_is(o_.ct_mask, 0), accept()})};
@@ -137,6 +140,15 @@ class Hooks {
     chain("reply", reply);
   }
 
+  std::vector<net::Rule> by_source() const {
+    std::vector<net::Rule> rules{rule({classify(nft_, "pods", "classes")}),
+                                 rule({saddr_in(nft_, kReleasedSet), go("released")})};
+    if (o_.unknown_pods != UnknownPods::Allow) {
+      rules.push_back(rule({saddr_in(nft_, "unknown"), go("unknown")}));
+    }
+    return rules;
+  }
+
   // What no policy took. Of a pod that has a class: in its chain's last rule.
   void unclassified() {
     // Perhaps the end of a connection that a policy had: no NAT is done for it.
@@ -151,8 +163,6 @@ class Hooks {
     if (o_.unknown_pods != UnknownPods::Allow) {
       // Perhaps a pod that the API no longer tells of, or one that got its address at once.
       released.push_back(rule({go("unknown")}));
-      table_.chains.at("prerouting")
-          .rules.push_back(rule({saddr_in(nft_, "unknown"), go("unknown")}));
       chain("unknown",
             {rule({saddr_in(nft_, "known"), accept()}), rule({daddr_in(nft_, "cluster"), accept()}),
              // What ends here, at an EIP for one, leaves by no address.
@@ -187,6 +197,18 @@ class Hooks {
     marked.push_back(rule({drop()}));
     chain("marked", marked);
     chain("to_tunnel", {rule({tcp_syn(), clamp_mss()}), rule({set_mark(o_.mark_mask, 0)})});
+  }
+
+  // A Service of IPVS is an address of the node. What is sent to it ends here, gets its real
+  // destination in `input`, and leaves as if the node had sent it, past prerouting and forward. In
+  // `output`, then, a pod's packet is judged, and routed by the mark that it gets.
+  void service_proxy() {
+    std::vector<net::Rule> rules{rule({ct_reply(), accept()})};
+    for (const net::Rule& r : by_source()) rules.push_back(r);
+    hook("output", {"route", Hook::Output, -95}, rules);
+    hook("leaving", {"filter", Hook::Postrouting, -160},
+         {rule({mark_is_not(o_.mark_mask, 0), go("marked_leaving")})});
+    chain("marked_leaving", {rule({oifname(device_), go("to_tunnel")}), rule({go("marked")})});
   }
 
   // Before every other source NAT chain. Only a binding keeps a later MASQUERADE from acting, hence

@@ -6,6 +6,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include <array>
 #include <functional>
@@ -35,6 +36,11 @@ std::array<int, N> numbers(const std::array<Group, N>& groups) {
   std::array<int, N> out{};
   for (std::size_t i = 0; i < N; ++i) out[i] = static_cast<int>(groups[i]);
   return out;
+}
+
+// IPVS makes this file in each network namespace (net/netfilter/ipvs/ip_vs_ctl.c).
+bool has_ipvs() {
+  return access("/proc/thread-self/net/ip_vs", F_OK) == 0;
 }
 
 } // namespace
@@ -111,6 +117,7 @@ Observation Kernel::observe() {
     seen.state.tables = std::move(nft.tables);
     seen.state.forward_accepts = std::move(nft.forward_accepts);
     seen.host.forward_policy_drop = std::move(nft.forward_policy_drop);
+    seen.host.ipvs = has_ipvs();
     seen.host.legacy_forward_drop = legacy_forward_drops(impl_->own.device);
     impl_->known = read_rtnl(impl_->route, impl_->own, seen);
     // Another generation may be another's tables or our own lease: only what concerns us counts.

@@ -193,6 +193,7 @@ struct Host {
   std::map<std::pair<std::string, Family>, Address> gateways;
   std::set<Family> forward_policy_drop; // iptables-nft's filter FORWARD chain drops by policy
   std::set<Family> legacy_forward_drop; // iptables-legacy's, and has no accepts for the tunnel
+  bool ipvs = false; // the kernel has IPVS, so Services may be addresses of this node
   bool operator==(const Host&) const = default;
 };
 

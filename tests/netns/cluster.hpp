@@ -65,11 +65,19 @@ inline std::string text_of(const sockaddr_storage& s) {
 // A UDP socket of the namespace that it was made in.
 class Udp {
  public:
-  Udp(const Netns& ns, const Endpoint& local) {
+  // `foreign`: the address is none of the namespace's own.
+  Udp(const Netns& ns, const Endpoint& local, bool foreign = false) {
     const Netns::Inside inside(ns);
     socklen_t size = 0;
     const auto address = sockaddr_of(local, size);
     fd_ = Fd(check_errno(socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket"));
+    if (foreign) {
+      const int on = 1;
+      const bool six = address.ss_family == AF_INET6;
+      check_errno(setsockopt(fd_.get(), six ? IPPROTO_IPV6 : IPPROTO_IP,
+                             six ? IPV6_TRANSPARENT : IP_TRANSPARENT, &on, sizeof on),
+                  "transparent");
+    }
     check_errno(bind(fd_.get(), reinterpret_cast<const sockaddr*>(&address), size), "bind");
   }
   void send(const Endpoint& to, const std::string& what) {
@@ -163,6 +171,7 @@ struct Node {
   NodeOptions options;
   Marks marks;
   NodePlan plan;
+  bool as_with_ipvs = false; // whatever this kernel has
 
   void start() {
     const Netns::Inside inside(ns);
@@ -172,7 +181,8 @@ struct Node {
   // Brings the kernel to what the world asks for, and looks whether it is so.
   void reconcile(const AgentWorld& world) {
     const Netns::Inside inside(ns);
-    const auto seen = kernel->observe();
+    auto seen = kernel->observe();
+    seen.host.ipvs = seen.host.ipvs || as_with_ipvs;
     plan = plan_node(world, seen.host, marks, options);
     marks = plan.marks;
     for (const auto& problem : plan.problems) FAIL_CHECK(problem);
