@@ -22,6 +22,7 @@ from .netns import Netns
 from .process import Process
 from .topology import POD4, Wires, node4, node6
 from .traffic import Flow
+from .wait import PATIENCE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
@@ -105,9 +106,11 @@ class Pod:
         return self.netns.call(first_seen, address, source, **how)
 
     def flow(self, kind, address, interval=0.01, port=PORT):
-        """A flow that goes on until stopped: kind tcp, udp or connect, `interval` in seconds."""
+        """A flow that goes on until stopped: kind tcp, udp or connect, `interval` in seconds. Where
+        everything is given more time, there is less to do in it: a server that falls behind for
+        good would look like a way that is cut off."""
         name = f"flow-{self.name}-{next(self.lab.flow_numbers)}"
-        return Flow(self.lab, self.netns, name, kind, address, interval, port)
+        return Flow(self.lab, self.netns, name, kind, address, interval * PATIENCE, port)
 
     def remove_wires(self):
         if self.netns:
