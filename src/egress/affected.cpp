@@ -15,6 +15,7 @@ using net::NftFamily;
 const net::Table kNoTable;
 const net::Set kNoSet;
 constexpr const char* kEipChainPrefix = "eip_"; // see eip_chain()
+constexpr const char* kSourcesSet = "sources";
 
 const net::Table& table_of(const net::State& s, NftFamily family) {
   const auto t = s.tables.find(family);
@@ -140,20 +141,24 @@ Affected affected(const net::State& before, const net::State& after) {
   return out;
 }
 
-void close_to(const std::set<Address>& pods, net::State& state) {
+std::shared_ptr<const net::State> closed_to(const std::set<Address>& pods,
+                                            const std::shared_ptr<const net::State>& state) {
+  std::shared_ptr<net::State> closed;
   for (const Address& pod : pods) {
-    const auto table = state.tables.find(pod.family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6);
-    if (table == state.tables.end() || !table->second.sets.contains("sources")) continue;
-    auto& sources = table->second.sets.at("sources").elements;
+    const NftFamily family = pod.family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6;
     const net::Bytes address(pod.bytes.data(), pod.bytes.data() + pod.size());
-    for (;;) { // the key is the address and a MAC
+    for (;;) { // a key is an address and a MAC
+      const net::State& now = closed ? *closed : *state;
+      const auto& sources = set_of(table_of(now, family), kSourcesSet).elements;
       const auto at = sources.lower_bound({address, {}});
       if (at == sources.end()) break;
       const net::ElementKey key = at->first;
       if (!std::equal(address.begin(), address.end(), key.first.begin())) break;
-      sources.erase(key);
+      if (!closed) closed = std::make_shared<net::State>(*state);
+      closed->tables.at(family).sets.at(kSourcesSet).elements.erase(key);
     }
   }
+  return closed ? closed : state;
 }
 
 void hold_back(const std::set<Address>& released, net::Batch& batch) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <set>
 
 #include "base/clock.hpp"
@@ -45,9 +46,11 @@ inline constexpr Duration kReleasedTime = std::chrono::hours(5 * 24);
 inline constexpr const char* kReleasedSet = "released";
 inline constexpr const char* kRemotePodsSet = "remote_pods";
 
-// A gateway takes nothing from these remote pods. In the state, not in its rules: a packet that
-// comes by the tunnel is looked up among the sources in any case.
-void close_to(const std::set<Address>& pods, net::State& state);
+// The state in which a gateway takes nothing from these remote pods: another one only where it
+// would take something. In the set of sources, not by rules: what comes by the tunnel is looked up
+// there in any case.
+[[nodiscard]] std::shared_ptr<const net::State> closed_to(
+    const std::set<Address>& pods, const std::shared_ptr<const net::State>& state);
 
 // In the transaction that takes the pods out of their classes, so that nothing slips between.
 void hold_back(const std::set<Address>& released, net::Batch& batch);

@@ -206,12 +206,7 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
   confirm_due_ = true;
   Affected touched = affected(*kernel_, plan_->state);
   closed_to_.insert(touched.rebound.begin(), touched.rebound.end());
-  wanted_ = {plan_, &plan_->state};
-  if (!closed_to_.empty()) {
-    auto closed = std::make_shared<net::State>(plan_->state);
-    close_to(closed_to_, *closed);
-    wanted_ = std::move(closed);
-  }
+  wanted_ = closed_to(closed_to_, {plan_, &plan_->state});
   net::Batch batch = net::diff(*kernel_, *wanted_);
   if (batch.empty()) {
     believe_plan(now.steady);
@@ -356,10 +351,12 @@ void AgentCore::look_up_later(Affected affected, Time now) {
 
 // None of their connections is left that the kernel's rules bind otherwise.
 void AgentCore::open_again(const std::set<Address>& pods, Time now) {
+  bool fewer = false;
   for (const Address& pod : pods) {
     if (in_apply_.rebound.contains(pod) || to_list_.rebound.contains(pod)) continue;
-    if (closed_to_.erase(pod) > 0) dirty_ = dirty_.value_or(now);
+    fewer = closed_to_.erase(pod) > 0 || fewer;
   }
+  if (fewer && wanted_.get() != &plan_->state) dirty_ = dirty_.value_or(now);
 }
 
 // When connections are to be looked up; nothing while that is under way, or the kernel not as

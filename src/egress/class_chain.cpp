@@ -35,13 +35,14 @@ std::vector<Prefix> few_prefixes(const std::vector<Range>& ranges) {
 
 class Builder {
  public:
-  Builder(Family family, const IntervalSet& cluster)
+  Builder(Family family, const IntervalSet& cluster, bool ipvs)
       : family_(family),
+        clears_(!forward_clears_priority(family, ipvs)),
         nft_(family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6),
         cluster_(cluster) {}
 
   ClassChain build(const PodClass& pod_class) {
-    if (!forward_clears_priority(family_)) add(rule({nft::set_priority(0)}));
+    if (clears_) add(rule({nft::set_priority(0)}));
     std::vector<const PolicyRule*> policies; // that may take a packet of this family
     for (const PolicyRule& policy : pod_class.policies) {
       if (policy.everything_outside || !policy.destinations.empty(family_)) {
@@ -123,6 +124,7 @@ class Builder {
   }
 
   const Family family_;
+  const bool clears_; // the priority, at once
   const NftFamily nft_;
   const IntervalSet& cluster_;
   ClassChain made_;
@@ -141,8 +143,9 @@ net::Set interval_set(Family family, const std::vector<Range>& ranges) {
   return set;
 }
 
-ClassChain class_chain(const PodClass& pod_class, Family family, const IntervalSet& cluster) {
-  return Builder(family, cluster).build(pod_class);
+ClassChain class_chain(const PodClass& pod_class, Family family, const IntervalSet& cluster,
+                       bool ipvs) {
+  return Builder(family, cluster, ipvs).build(pod_class);
 }
 
 std::set<std::string> destination_sets(const net::Chain& chain) {

@@ -26,9 +26,9 @@ inline constexpr std::uint32_t kUntaken = 0xfffffffe; // no class has this id
 [[nodiscard]] net::Set interval_set(Family family, const std::vector<Range>& ranges);
 
 // Forwarding sets an IPv4 packet's priority anew (ip_forward), so there only what no policy takes
-// needs it cleared; in IPv6 a class begins with that.
-[[nodiscard]] inline bool forward_clears_priority(Family family) {
-  return family == Family::V4;
+// needs it cleared; in IPv6, and for what IPVS sends, a class begins with that.
+[[nodiscard]] inline bool forward_clears_priority(Family family, bool ipvs) {
+  return family == Family::V4 && !ipvs;
 }
 
 struct ClassChain {
@@ -36,7 +36,7 @@ struct ClassChain {
   std::map<std::string, net::Set> sets; // of destinations, named by content
 };
 [[nodiscard]] ClassChain class_chain(const PodClass& pod_class, Family family,
-                                     const IntervalSet& cluster);
+                                     const IntervalSet& cluster, bool ipvs);
 
 // The sets of destinations that a chain names; each once.
 [[nodiscard]] std::set<std::string> destination_sets(const net::Chain& chain);

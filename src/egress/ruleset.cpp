@@ -205,7 +205,7 @@ class Builder {
   }
 
   void add_class(std::uint32_t id, const PodClass& pod_class) {
-    ClassChain made = class_chain(pod_class, family_, in_.cluster);
+    ClassChain made = class_chain(pod_class, family_, in_.cluster, in_.ipvs);
     for (auto& [name, set] : made.sets) table_.sets.try_emplace(name, std::move(set));
     table_.chains.insert_or_assign(pod_class.name, std::move(made.chain));
     table_.sets.at("classes").elements[{host32(id), {}}] =
