@@ -10,6 +10,7 @@
 #include <array>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -171,7 +172,7 @@ struct Node {
   NodeOptions options;
   Marks marks;
   NodePlan plan;
-  bool as_with_ipvs = false; // whatever this kernel has
+  std::optional<bool> with_ipvs; // whatever this kernel has
 
   void start() {
     const Netns::Inside inside(ns);
@@ -182,7 +183,7 @@ struct Node {
   void reconcile(const AgentWorld& world) {
     const Netns::Inside inside(ns);
     auto seen = kernel->observe();
-    seen.host.ipvs = seen.host.ipvs || as_with_ipvs;
+    seen.host.ipvs = with_ipvs.value_or(seen.host.ipvs);
     plan = plan_node(world, seen.host, marks, options);
     marks = plan.marks;
     for (const auto& problem : plan.problems) FAIL_CHECK(problem);

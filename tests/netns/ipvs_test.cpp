@@ -96,7 +96,7 @@ TEST_CASE("what a node sends itself with a pod's address is judged, where there 
   Cluster c;
   c.watch_pods();
   for (const bool ipvs : {false, true}) {
-    c.one.as_with_ipvs = ipvs;
+    c.one.with_ipvs = ipvs;
     c.reconcile();
     for (const Try& t : kBoth) {
       CAPTURE(t.pod);
