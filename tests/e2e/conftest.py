@@ -127,10 +127,15 @@ class Scene:
             for target, eip in zip((server.ip4, server.ip6), self.eip(which)):
                 self.cluster.await_source(pod, target, eip)
 
+    def placed(self, gateway, which=0):
+        """The node that the gateway's status places it on now; None: on none."""
+        status = self.cluster.api.get(objects.GATEWAYS, gateway)
+        return objects.placement(status).get(self.eip(which)[0])
+
     def holder(self, gateway, which=0):
-        return objects.placement(self.cluster.api.get(objects.GATEWAYS, gateway)).get(
-            self.eip(which)[0]
-        )
+        """The same, once there is one. A policy and its gateway are written side by side: for a
+        moment the one is Ready and the other does not place the address yet."""
+        return until(lambda: self.placed(gateway, which), f"address {which} is placed")
 
 
 def plural(obj):

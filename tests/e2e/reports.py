@@ -6,8 +6,10 @@ from lab.wait import until
 
 
 def condition(cluster, node, kind):
-    found = cluster.api.get(objects.NODES, node)
-    return next(c for c in found["status"]["conditions"] if c["type"] == kind)
+    status = cluster.api.get(objects.NODES, node).get("status", {})
+    found = {c["type"]: c for c in status.get("conditions", [])}
+    assert kind in found, f"EgressNode {node} does not say {kind}: {status}"
+    return found[kind]
 
 
 def await_told(cluster, node, kind, reason, *words):

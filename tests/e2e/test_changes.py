@@ -68,7 +68,7 @@ def test_changes_under_traffic(cluster, scene):
             for _ in range(2):
                 holder = scene.holder(gateway)
                 cluster.label_node(holder, {"egress": None})
-                until(lambda: scene.holder(gateway) not in (holder, None), "another holder")
+                until(lambda: scene.placed(gateway) not in (holder, None), "another holder")
                 scene.await_eip(*pods)
                 cluster.label_node(holder, {"egress": "true"})
             scene.await_eip(*pods)

@@ -86,7 +86,7 @@ def test_every_gateway_gone_means_no_packet(cluster, scene):
         for name in ("n2", "n3"):
             cluster.power_off(cluster.node(name))
         try:
-            until(lambda: scene.holder(gateway) is None, "the address has no holder")
+            until(lambda: scene.placed(gateway) is None, "the address has no holder")
             cluster.await_source(pods[0], cluster.srv.ip4, None)
             cluster.srv.clear()
             sending = [flow for flow in flows if flow.kind == "udp"][:2]  # of the pod on n1

@@ -156,7 +156,7 @@ def test_gateway_lost_same_address_from_another_node(cluster, scene):
     cluster.srv.clear()
     cluster.power_off(cluster.node(lost))
     try:
-        until(lambda: scene.holder(gateway) not in (None, lost), "another holder")
+        until(lambda: scene.placed(gateway) not in (None, lost), "another holder")
         scene.await_eip(pod)
         check(pod, cluster.srv, *scene.eip())
         assert cluster.srv.foreign(scene.eip()) == []
