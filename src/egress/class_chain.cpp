@@ -13,6 +13,7 @@ namespace egw::egress {
 namespace {
 
 using net::NftFamily;
+using nft::clear_priority;
 using nft::daddr_in;
 using nft::daddr_not_in;
 using nft::Piece;
@@ -42,7 +43,7 @@ class Builder {
         cluster_(cluster) {}
 
   ClassChain build(const PodClass& pod_class) {
-    if (clears_) add(rule({nft::set_priority(0)}));
+    if (clears_) add(rule({clear_priority()}));
     std::vector<const PolicyRule*> policies; // that may take a packet of this family
     for (const PolicyRule& policy : pod_class.policies) {
       if (policy.everything_outside || !policy.destinations.empty(family_)) {
@@ -54,13 +55,14 @@ class Builder {
       // Addresses inside the cluster are never captured, whatever a policy says; where it names
       // none of them the look-up is saved.
       if (!inside_is_out && may_capture_inside(*policy)) {
-        add(rule({daddr_in(nft_, "cluster"), untaken(), nft::go_back()}));
+        add(rule({daddr_in(nft_, "cluster"), clear_if_needed(), untaken()}));
         inside_is_out = true;
       }
       if (policy == policies.back() && !policy->everything_outside) {
         // One way on to the EIP, not one for each CIDR: the kernel follows all of them whenever it
         // validates the table.
-        add(rule({not_in("d_", policy->destinations.ranges(family_)), untaken(), nft::go_back()}));
+        add(rule(
+            {not_in("d_", policy->destinations.ranges(family_)), clear_if_needed(), untaken()}));
         add(decide({}, *policy));
         return std::move(made_);
       }
@@ -69,16 +71,16 @@ class Builder {
         return std::move(made_); // nothing gets past it
       }
     }
-    add(rule({untaken()}));
+    add(rule({clear_if_needed(), untaken()}));
     return std::move(made_);
   }
 
  private:
   void add(const net::Rule& r) { made_.chain.rules.push_back(r); }
 
-  // Told by the priority, not by a way to the chain: the kernel follows every such way whenever it
-  // validates the table.
-  static Piece untaken() { return nft::set_priority(kUntaken); }
+  static Piece untaken() { return nft::go(kUntakenChain); }
+
+  [[nodiscard]] Piece clear_if_needed() const { return clears_ ? Piece{} : clear_priority(); }
 
   [[nodiscard]] bool may_capture_inside(const PolicyRule& policy) const {
     return policy.everything_outside || policy.destinations.first_overlap(cluster_).has_value();
@@ -116,7 +118,7 @@ class Builder {
       case Fate::Eip:
         return rule({std::move(match), nft::go(eip_chain(policy.eip_id))});
       case Fate::Untouched:
-        return rule({std::move(match), untaken(), nft::go_back()});
+        return rule({std::move(match), clear_if_needed(), untaken()});
       case Fate::Drop:
         break;
     }

@@ -11,9 +11,8 @@
 #include "egress/ruleset.hpp"
 #include "net/state.hpp"
 
-// The chain of a class of pods: one rule or more for each policy, in order. What no policy takes
-// comes back from it with the priority kUntaken, and ends in kUntakenChain. What comes back without
-// was under way when the chain was still empty.
+// The chain of a class of pods: one rule or more for each policy, in order. A packet does not come
+// back from it: what no policy takes ends in kUntakenChain.
 namespace egw::egress {
 
 // Destinations up to this number of CIDRs are compared one by one: that is no slower than a look-up
@@ -21,12 +20,11 @@ namespace egw::egress {
 inline constexpr std::size_t kFewPrefixes = 4;
 
 inline constexpr const char* kUntakenChain = "untaken";
-inline constexpr std::uint32_t kUntaken = 0xfffffffe; // no class has this id
 [[nodiscard]] std::string eip_chain(std::int32_t id);
 [[nodiscard]] net::Set interval_set(Family family, const std::vector<Range>& ranges);
 
-// Forwarding sets an IPv4 packet's priority anew (ip_forward), so there only what no policy takes
-// needs it cleared; in IPv6, and for what IPVS sends, a class begins with that.
+// Forwarding sets an IPv4 packet's priority anew (ip_forward), so there only what may end here or
+// goes on untouched needs it cleared; in IPv6, and for what IPVS sends, a class begins with that.
 [[nodiscard]] inline bool forward_clears_priority(Family family, bool ipvs) {
   return family == Family::V4 && !ipvs;
 }

@@ -7,7 +7,6 @@
 #include <charconv>
 
 #include "base/digest.hpp"
-#include "egress/class_chain.hpp"
 
 namespace egw::egress {
 
@@ -154,7 +153,7 @@ class Builder {
     for (const auto& [ip, group] : groups_of_) ids.emplace(group->digest, 0);
     for (auto& [digest, id] : ids) {
       id = natural_id(digest);
-      while (table_.classes.contains(id) || id == kUntaken) ++id;
+      while (table_.classes.contains(id)) ++id;
       table_.classes[id];
     }
     for (const auto& [ip, group] : groups_of_) {
@@ -238,7 +237,7 @@ PodClass pod_class(const ClassOfPolicies& of) {
 std::uint32_t natural_id(const std::string& digest) {
   std::uint32_t id = 0;
   std::from_chars(digest.data(), digest.data() + 8, id, 16);
-  return id == kUntaken ? 0 : id;
+  return id;
 }
 
 std::set<std::int32_t> eips_of(const PodClass& pod_class) {

@@ -142,7 +142,6 @@ class Hooks {
 
   std::vector<net::Rule> by_source() const {
     std::vector<net::Rule> rules{rule({classify(nft_, "pods", "classes")}),
-                                 rule({priority_is(kUntaken), go(kUntakenChain)}),
                                  rule({saddr_in(nft_, kReleasedSet), go("released")})};
     if (o_.unknown_pods != UnknownPods::Allow) {
       rules.push_back(rule({saddr_in(nft_, "unknown"), go("unknown")}));
@@ -153,10 +152,11 @@ class Hooks {
   // What no policy took. Of a pod that has a class: in its chain's last rule.
   void unclassified() {
     // Perhaps the end of a connection that a policy had: no NAT is done for it.
-    chain(
-        kUntakenChain,
-        {rule({saddr_in(nft_, kReleasedSet), ct_invalid(), daddr_not_in(nft_, "cluster"), drop()}),
-         rule({set_priority(0), accept()})});
+    std::vector<net::Rule> untaken{
+        rule({saddr_in(nft_, kReleasedSet), ct_invalid(), daddr_not_in(nft_, "cluster"), drop()}),
+        rule({accept()})};
+    if (has_sources()) untaken.insert(untaken.begin(), rule({iifname(device_), drop()}));
+    chain(kUntakenChain, untaken);
     // Of an address that was in no class when it was looked up: not to be looked up once more, or a
     // pod that becomes known just then would be let through.
     std::vector<net::Rule> released{rule({ct_invalid(), daddr_not_in(nft_, "cluster"), drop()})};

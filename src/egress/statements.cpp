@@ -268,16 +268,10 @@ Piece classify(NftFamily family, const std::string& pods, const std::string& cla
           MetaSet{.key = MetaKey::Priority}, MetaLoad{.key = MetaKey::Priority},
           Lookup{.set = classes, .sreg = 1, .verdict = true}};
 }
-Piece set_priority(std::uint32_t value) {
-  return {Immediate{.data = host32(value)}, MetaSet{.key = MetaKey::Priority}};
-}
-Piece priority_is(std::uint32_t value) {
-  return {MetaLoad{.key = MetaKey::Priority}, is(host32(value))};
+Piece clear_priority() {
+  return {Immediate{.data = host32(0)}, MetaSet{.key = MetaKey::Priority}};
 }
 
-Piece go_back() {
-  return {Decide{{net::VerdictKind::Return, {}}}};
-}
 Piece accept() {
   return {Decide{{net::VerdictKind::Accept, {}}}};
 }

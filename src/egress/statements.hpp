@@ -70,11 +70,9 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece classify(net::NftFamily family, const std::string& pods,
                              const std::string& classes);
 
-// classify leaves the class id in the packet's priority.
-[[nodiscard]] Piece set_priority(std::uint32_t value);
-[[nodiscard]] Piece priority_is(std::uint32_t value);
+// After classify, which leaves the class id in the packet's priority.
+[[nodiscard]] Piece clear_priority();
 
-[[nodiscard]] Piece go_back(); // return
 [[nodiscard]] Piece accept();
 [[nodiscard]] Piece drop();
 [[nodiscard]] Piece go(const std::string& chain);

@@ -14,6 +14,7 @@
 #include "net/iptables_forward.hpp"
 #include "net/nft_expr.hpp"
 #include "net/nft_handles.hpp"
+#include "net/nft_owner.hpp"
 #include "net/nft_set.hpp"
 
 namespace egw::net {
@@ -80,8 +81,6 @@ std::optional<Hook> hook_of(std::uint8_t family, std::uint32_t number) {
   }
 }
 
-constexpr std::uint32_t kBound = NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST; // see nft_owner.hpp
-
 class TableReader {
  public:
   TableReader(NetlinkSocket& socket, const Ownership& ownership, NftFamily family)
@@ -96,7 +95,7 @@ class TableReader {
     const auto& h = *reinterpret_cast<const nlmsghdr*>(head->data());
     const auto flags = attributes_of(h, sizeof(nfgenmsg)).be32(NFTA_TABLE_FLAGS).value_or(0);
     table_.dormant = (flags & NFT_TABLE_F_DORMANT) != 0;
-    table_.unowned = own_.exclusive && (flags & kBound) == NFT_TABLE_F_PERSIST;
+    table_.unowned = own_.exclusive && (flags & kBoundTable) == NFT_TABLE_F_PERSIST;
     for (const ChainInfo& c : chains) table_.chains[c.name] = c.chain;
     for (auto& [name, set] : read_sets()) {
       if (!set.timeout && set.key != kForeignKey) read_elements(name, set);

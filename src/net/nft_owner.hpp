@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <linux/netfilter/nf_tables.h>
+
 #include <cstdint>
 #include <mutex>
 
 #include "net/netlink.hpp"
 
 namespace egw::net {
+
+inline constexpr std::uint32_t kBoundTable = NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST;
 
 // The socket by which our nftables tables are changed, shared by all who do. Any thread.
 //
