@@ -9,9 +9,9 @@ PORT = 8080
 PAUSE = 0.005
 
 
-def send_until(stop, targets):
-    """Datagrams and, each fourth time, SYNs of a new connection to all targets; how many."""
-    sent, sockets = collections.Counter(), []
+def send_until(stop, targets, sent):
+    """Datagrams and, each fourth time, SYNs of a new connection to all targets, counted."""
+    sockets = []
     kinds = {t: socket.AF_INET6 if ":" in t else socket.AF_INET for t in targets}
     datagrams = {t: socket.socket(kinds[t], socket.SOCK_DGRAM) for t in targets}
     while True:
@@ -30,20 +30,19 @@ def send_until(stop, targets):
             break
     for sock in (*datagrams.values(), *sockets):
         sock.close()
-    return sent
 
 
 class Sender:
     """Sends from a pod until stopped."""
 
     def __init__(self, pod, *targets):
-        self.pod, self.targets, self.sent = pod, targets, None
+        self.pod, self.targets, self.sent = pod, targets, collections.Counter()
         self.halt = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
     def run(self):
-        self.sent = self.pod.netns.call(send_until, self.halt, self.targets)
+        self.pod.netns.call(send_until, self.halt, self.targets, self.sent)
 
     def stop(self):
         self.halt.set()

@@ -148,10 +148,12 @@ def test_pod_moves_between_policies_of_one_gateway_node(cluster, scene, node):
             for turn in range(1, 7):
                 (_, former), (labels, eip) = turns[(turn - 1) % 2], turns[turn % 2]
                 srv.clear()
+                until(lambda: set(former) <= set(srv.sources()), f"the pod is seen by {former}")
                 cluster.api.patch(
                     "pods", pod.name, {"metadata": {"labels": labels}}, pod.namespace
                 )
                 await_moved(old, eip)
+                until(lambda: set(eip) <= set(srv.sources()), f"the pod is seen by {eip}")
                 wait_received(old + new, 50)
                 seen = srv.seen()
                 for before, after in zip(former, eip):

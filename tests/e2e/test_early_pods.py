@@ -45,7 +45,9 @@ def start_early(cluster, stack, pod, waiting):
 
 
 def tell(cluster, waiting):
+    """The first of those that wait has an address now. It has sent before, however busy we are."""
     pod = waiting.popleft()
+    until(lambda: pod.sender.sent["tcp"] >= 4, f"{pod.name} has sent", pause=0.002)
     cluster.tell_addresses(pod)
     await_starting(cluster, len(waiting), pod.node.name)
     return pod
@@ -70,8 +72,6 @@ def test_pods_send_before_their_address_is_known(cluster, scene):
             told.append(tell(cluster, waiting))
         scene.await_eip(*told)
     assert srv.foreign(scene.eip()) == []
-    for pod in pods:
-        assert pod.sender.sent["udp"] >= 8 and pod.sender.sent["tcp"] >= 4, pod.sender.sent
     assert set(srv.sources()) == set(scene.eip())
 
     # The same packets do leave by the node where they may: so they are early.
