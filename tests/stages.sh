@@ -63,13 +63,14 @@ stage_binary() {
   EGW_BIN=build/egw EGW_RELEASE_BIN=build-release/egw pytest tests/binary
 }
 
-# Sanitizers by clang, which needs half of GCC's time; addr2line names the lines in their reports.
+# Sanitizers by clang, which needs half of GCC's time, and its linker, which needs a tenth of GNU's;
+# addr2line names the lines in their reports.
 export ASAN_OPTIONS=external_symbolizer_path=/usr/bin/addr2line
 export TSAN_OPTIONS=$ASAN_OPTIONS:suppressions=$top/tests/tsan.supp
 export UBSAN_OPTIONS=$ASAN_OPTIONS:halt_on_error=1:print_stacktrace=1
 
 setup_asan() {
-  CC=clang CXX=clang++ setup build-asan -Db_sanitize=address,undefined -Db_lundef=false \
+  CC=clang CXX=clang++ CXX_LD=lld setup build-asan -Db_sanitize=address,undefined -Db_lundef=false \
     -Doptimization=0 -Dfuzz=true
 }
 
@@ -82,7 +83,8 @@ stage_tsan() { # builds those programs alone that have such tests
   local folders
   mapfile -t folders < <(grep -rlE '(test_suite|TEST_SUITE(_BEGIN)?)\("threads"\)' tests \
     --include='*_test.cpp' | cut -d / -f 2 | sort -u)
-  CC=clang CXX=clang++ setup build-tsan -Db_sanitize=thread -Db_lundef=false -Doptimization=0
+  CC=clang CXX=clang++ CXX_LD=lld setup build-tsan -Db_sanitize=thread -Db_lundef=false \
+    -Doptimization=0
   meson compile -C build-tsan "${folders[@]/#/test-}"
   meson test -C build-tsan --suite threads --no-rebuild --verbose --num-processes 2 "${folders[@]}"
 }

@@ -10,6 +10,7 @@
 
 #include "egress/controller_core.hpp"
 #include "egress/harness.hpp"
+#include "egress/rounds.hpp"
 
 using namespace egw;
 using namespace egw::egress;
@@ -20,7 +21,7 @@ namespace {
 // More of them where there is time (EGW_SEEDS).
 unsigned seeds() {
   const char* wanted = std::getenv("EGW_SEEDS");
-  return wanted == nullptr ? 40 : static_cast<unsigned>(std::atoi(wanted));
+  return wanted == nullptr ? testing::rounds(40) : static_cast<unsigned>(std::atoi(wanted));
 }
 
 class Chaos {

@@ -7,6 +7,7 @@
 
 #include "egress/class_chain.hpp"
 #include "egress/packet.hpp"
+#include "egress/rounds.hpp"
 #include "egress/ruleset.hpp"
 #include "egress/worlds.hpp"
 
@@ -265,7 +266,7 @@ std::vector<std::string> references(const net::Rule& rule) {
 TEST_CASE("in random worlds classifier, ruleset and a naive reading of the policies agree" *
           doctest::test_suite("oracle")) {
   std::map<Kind, int> seen;
-  for (std::uint32_t seed = 1; seed <= 2000; ++seed) {
+  for (std::uint32_t seed = 1; seed <= rounds(2000); ++seed) {
     Maker maker(seed);
     const AgentWorld w = maker.make();
     const NodePlan plan = plan_node(w, host(1), {}, kOptions);
