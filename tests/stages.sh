@@ -7,14 +7,14 @@
 # name, budget in seconds on two cores with nothing cached, what it is
 stages=(
   "lint 260 clang-format, clang-tidy with clang's warnings, include directions, house rules"
-  "unit 310 doctest suites, GCC"
+  "unit 340 doctest suites, GCC"
   "binary 150 the shipped binary: static, hardened, small (with LTO too)"
-  "asan 500 the same doctest suites under ASan and UBSan; repeats are not counted again"
-  "tsan 220 the suite 'threads' under TSan; repeats are not counted again"
-  "kubernetes 420 the suite 'k8s_api', tests/{kubernetes,manifests,cmd,bench}: a real API server"
-  "fuzz 540 tests/fuzz: each target for a minute (EGW_FUZZ_SECONDS), with ASan and UBSan"
-  "netns 130 the suite 'netns': the kernel, in network namespaces"
-  "e2e 260 tests/lab and tests/e2e: all roles as processes, real packets"
+  "asan 420 the same doctest suites under ASan and UBSan; repeats are not counted again"
+  "tsan 90 the suite 'threads' under TSan; repeats are not counted again"
+  "kubernetes 530 the suite 'k8s_api', tests/{kubernetes,manifests,cmd,bench}: a real API server"
+  "fuzz 340 tests/fuzz: each target for a minute (EGW_FUZZ_SECONDS), with ASan and UBSan"
+  "netns 110 the suite 'netns': the kernel, in network namespaces"
+  "e2e 270 tests/lab and tests/e2e: all roles as processes, real packets"
   "cluster 120 tests/cluster: egw's manifests in a real Kubernetes of three nodes"
 )
 

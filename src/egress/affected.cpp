@@ -32,6 +32,18 @@ Address address_of(NftFamily family, const net::Bytes& bytes) {
   return a;
 }
 
+net::Bytes bytes_of(const Address& a) {
+  return {a.bytes.data(), a.bytes.data() + a.size()};
+}
+
+// The first key of an address in a set whose keys begin with one; nullptr: there is none.
+const net::ElementKey* key_with(const net::Set& set, const net::Bytes& address) {
+  const auto at = set.elements.lower_bound({address, {}});
+  const bool found = at != set.elements.end() &&
+                     std::equal(address.begin(), address.end(), at->first.first.begin());
+  return found ? &at->first : nullptr;
+}
+
 // The chain of a pod's class tells all that the class decides: its name is a digest of that.
 const net::ElementData* class_of(const net::Set& classes, const net::ElementData& id) {
   const auto* bytes = std::get_if<net::Bytes>(&id);
@@ -146,19 +158,30 @@ std::shared_ptr<const net::State> closed_to(const std::set<Address>& pods,
   std::shared_ptr<net::State> closed;
   for (const Address& pod : pods) {
     const NftFamily family = pod.family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6;
-    const net::Bytes address(pod.bytes.data(), pod.bytes.data() + pod.size());
     for (;;) { // a key is an address and a MAC
       const net::State& now = closed ? *closed : *state;
-      const auto& sources = set_of(table_of(now, family), kSourcesSet).elements;
-      const auto at = sources.lower_bound({address, {}});
-      if (at == sources.end()) break;
-      const net::ElementKey key = at->first;
-      if (!std::equal(address.begin(), address.end(), key.first.begin())) break;
+      const auto* found = key_with(set_of(table_of(now, family), kSourcesSet), bytes_of(pod));
+      if (found == nullptr) break;
+      const net::ElementKey key = *found;
       if (!closed) closed = std::make_shared<net::State>(*state);
       closed->tables.at(family).sets.at(kSourcesSet).elements.erase(key);
     }
   }
   return closed ? closed : state;
+}
+
+std::set<Address> shut_out(const net::State& before, const net::State& after) {
+  std::set<Address> out;
+  for (const NftFamily family : {NftFamily::Ip, NftFamily::Ip6}) {
+    const auto& was = set_of(table_of(before, family), kSourcesSet);
+    const auto& is = set_of(table_of(after, family), kSourcesSet);
+    for (const auto& [key, id] : set_of(table_of(before, family), kRemotePodsSet).elements) {
+      if (key_with(was, key.first) == nullptr && key_with(is, key.first) != nullptr) {
+        out.insert(address_of(family, key.first));
+      }
+    }
+  }
+  return out;
 }
 
 void hold_back(const std::set<Address>& released, net::Batch& batch) {

@@ -52,6 +52,10 @@ inline constexpr const char* kRemotePodsSet = "remote_pods";
 [[nodiscard]] std::shared_ptr<const net::State> closed_to(
     const std::set<Address>& pods, const std::shared_ptr<const net::State>& state);
 
+// Remote pods that `before` is closed to, and `after` is not: an earlier run may have ended before
+// their connections were forgotten. Only to be asked of what another run left.
+[[nodiscard]] std::set<Address> shut_out(const net::State& before, const net::State& after);
+
 // In the transaction that takes the pods out of their classes, so that nothing slips between.
 void hold_back(const std::set<Address>& released, net::Batch& batch);
 

@@ -182,6 +182,7 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
   planned_ = true;
   confirm_due_ = true;
   Affected touched = affected(*kernel_, plan_->state);
+  if (!audited_) touched.rebound.merge(shut_out(*kernel_, plan_->state));
   closed_to_.insert(touched.rebound.begin(), touched.rebound.end());
   wanted_ = closed_to(closed_to_, {plan_, &plan_->state});
   net::Batch batch = net::diff(*kernel_, *wanted_);
@@ -211,6 +212,7 @@ void AgentCore::believe_plan(Time now) {
   }
   Affected everything = affected({}, plan_->state);
   everything.all_marked = true;
+  everything.rebound = closed_to_;
   look_up_later(std::move(everything), now);
 }
 

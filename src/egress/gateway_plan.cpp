@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "base/chrono.hpp"
+#include "egress/gateway_conditions.hpp"
 #include "egress/ids.hpp"
 #include "egress/lookup.hpp"
 #include "egress/placement.hpp"
@@ -327,7 +328,7 @@ class Planner {
     }
     for (const auto& [id, until] : resting_) status.resting_ids.push_back({id, until});
     count_addresses(status.ip_usage);
-    set_conditions(status.conditions);
+    set_gateway_conditions(status, in_, any_ready_);
 
     const auto& before = gateway_.status;
     if (status == before) return;
@@ -358,46 +359,6 @@ class Planner {
     const std::uint64_t all4 = pools->addresses.size(Family::V4);
     const std::uint64_t all6 = pools->addresses.size(Family::V6);
     usage = {saturate(all4), saturate(all4 - used4), saturate(all6), saturate(all6 - used6)};
-  }
-
-  void set(std::vector<api::Condition>& conditions, const char* type, bool status,
-           std::string reason, std::string message) const {
-    api::set_condition(conditions,
-                       api::make_condition(type, status, std::move(reason), std::move(message),
-                                           gateway_.meta.generation),
-                       in_.now);
-  }
-
-  void set_conditions(std::vector<api::Condition>& conditions) const {
-    if (in_.refusal) {
-      set(conditions, kAccepted, false, in_.refusal->reason, in_.refusal->message);
-    } else {
-      set(conditions, kAccepted, true, "Accepted", "");
-    }
-    if (gateway_.spec.cluster_default && !in_.other_default.empty()) {
-      set(conditions, kClusterDefault, false, "AnotherIsDefault",
-          fmt::format(
-              "gateway {} is older and is the cluster's default: set spec.clusterDefault of "
-              "one of the two to false",
-              in_.other_default));
-    } else {
-      std::erase_if(conditions, [](const auto& c) { return c.type == kClusterDefault; });
-    }
-    if (in_.nodes.empty()) {
-      set(conditions, kReady, false, "NoNode",
-          "no node has the labels of spec.nodeSelector: label a node, or change the selector");
-    } else if (!any_ready_) {
-      set(conditions, kReady, false, "NoReadyNode",
-          "none of the gateway's nodes is ready: see status.nodeList, and kubectl get egressnodes "
-          "for what is missing");
-    } else if (!plan_.status.unplaced.empty()) {
-      set(conditions, kReady, false, "Cordoned",
-          "EIPs are without a node, because every node that is ready is cordoned: uncordon one");
-    } else if (in_.refusal) {
-      set(conditions, kReady, false, in_.refusal->reason, in_.refusal->message);
-    } else {
-      set(conditions, kReady, true, "Ready", "");
-    }
   }
 
   const GatewayInput& in_;

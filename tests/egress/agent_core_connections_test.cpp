@@ -85,6 +85,42 @@ TEST_CASE("a remote pod of another EIP is shut out until its connections are for
   CHECK(sources() == 1);
 }
 
+TEST_CASE(
+    "a remote pod that an earlier run shut out stays so until its connections are forgotten") {
+  Scene scene("node1");
+  place(scene.world, "eg", "node1", entry(2));
+  scene.policies.push_back(policy("default", "other", "eg", 2));
+  const std::vector<api::Endpoint> far{{"default", "far", "node2", {"10.244.2.9"}, {}}};
+  const auto& [app, other] = std::pair(scene.policies[0], scene.policies[1]);
+  AgentWorld before = scene.world;
+  add(before, slice(app, far));
+  add(before, slice(other, {}));
+  Bench first;
+  first.connections = {connection("10.244.2.9", 0x00010000)};
+  first.start(before, scene.policies);
+  first.pass(1s);
+  first.send({SliceChanged{{"eg", false}, slice(app, {})},
+              SliceChanged{{"eg", false}, slice(other, far)}});
+  first.pass(6ms); // and it is killed
+  const auto sources = [](const Bench& b) {
+    return b.kernel.tables.at(net::NftFamily::Ip).sets.at("sources").elements.size();
+  };
+  REQUIRE(first.connections.size() == 1);
+  REQUIRE(sources(first) == 0);
+
+  add(scene.world, slice(app, {}));
+  add(scene.world, slice(other, far));
+  Bench b(first.kernel);
+  b.connections = first.connections;
+  b.start(scene.world, scene.policies);
+  CHECK(sources(b) == 0);
+  CHECK(b.connections.size() == 1);
+  b.pass(50ms);
+  CHECK(b.connections.empty());
+  CHECK(sources(b) == 1);
+  CHECK(b.core.settled());
+}
+
 TEST_CASE("connections of an EIP that moves are told apart by its id") {
   const Scene scene("node2");
   Bench b;
