@@ -6,6 +6,7 @@ from schema import (NOT_EMPTY, atomic, cidr, cidr_source, column, condition_colu
                     optional_address, pool_entry, rules, selector, text, time, word)
 
 _MOST_EIPS = 1000
+_MOST_CIDRS = 10_000  # of a policy: half of what an object may have in etcd
 _MOST_NODES = 5000
 _MOST_IDS = 32767
 _POLICY_KINDS = ("EgressGatewayPolicy", "EgressPolicy", "EgressClusterPolicy")
@@ -191,9 +192,9 @@ def _policy_spec(cluster):
         appliedTo=_applied_to(cluster),
         destSubnet=atomic("Destinations. Empty: everything outside the cluster "
                           "(EgressClusterInfo).",
-                          cidr("A CIDR or an address."), 1000),
+                          cidr("A CIDR or an address."), _MOST_CIDRS),
         excludedSubnet=atomic("Destinations left out of these.", cidr("A CIDR or an "
-                                                                      "address."), 1000),
+                                                                      "address."), _MOST_CIDRS),
         priority=priority)
 
 

@@ -6,11 +6,12 @@ and refuses a definition that could cost too much. CEL functions are those of Ku
 cannot parse addresses: patterns keep out what is plainly wrong, the controller judges the rest.
 """
 
-_OCTET = "(25[0-5]|(2[0-4]|1[0-9]|[1-9])?[0-9])"
+# A shorter pattern costs less: with \d instead of [0-9] a list of 10,000 CIDRs stays affordable.
+_OCTET = r"(25[0-5]|(2[0-4]|1\d|[1-9])?\d)"
 _V4 = rf"{_OCTET}([.]{_OCTET}){{3}}"
-_V6 = "([0-9a-fA-F:]*::[0-9a-fA-F:.]*|([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4})"
-_V4_LENGTH = "(3[0-2]|[12]?[0-9])"
-_V6_LENGTH = "(12[0-8]|1[01][0-9]|[1-9]?[0-9])"
+_V6 = r"([\da-fA-F:]*::[\da-fA-F:.]*|([\da-fA-F]{1,4}:){7}[\da-fA-F]{1,4})"
+_V4_LENGTH = r"(3[0-2]|[12]?\d)"
+_V6_LENGTH = r"(12[0-8]|1[01]\d|[1-9]?\d)"
 
 
 def text(description, longest=253, **more):
@@ -81,7 +82,7 @@ def rules(schema, *pairs):
 
 def _matching(schema, pattern, what):
     # The message repeats the value: before 1.32 the API server itself shows only its type.
-    return rules(schema, (f"self.matches('^({pattern})$')", f"'\"' + self + '\" is not {what}'"))
+    return rules(schema, (f"self.matches(r'^({pattern})$')", f"'\"' + self + '\" is not {what}'"))
 
 
 def cidr(description):

@@ -7,6 +7,7 @@ All that is measured: --policies 1,100,1000,5000,10000 --rules 100,1000,5000 --s
 
 import argparse
 import concurrent.futures
+import itertools
 import json
 import os
 import sys
@@ -50,6 +51,7 @@ class Population:
 
     def __init__(self, cluster, real_pod):
         self.cluster, self.real_pod, self.count = cluster, real_pod, 0
+        self.numbers = itertools.count(1)
 
     def grow(self, wanted):
         first, self.count = self.count, max(self.count, wanted)
@@ -78,7 +80,13 @@ class Population:
             ranges = ["192.0.2.0/24", "198.51.100.0/24", f"{self.cluster.srv.ip4}/32"]
         self.cluster.api.create(policy(number, label, ranges))
         for one in range(PODS_A_POLICY - (number == 0)):
-            self.cluster.add_pod(f"bench-{number:05}-{one}", "n1", label, real=False)
+            self.add_pod(f"bench-{number:05}-{one}", label)
+
+    def add_pod(self, name, labels):
+        """One that is in the tables alone. More of them than a node's range has addresses for."""
+        number = next(self.numbers)
+        ips = f"10.230.{number >> 8}.{number & 255}", f"fd00:230::{number:x}"
+        return self.cluster.add_pod(name, "n1", labels, real=False, ips=ips)
 
     def give_destinations(self, count):
         """To the measured policy, the server's as the last of them."""
@@ -91,15 +99,8 @@ class Population:
         """To the measured policy."""
         names = [f"bench-more-{n:05}" for n in range(count - 1)]
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            list(
-                pool.map(
-                    lambda name: self.cluster.add_pod(
-                        name, "n1", self.real_pod.labels, real=False
-                    ),
-                    names,
-                )
-            )
-        self.await_known([self.cluster.pods[name].ip4 for name in names])
+            pods = list(pool.map(lambda name: self.add_pod(name, self.real_pod.labels), names))
+        self.await_known([pod.ip4 for pod in pods])
 
 
 def memory(cluster):
@@ -167,6 +168,8 @@ def with_policies(cluster, pod, options):
                 cluster.await_source(pod, cluster.srv.ip4, EIPS[0])
                 egw = egw or datapath.Side(cluster, pod, EIPS[0], program, options.cpu)
                 entry["datapath"] = datapath.compare(bare, egw, options.pairs)
+                ratios = {name: round(m["ratio"], 3) for name, m in entry["datapath"].items()}
+                say(f"{what}: to bare forwarding {ratios}")
         if bare:
             for count in options.rules:
                 found[f"{count} rules"] = {"datapath": by_rules(count, bare, program, options)}

@@ -211,8 +211,8 @@ class Cluster(Lab):
             }
         )
 
-    def add_pod(self, name, node="n1", labels=None, namespace="default", real=True):
-        pod = super().add_pod(name, node, labels, namespace, real)
+    def add_pod(self, name, node="n1", labels=None, namespace="default", real=True, ips=None):
+        pod = super().add_pod(name, node, labels, namespace, real, ips)
         self.kubelet.create_pod(namespace, name, node, pod.labels, [pod.ip4, pod.ip6])
         return pod
 

@@ -60,11 +60,12 @@ class Node:
         """Addresses come round only after the whole range: a test never meets another's old
         flows."""
         in_use = self.lab.addresses
-        while True:
+        for _ in range(4000):
             self.taken = self.taken + 1 if self.taken < 4000 else 10
             ip4 = f"10.244.{16 * self.index + self.taken // 256}.{self.taken % 256}"
             if ip4 not in in_use:
                 return ip4, f"{self.pods6.split('/')[0]}{self.taken:x}"
+        raise RuntimeError(f"{self.name} has no address left in {self.pods4} for another pod")
 
     def cable(self, up):
         self.lab.wires.cable(self.name, up)
@@ -78,11 +79,11 @@ class Pod:
 
     _numbers = itertools.count(1)
 
-    def __init__(self, lab, namespace, name, node, labels, real=True):
+    def __init__(self, lab, namespace, name, node, labels, real=True, ips=None):
         self.lab, self.node, self.labels = lab, node, labels
         self.namespace, self.name = namespace, name
         self.number = next(Pod._numbers)
-        self.ip4, self.ip6 = node.next_addresses()
+        self.ip4, self.ip6 = ips or node.next_addresses()
         lab.addresses.add(self.ip4)
         self.netns = self.device = None
         if real:
@@ -227,10 +228,10 @@ class Lab:
     def node(self, name):
         return self.nodes[name]
 
-    def add_pod(self, name, node="n1", labels=None, namespace="default", real=True):
+    def add_pod(self, name, node="n1", labels=None, namespace="default", real=True, ips=None):
         if (namespace, name) in self.pods:
             raise ValueError(f"pod {namespace}/{name} exists")
-        pod = Pod(self, namespace, name, self.nodes[node], dict(labels or {}), real)
+        pod = Pod(self, namespace, name, self.nodes[node], dict(labels or {}), real, ips)
         self.pods[namespace, name] = pod
         return pod
 

@@ -207,6 +207,18 @@ def test_a_full_gateway_fits(api):
         lambda: api.replace(stored, subresource="status"))
 
 
+@pytest.mark.parametrize("kind", ["EgressPolicy", "EgressClusterPolicy"])
+def test_ten_thousand_cidrs_in_one_policy(api, kind):
+    """As long as they can be written: the API server reckons a rule's cost by the characters."""
+    wide = policy(kind, "wide")
+    most = [f"2001:0db8:1111:2222:3333:4444:{n >> 8:04x}:{n & 255:04x}/128" for n in range(10001)]
+    wide["spec"]["destSubnet"] = wide["spec"]["excludedSubnet"] = most[:-1]
+    assert api.create(wide)["spec"]["destSubnet"] == most[:-1]
+    wide["metadata"]["name"] = "wider"
+    wide["spec"]["destSubnet"] = most
+    assert "must have at most 10000 items" in refusal(lambda: api.create(wide))
+
+
 def cells(server, *what):
     head, *rows = server.kubectl("get", *what).splitlines()
     return [dict(zip(head.split(), row.split())) for row in rows]
