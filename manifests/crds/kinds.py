@@ -6,7 +6,7 @@ from schema import (NOT_EMPTY, atomic, cidr, cidr_source, column, condition_colu
                     optional_address, pool_entry, rules, selector, text, time, word)
 
 _MOST_EIPS = 1000
-_MOST_CIDRS = 10_000  # of a policy: half of what an object may have in etcd
+_MOST_CIDRS = 10_000  # two such lists of the longest texts are 1 MB; etcd takes 1.5
 _MOST_NODES = 5000
 _MOST_IDS = 32767
 _POLICY_KINDS = ("EgressGatewayPolicy", "EgressPolicy", "EgressClusterPolicy")

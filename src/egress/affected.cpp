@@ -6,11 +6,14 @@
 #include <map>
 #include <string>
 
+#include "egress/statements.hpp"
+
 namespace egw::egress {
 
 namespace {
 
 using net::NftFamily;
+using nft::bytes_of;
 
 const net::Table kNoTable;
 const net::Set kNoSet;
@@ -30,10 +33,6 @@ Address address_of(NftFamily family, const net::Bytes& bytes) {
   Address a{family == NftFamily::Ip ? Family::V4 : Family::V6, {}};
   std::copy_n(bytes.begin(), std::min(bytes.size(), a.size()), a.bytes.begin());
   return a;
-}
-
-net::Bytes bytes_of(const Address& a) {
-  return {a.bytes.data(), a.bytes.data() + a.size()};
 }
 
 // The first key of an address in a set whose keys begin with one; nullptr: there is none.

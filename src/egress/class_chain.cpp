@@ -13,15 +13,12 @@ namespace egw::egress {
 namespace {
 
 using net::NftFamily;
+using nft::bytes_of;
 using nft::clear_priority;
 using nft::daddr_in;
 using nft::daddr_not_in;
 using nft::Piece;
 using nft::rule;
-
-net::Bytes bytes_of(const Address& a) {
-  return {a.bytes.data(), a.bytes.data() + a.size()};
-}
 
 // As prefixes, where they are few.
 std::vector<Prefix> few_prefixes(const std::vector<Range>& ranges) {

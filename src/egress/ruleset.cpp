@@ -26,10 +26,6 @@ using net::Table;
 // NOLINTNEXTLINE(google-build-using-namespace)
 using namespace nft;
 
-Bytes bytes_of(const Address& a) {
-  return {a.bytes.data(), a.bytes.data() + a.size()};
-}
-
 // Address and MAC as one key; each part starts at a multiple of four bytes.
 ElementKey key_of(const Address& a, const Mac& mac) {
   Bytes key = bytes_of(a);

@@ -223,10 +223,6 @@ class Hooks {
   }
 };
 
-Bytes bytes_of(const Address& a) {
-  return {a.bytes.data(), a.bytes.data() + a.size()};
-}
-
 constexpr std::size_t kIfnameKey = 4 + 16; // an IPv4 address and IFNAMSIZ
 
 } // namespace

@@ -111,6 +111,10 @@ Bytes host32(std::uint32_t value) {
   return bytes;
 }
 
+Bytes bytes_of(const Address& a) {
+  return {a.bytes.data(), a.bytes.data() + a.size()};
+}
+
 Piece iifname(const std::string& name) {
   return {MetaLoad{.key = MetaKey::IifName}, is(ifname(name))};
 }

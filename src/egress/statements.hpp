@@ -18,6 +18,7 @@ using Piece = std::vector<net::Expr>;
 
 // 4 bytes of a number in host order, as registers hold marks and indices.
 [[nodiscard]] net::Bytes host32(std::uint32_t value);
+[[nodiscard]] net::Bytes bytes_of(const Address& a); // as in a packet
 
 // matches
 [[nodiscard]] Piece iifname(const std::string& name);

@@ -38,23 +38,41 @@ TEST_CASE("connections of pods that are newly selected, and of policies that go,
   CHECK(*held == net::AddTimedElements{net::NftFamily::Ip, "released", {five, six}, 5 * 24h});
 }
 
-TEST_CASE("a remote pod of another EIP is shut out until its connections are forgotten") {
-  Scene scene("node1");
-  place(scene.world, "eg", "node1", entry(2));
-  scene.policies.push_back(policy("default", "other", "eg", 2));
+namespace {
+
+// Two policies whose EIPs this node holds, and a pod of another node.
+struct FarPod : Scene {
+  FarPod() : Scene("node1") {
+    place(world, "eg", "node1", entry(2));
+    policies.push_back(policy("default", "other", "eg", 2));
+  }
+  // The world in which the pod is the policy's.
+  [[nodiscard]] AgentWorld of(const api::EgressPolicy& mine) const {
+    AgentWorld w = world;
+    for (const auto& p : policies) {
+      add(w, slice(p, p.key() == mine.key() ? far : std::vector<api::Endpoint>{}));
+    }
+    return w;
+  }
   const std::vector<api::Endpoint> far{{"default", "far", "node2", {"10.244.2.9"}, {}}};
+};
+
+std::size_t sources(const Bench& b) {
+  return b.kernel.tables.at(net::NftFamily::Ip).sets.at("sources").elements.size();
+}
+
+} // namespace
+
+TEST_CASE("a remote pod of another EIP is shut out until its connections are forgotten") {
+  const FarPod scene;
   const auto& [app, other] = std::pair(scene.policies[0], scene.policies[1]);
-  add(scene.world, slice(app, far));
-  add(scene.world, slice(other, {}));
   Bench b;
-  b.start(scene.world, scene.policies);
+  b.start(scene.of(app), scene.policies);
   b.pass(1s);
-  const auto sources = [&] {
-    return b.kernel.tables.at(net::NftFamily::Ip).sets.at("sources").elements.size();
-  };
-  REQUIRE(sources() == 1);
+  REQUIRE(sources(b) == 1);
   const auto moves = [&](const api::EgressPolicy& from, const api::EgressPolicy& to, bool apart) {
-    const SliceChanged gone{{"eg", false}, slice(from, {})}, there{{"eg", false}, slice(to, far)};
+    const SliceChanged gone{{"eg", false}, slice(from, {})},
+        there{{"eg", false}, slice(to, scene.far)};
     if (apart) {
       b.send({gone});
       b.pass(2ms);
@@ -69,50 +87,39 @@ TEST_CASE("a remote pod of another EIP is shut out until its connections are for
     b.connections = {connection("10.244.2.9", 0x00010000)};
     moves(app, other, apart);
     CHECK(b.connections.size() == 1);
-    CHECK(sources() == 0);
+    CHECK(sources(b) == 0);
     b.pass(50ms);
     CHECK(b.connections.empty());
-    CHECK(sources() == 1);
+    CHECK(sources(b) == 1);
     CHECK(b.core.settled());
     moves(other, app, false);
     b.pass(1s);
-    REQUIRE(sources() == 1);
+    REQUIRE(sources(b) == 1);
   }
   // By another policy with the same EIP nothing of it becomes another's.
   api::EgressPolicy same = app;
   same.spec.excluded_subnet = {"192.0.2.0/24"};
   b.send({Changed<api::EgressPolicy>{same}});
-  CHECK(sources() == 1);
+  CHECK(sources(b) == 1);
 }
 
 TEST_CASE(
     "a remote pod that an earlier run shut out stays so until its connections are forgotten") {
-  Scene scene("node1");
-  place(scene.world, "eg", "node1", entry(2));
-  scene.policies.push_back(policy("default", "other", "eg", 2));
-  const std::vector<api::Endpoint> far{{"default", "far", "node2", {"10.244.2.9"}, {}}};
+  const FarPod scene;
   const auto& [app, other] = std::pair(scene.policies[0], scene.policies[1]);
-  AgentWorld before = scene.world;
-  add(before, slice(app, far));
-  add(before, slice(other, {}));
   Bench first;
   first.connections = {connection("10.244.2.9", 0x00010000)};
-  first.start(before, scene.policies);
+  first.start(scene.of(app), scene.policies);
   first.pass(1s);
   first.send({SliceChanged{{"eg", false}, slice(app, {})},
-              SliceChanged{{"eg", false}, slice(other, far)}});
+              SliceChanged{{"eg", false}, slice(other, scene.far)}});
   first.pass(6ms); // and it is killed
-  const auto sources = [](const Bench& b) {
-    return b.kernel.tables.at(net::NftFamily::Ip).sets.at("sources").elements.size();
-  };
   REQUIRE(first.connections.size() == 1);
   REQUIRE(sources(first) == 0);
 
-  add(scene.world, slice(app, {}));
-  add(scene.world, slice(other, far));
   Bench b(first.kernel);
   b.connections = first.connections;
-  b.start(scene.world, scene.policies);
+  b.start(scene.of(other), scene.policies);
   CHECK(sources(b) == 0);
   CHECK(b.connections.size() == 1);
   b.pass(50ms);
