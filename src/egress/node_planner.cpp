@@ -8,6 +8,7 @@
 
 #include "egress/classifier.hpp"
 #include "egress/cluster.hpp"
+#include "egress/lookup.hpp"
 #include "egress/node_places.hpp"
 #include "egress/node_pods.hpp"
 #include "egress/node_ranges.hpp"
@@ -357,7 +358,13 @@ std::shared_ptr<const NodePlan> NodePlanner::plan(const AgentWorld& world, const
     }
   }
   memory.reset();
-  last_ = std::make_shared<const NodePlan>(plan_node(world, host, previous, options));
+  NodePlan made = plan_node(world, host, previous, options);
+  if (last_) {
+    for (auto& [family, table] : made.state.tables) {
+      if (const auto* was = lookup(last_->state.tables, family)) keep_sizes(*was, table);
+    }
+  }
+  last_ = std::make_shared<const NodePlan>(std::move(made));
   memory_ = std::make_unique<Memory>(world, host, options, *last_);
   return last_;
 }

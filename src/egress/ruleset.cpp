@@ -2,6 +2,7 @@
 #include "egress/ruleset.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <set>
 #include <unordered_set>
@@ -38,6 +39,18 @@ std::uint32_t id_bits(std::int32_t id, const NodeOptions& o) {
   return (static_cast<std::uint32_t>(id) << std::countr_zero(o.ct_mask)) & id_mask(o);
 }
 
+// The sets that packets of the fast way are looked up in.
+constexpr std::array kSized{"classes", "eipaddrs", "eips",         "known",
+                            "nodes",   "pods",     kRemotePodsSet, "sources"};
+
+// Room for so many elements, in steps of four: growing makes the whole set anew. One that has too
+// much room keeps it up to a point, so that a count around a step costs nothing.
+std::uint32_t room_for(std::size_t count, std::uint32_t now) {
+  std::uint32_t room = 64;
+  while (room < count) room *= 4;
+  return now >= room && now <= room * 16 ? now : room;
+}
+
 // Of connections that leave by another interface than the main table's.
 std::string link_chain(std::uint32_t index) {
   return "via_" + std::to_string(index);
@@ -47,7 +60,7 @@ std::string link_chain(std::uint32_t index) {
 class Builder {
  public:
   Builder(const RulesetInput& input, const NodeOptions& options, Family family)
-      : in_(input), o_(options), family_(family), device_(options.ownership.device) {}
+      : in_(input), o_(options), family_(family) {}
 
   Table build() {
     sets();
@@ -104,6 +117,7 @@ class Builder {
     if (changes.unknown) {
       table_.sets.at("unknown") = interval_set(family_, changes.unknown->ranges(family_));
     }
+    keep_sizes(table_, table_);
     return std::move(table_);
   }
 
@@ -111,7 +125,6 @@ class Builder {
   const RulesetInput& in_;
   const NodeOptions& o_;
   const Family family_;
-  const std::string device_;
   Table table_;
   std::set<std::uint32_t> vias_;                   // indices of links in use
   std::unordered_set<std::uint32_t> classes_used_; // by pods of this family
@@ -244,7 +257,7 @@ class Builder {
       const Piece by_gateway = set_mark(o_.mark_mask, mark_of(place.gateway, o_.mark_mask).value());
       // What came by the tunnel never goes back into it: two nodes that disagree would play
       // ping-pong. Without remote pods nothing that came by it gets as far as here.
-      if (has_sources()) rules.push_back(rule({iifname(device_), drop()}));
+      if (has_sources()) rules.push_back(rule({iifgroup(net::kDeviceGroup), drop()}));
       rules.push_back(rule({ct_mark_is(mask, mark), by_gateway, accept()}));
       rules.push_back(rule({ct_new(), set_free_ct_mark(mask, mark), by_gateway, accept()}));
     }
@@ -264,9 +277,23 @@ std::uint32_t ct_mark_tunnelled(std::int32_t eip_id, const NodeOptions& options)
 }
 
 std::map<NftFamily, Table> ruleset(const RulesetInput& input, const NodeOptions& options) {
-  return {{NftFamily::Ip, Builder(input, options, Family::V4).build()},
-          {NftFamily::Ip6, Builder(input, options, Family::V6).build()},
-          {NftFamily::Arp, arp_table(input)}};
+  std::map<NftFamily, Table> tables;
+  tables[NftFamily::Ip] = Builder(input, options, Family::V4).build();
+  tables[NftFamily::Ip6] = Builder(input, options, Family::V6).build();
+  tables[NftFamily::Arp] = arp_table(input);
+  for (auto& [family, table] : tables) keep_sizes({}, table);
+  return tables;
+}
+
+void keep_sizes(const Table& before, Table& after) {
+  for (const char* const name : kSized) {
+    const auto set = after.sets.find(name);
+    if (set == after.sets.end()) continue;
+    const auto was = before.sets.find(name);
+    const std::uint32_t room =
+        room_for(set->second.elements.size(), was == before.sets.end() ? 0 : was->second.size);
+    if (room != set->second.size) after.sets.at(name).size = room;
+  }
 }
 
 SetUsers set_users(const std::map<NftFamily, Table>& tables) {

@@ -78,6 +78,10 @@ struct RulesetInput {
 [[nodiscard]] std::map<net::NftFamily, net::Table> ruleset(const RulesetInput& input,
                                                            const NodeOptions& options);
 
+// Sets keep the room that they had, where it does. Without it, a set whose count goes up and down
+// around a step would be made anew each time.
+void keep_sizes(const net::Table& before, net::Table& after);
+
 // What came, went or became another one in an input that is otherwise as before.
 struct RulesetChanges {
   // A class stands in the table of a family while a pod with an address of it is in the class.
@@ -90,7 +94,8 @@ struct RulesetChanges {
 // How many classes use a set of destinations, which goes with the last of them.
 using SetUsers = std::map<net::NftFamily, std::map<std::string, std::size_t>>;
 [[nodiscard]] SetUsers set_users(const std::map<net::NftFamily, net::Table>& tables);
-// Makes the ruleset of the input before into that of `after`, equal to ruleset(after, options).
+// Makes the ruleset of the input before into that of `after`, equal to ruleset(after, options), but
+// for sizes (keep_sizes).
 void update_ruleset(std::map<net::NftFamily, net::Table>& tables, SetUsers& users,
                     const RulesetInput& after, const RulesetChanges& changes,
                     const NodeOptions& options);

@@ -34,7 +34,6 @@ class Hooks {
         o_(options),
         family_(family),
         nft_(family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6),
-        device_(options.ownership.device),
         vias_(links) {}
 
   void add() {
@@ -52,7 +51,6 @@ class Hooks {
   const NodeOptions& o_;
   const Family family_;
   const NftFamily nft_;
-  const std::string& device_;
   const std::set<std::uint32_t>& vias_;
 
   void chain(const std::string& name, const std::vector<net::Rule>& rules) {
@@ -67,48 +65,71 @@ class Hooks {
   // Outer packets of the tunnel. Before conntrack: saves its cost, and leaves no entries behind.
   void underlay() {
     hook("raw_pre", {"filter", Hook::Prerouting, -310},
-         {rule({udp_dport(o_.port), go("outer_in")})});
+         {rule({udp_dport(nft_, o_.port), go("outer_in")})});
     // Others may send to this port too: it can be one that a masquerade chose, which is not known
     // before conntrack. What has another network identifier, the VXLAN device takes from nobody.
     chain("outer_in", {rule({saddr_in(nft_, "nodes"), notrack(), accept()}),
                        rule({vxlan_vni(o_.vni), daddr_is_local(), drop()})});
     hook("raw_out", {"filter", Hook::Output, -310},
-         {rule({udp_dport(o_.port), daddr_in(nft_, "nodes"), notrack()})});
+         {rule({udp_dport(nft_, o_.port), vxlan_vni(o_.vni), notrack()})});
   }
 
   // Connections leave here with an EIP, or with the node's own address in its place.
   bool translates() const { return !table_.sets.at("eips").elements.empty(); }
 
-  // Unsolicited packets to an EIP: new ones before service DNAT, in a NAT chain, which sees the
-  // first packet of a connection alone; and all that would end on this node. So packets that are
-  // forwarded pay for neither. Replies are the chain "reply"'s.
+  bool has_eips() const { return !table_.sets.at("eipaddrs").elements.empty(); }
+  net::Rule to_eip() const { return rule({daddr_in(nft_, "eipaddrs"), go("eip_in")}); }
+
+  // The first packet of each connection, before service DNAT: a NAT chain sees no other.
+  // Unsolicited ones to an EIP; what else comes to one no policy takes, see unsolicited(). And what
+  // comes by a tunnel that lost its group, before rules would take it for a packet of this node.
   void incoming() {
-    if (table_.sets.at("eipaddrs").elements.empty()) return;
-    std::vector<net::Rule> in{rule({lease_over("alive"), drop()}), rule({ct_reply(), accept()}),
-                              rule({echo_request(nft_), accept()})};
-    const net::Rule to_eip = rule({daddr_in(nft_, "eipaddrs"), go("eip_in")});
-    std::vector<net::Rule> ends_here{to_eip};
+    std::vector<net::Rule> first;
+    if (has_sources()) {
+      first.push_back(
+          rule({iifgroup_not(net::kDeviceGroup), iifname(o_.ownership.device), drop()}));
+    }
+    if (has_eips()) {
+      std::vector<net::Rule> in{rule({lease_over("alive"), drop()}), rule({ct_reply(), accept()}),
+                                rule({echo_request(nft_), accept()})};
+      if (family_ == Family::V6) {
+        in.push_back(rule({icmpv6_type(135), accept()}));
+        in.push_back(rule({icmpv6_type(136), accept()}));
+      }
+      in.push_back(rule({drop()}));
+      chain("eip_in", in);
+      first.push_back(to_eip());
+    }
+    if (!first.empty()) hook("pre_eip", {"nat", Hook::Prerouting, -110}, first);
+  }
+
+  // What comes to an EIP and is no reply: replies are the chain "reply"'s. Behind all that policies
+  // take, which pays nothing for it; an input chain would see each packet of the tunnel, too.
+  void unsolicited(std::vector<net::Rule>& rules) const {
+    if (!has_eips()) return;
     if (family_ == Family::V6) {
       // Asked by multicast or directly, an EIP is only answered for while the lease lasts.
-      ends_here.insert(ends_here.begin(),
-                       rule({nd_target_in("eipaddrs"), lease_over("alive"), drop()}));
-      in.push_back(rule({icmpv6_type(135), accept()}));
-      in.push_back(rule({icmpv6_type(136), accept()}));
+      rules.push_back(rule({nd_target_in("eipaddrs"), lease_over("alive"), drop()}));
     }
-    in.push_back(rule({drop()}));
-    chain("eip_in", in);
-    hook("pre_eip", {"nat", Hook::Prerouting, -110}, {to_eip});
-    hook("input", {"filter", Hook::Input, -160}, ends_here);
+    rules.push_back(to_eip());
   }
 
   // After service DNAT and the de-NAT of replies, before routing: policies judge the real
   // destination.
   void classification() {
     std::vector<net::Rule> rules{rule({ct_reply(), go("reply")}),
-                                 rule({iifname(device_), go("tunnel")})};
-    // IPVS takes it there, and what becomes of it is seen on its way out: service_proxy().
-    if (in_.ipvs) rules.push_back(rule({daddr_is_local(), accept()}));
+                                 rule({iifgroup(net::kDeviceGroup), go("tunnel")})};
+    // Outer packets of the tunnel end here, and need not be looked for below.
+    if (in_.underlay == family_) {
+      rules.push_back(rule({udp_dport(nft_, o_.port), saddr_in(nft_, "nodes"), accept()}));
+    }
+    if (in_.ipvs) {
+      unsolicited(rules);
+      // IPVS takes it there, and what becomes of it is seen on its way out: service_proxy().
+      rules.push_back(rule({daddr_is_local(), accept()}));
+    }
     for (const net::Rule& r : by_source()) rules.push_back(r);
+    if (!in_.ipvs) unsolicited(rules);
     hook("prerouting", {"filter", Hook::Prerouting, -95}, rules);
     unclassified();
     std::vector<net::Rule> tunnel{rule({saddr_mac_not_in(nft_, "sources"), drop()})};
@@ -119,12 +140,15 @@ class Hooks {
       if (!vias_.empty()) {
         tunnel.push_back(rule({lease_lasts("alive"), ct_mark_vmap(o_.ct_mask, "vias")}));
       }
-      tunnel.push_back(rule({ct_mark_found(o_.ct_mask, "eips"), lease_lasts("alive"), accept()}));
+      tunnel.push_back(rule({ct_mark_found(o_.ct_mask, "eips"), lease_lasts("alive"),
+                             found_by_reply_route(), accept()}));
       reply.push_back(rule({ct_mark_is(tunnelled_bit(o_), 0), lease_over("alive"), drop()}));
     }
     // Without remote pods nothing comes as far as here, and the kernel need not follow the map
     // twice when it validates the table.
-    if (has_sources()) tunnel.push_back(rule({classify(nft_, kRemotePodsSet, "classes")}));
+    if (has_sources()) {
+      tunnel.push_back(rule({found_by_reply_route(), classify(nft_, kRemotePodsSet, "classes")}));
+    }
     tunnel.push_back(rule({drop()}));
     chain("tunnel", tunnel);
     // A pod that is in no class (any more) gets no replies: a gateway that let them go by the CNI's
@@ -140,6 +164,14 @@ class Hooks {
     chain("reply", reply);
   }
 
+  // For the kernel's check of a source (rp_filter), which is asked of the tunnel with the mark: the
+  // table for replies leads to the pod by the tunnel. Without it the main table leads elsewhere,
+  // and the kernel searches all tables once more. The way out is not in that table.
+  Piece found_by_reply_route() const {
+    if (family_ == Family::V6) return {}; // has no such check
+    return set_mark(o_.mark_mask, mark_of(kReplyIndex, o_.mark_mask).value());
+  }
+
   std::vector<net::Rule> by_source() const {
     std::vector<net::Rule> rules{rule({classify(nft_, "pods", "classes")}),
                                  rule({saddr_in(nft_, kReleasedSet), go("released")})};
@@ -153,9 +185,12 @@ class Hooks {
   void unclassified() {
     // Perhaps the end of a connection that a policy had: no NAT is done for it.
     std::vector<net::Rule> untaken{
-        rule({saddr_in(nft_, kReleasedSet), ct_invalid(), daddr_not_in(nft_, "cluster"), drop()}),
-        rule({accept()})};
-    if (has_sources()) untaken.insert(untaken.begin(), rule({iifname(device_), drop()}));
+        rule({saddr_in(nft_, kReleasedSet), ct_invalid(), daddr_not_in(nft_, "cluster"), drop()})};
+    if (has_sources()) {
+      untaken.insert(untaken.begin(), rule({iifgroup(net::kDeviceGroup), drop()}));
+    }
+    unsolicited(untaken);
+    untaken.push_back(rule({accept()}));
     chain(kUntakenChain, untaken);
     // Of an address that was in no class when it was looked up: not to be looked up once more, or a
     // pod that becomes known just then would be let through.
@@ -163,10 +198,13 @@ class Hooks {
     if (o_.unknown_pods != UnknownPods::Allow) {
       // Perhaps a pod that the API no longer tells of, or one that got its address at once.
       released.push_back(rule({go("unknown")}));
-      chain("unknown",
-            {rule({saddr_in(nft_, "known"), accept()}), rule({daddr_in(nft_, "cluster"), accept()}),
-             // What ends here, at an EIP for one, leaves by no address.
-             rule({daddr_is_local(), accept()}), rule({drop()})});
+      std::vector<net::Rule> unknown;
+      unsolicited(unknown);
+      unknown.push_back(rule({saddr_in(nft_, "known"), accept()}));
+      unknown.push_back(rule({daddr_in(nft_, "cluster"), accept()}));
+      unknown.push_back(rule({daddr_is_local(), accept()})); // leaves by no address
+      unknown.push_back(rule({drop()}));
+      chain("unknown", unknown);
     } else {
       // Its class was another one when it was looked up, and is gone.
       released.push_back(rule({saddr_found(nft_, "pods"), drop()}));
@@ -178,19 +216,21 @@ class Hooks {
   void forwarding() {
     const std::uint32_t reply = mark_of(kReplyIndex, o_.mark_mask).value();
     const std::uint32_t tunnelled = tunnelled_bit(o_);
-    std::vector<net::Rule> rules{rule({oifname(device_), go("to_tunnel")}),
-                                 rule({mark_is_not(o_.mark_mask, 0), go("marked")}),
-                                 rule({ct_mark_is(tunnelled, tunnelled), ct_original(), drop()})};
+    std::vector<net::Rule> rules{rule({oifgroup(net::kDeviceGroup), go("to_tunnel")})};
+    // What came by the tunnel to leave here, or a reply to a pod of this node.
+    const net::Rule by_reply_route =
+        rule({mark_is(o_.mark_mask, reply), set_mark(o_.mark_mask, 0), accept()});
+    if (has_sources()) rules.push_back(by_reply_route);
+    rules.push_back(rule({mark_is_not(o_.mark_mask, 0), go("marked")}));
+    rules.push_back(rule({ct_original(), ct_mark_is(tunnelled, tunnelled), drop()}));
     if (in_.underlay == family_) {
       // A pod's own VXLAN, which the CNI's masquerade would make look like a peer's.
-      rules.push_back(rule({udp_dport(o_.port), daddr_in(nft_, "nodes"), drop()}));
+      rules.push_back(rule({udp_dport(nft_, o_.port), daddr_in(nft_, "nodes"), drop()}));
     }
     hook("forward", {"filter", Hook::Forward, -160}, rules);
     // Meant for a gateway, but not leaving by the tunnel: a route, rule or the device is missing.
-    // A reply to a pod of this node is all right.
-    std::vector<net::Rule> marked{
-        rule({mark_is(o_.mark_mask, reply), set_mark(o_.mark_mask, 0), accept()})};
-    for (const std::uint32_t via : vias_) { // by which link is no matter of a wrong source
+    std::vector<net::Rule> marked{by_reply_route}; // for IPVS, which comes here alone
+    for (const std::uint32_t via : vias_) {        // by which link is no matter of a wrong source
       const std::uint32_t mark = mark_of(via, o_.mark_mask).value();
       marked.push_back(rule({mark_is(o_.mark_mask, mark), set_mark(o_.mark_mask, 0), accept()}));
     }
@@ -208,14 +248,15 @@ class Hooks {
     hook("output", {"route", Hook::Output, -95}, rules);
     hook("leaving", {"filter", Hook::Postrouting, -160},
          {rule({mark_is_not(o_.mark_mask, 0), go("marked_leaving")})});
-    chain("marked_leaving", {rule({oifname(device_), go("to_tunnel")}), rule({go("marked")})});
+    chain("marked_leaving",
+          {rule({oifgroup(net::kDeviceGroup), go("to_tunnel")}), rule({go("marked")})});
   }
 
   // Before every other source NAT chain. Only a binding keeps a later MASQUERADE from acting, hence
   // the translation of a tunnelled pod to itself.
   void translation() {
     hook("postrouting", {"nat", Hook::Postrouting, 90},
-         {rule({oifname(device_), snat_to_saddr(nft_)}),
+         {rule({oifgroup(net::kDeviceGroup), snat_to_saddr(nft_)}),
           // Of a pod that took an EIP for its own: nothing has chosen that source.
           rule({saddr_in(nft_, "all_eips"), daddr_not_in(nft_, "cluster"), drop()}),
           rule({ct_mark_is(o_.ct_mask, 0), accept()}), rule({snat_by_ct_mark(id_mask(o_), "eips")}),

@@ -22,7 +22,9 @@ using Piece = std::vector<net::Expr>;
 
 // matches
 [[nodiscard]] Piece iifname(const std::string& name);
-[[nodiscard]] Piece oifname(const std::string& name);
+[[nodiscard]] Piece iifgroup(std::uint32_t group);
+[[nodiscard]] Piece iifgroup_not(std::uint32_t group);
+[[nodiscard]] Piece oifgroup(std::uint32_t group);
 [[nodiscard]] Piece saddr_in(net::NftFamily family, const std::string& set); // ip saddr @set
 // A map asked as if it were a set.
 [[nodiscard]] Piece saddr_found(net::NftFamily family, const std::string& map);
@@ -34,7 +36,7 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece daddr_in_none(net::NftFamily family, const std::vector<Prefix>& prefixes);
 [[nodiscard]] Piece saddr_mac_not_in(net::NftFamily family,
                                      const std::string& set); // ip saddr . ether saddr != @set
-[[nodiscard]] Piece udp_dport(std::uint16_t port);
+[[nodiscard]] Piece udp_dport(net::NftFamily family, std::uint16_t port);
 [[nodiscard]] Piece vxlan_vni(std::uint32_t vni); // 1..2^24-1; of a UDP packet
 [[nodiscard]] Piece daddr_is_local();             // fib daddr type local
 [[nodiscard]] Piece echo_request(net::NftFamily family);
@@ -56,7 +58,7 @@ using Piece = std::vector<net::Expr>;
                                   const std::string& map); // a map asked as if it were a set
 [[nodiscard]] Piece mark_is(std::uint32_t mask, std::uint32_t value);
 [[nodiscard]] Piece mark_is_not(std::uint32_t mask, std::uint32_t value);
-[[nodiscard]] Piece tcp_syn(); // meta l4proto tcp, tcp flags & (syn|rst) == syn
+[[nodiscard]] Piece tcp_syn(); // tcp flags & (syn|rst) == syn, meta l4proto tcp
 
 // statements
 [[nodiscard]] Piece set_mark(std::uint32_t mask, std::uint32_t value); // the bits of mask alone

@@ -9,7 +9,7 @@ namespace egw::net {
 namespace {
 
 Set shape_of(const Set& set) {
-  return {set.key, set.data, set.interval, set.timeout, {}};
+  return {set.key, set.data, set.interval, set.timeout, {}, set.size};
 }
 
 // The next key in order, or nothing after the last one.

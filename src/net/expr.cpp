@@ -22,8 +22,9 @@ std::string_view name(const std::array<std::string_view, N>& names, Enum value) 
 }
 
 constexpr std::array<std::string_view, 3> kBases{"link", "network", "transport"};
-constexpr std::array<std::string_view, 9> kMetaKeys{
-    "mark", "iif", "oif", "iifname", "oifname", "nfproto", "l4proto", "pkttype", "priority"};
+constexpr std::array<std::string_view, 11> kMetaKeys{"mark",     "iif",      "oif",     "iifname",
+                                                     "oifname",  "nfproto",  "l4proto", "pkttype",
+                                                     "priority", "iifgroup", "oifgroup"};
 constexpr std::array<std::string_view, 4> kCtKeys{"state", "direction", "status", "mark"};
 constexpr std::array<std::string_view, 6> kCmpOps{"eq", "neq", "lt", "lte", "gt", "gte"};
 

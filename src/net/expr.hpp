@@ -42,7 +42,9 @@ enum class MetaKey : std::uint8_t {
   NfProto,
   L4proto,
   Pkttype,
-  Priority
+  Priority,
+  IifGroup,
+  OifGroup
 };
 struct MetaLoad {
   MetaKey key = MetaKey::Mark;

@@ -14,9 +14,10 @@
 namespace egw::net {
 namespace {
 
-constexpr std::array kMetaKeys{NFT_META_MARK,    NFT_META_IIF,     NFT_META_OIF,
-                               NFT_META_IIFNAME, NFT_META_OIFNAME, NFT_META_NFPROTO,
-                               NFT_META_L4PROTO, NFT_META_PKTTYPE, NFT_META_PRIORITY};
+constexpr std::array kMetaKeys{NFT_META_MARK,     NFT_META_IIF,     NFT_META_OIF,
+                               NFT_META_IIFNAME,  NFT_META_OIFNAME, NFT_META_NFPROTO,
+                               NFT_META_L4PROTO,  NFT_META_PKTTYPE, NFT_META_PRIORITY,
+                               NFT_META_IIFGROUP, NFT_META_OIFGROUP};
 constexpr std::array kCtKeys{NFT_CT_STATE, NFT_CT_DIRECTION, NFT_CT_STATUS, NFT_CT_MARK};
 constexpr std::array kCmpOps{NFT_CMP_EQ,  NFT_CMP_NEQ, NFT_CMP_LT,
                              NFT_CMP_LTE, NFT_CMP_GT,  NFT_CMP_GTE};

@@ -188,6 +188,7 @@ NftSet encode_set(const std::string& table, const std::string& name, const Set& 
       nftnl_udata_put_u32(udata.get(), NFTNL_UDATA_SET_DATABYTEORDER, data->order);
   }
   nftnl_set_set_u32(s.get(), NFTNL_SET_FLAGS, flags);
+  if (shape.size != 0) nftnl_set_set_u32(s.get(), NFTNL_SET_DESC_SIZE, shape.size);
   nftnl_set_set_data(s.get(), NFTNL_SET_USERDATA, nftnl_udata_buf_data(udata.get()),
                      nftnl_udata_buf_len(udata.get()));
   return s;
@@ -202,6 +203,7 @@ std::optional<Set> decode_set(const nftnl_set& set) {
   Set out;
   out.interval = (flags & NFT_SET_INTERVAL) != 0;
   out.timeout = (flags & NFT_SET_TIMEOUT) != 0;
+  out.size = u32(NFTNL_SET_DESC_SIZE);
   const auto* key = std::find_if(kKeys.begin(), kKeys.end(), [&](const KeyShape& k) {
     return k.type == u32(NFTNL_SET_KEY_TYPE) && k.length == u32(NFTNL_SET_KEY_LEN);
   });

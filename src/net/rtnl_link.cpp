@@ -30,13 +30,16 @@ Buffer link_change(const std::string& name, const auto& fill) {
 bool settings_hold(const Attributes& link) {
   const Attributes families = link.nested(IFLA_AF_SPEC);
   const auto conf = families.nested(AF_INET).bytes(IFLA_INET_CONF);
-  constexpr std::size_t offset = std::size_t{IPV4_DEVCONF_RP_FILTER - 1} * 4;
-  std::uint32_t rp_filter = 0;
-  if (conf.size() >= offset + sizeof rp_filter)
-    std::memcpy(&rp_filter, &conf[offset], sizeof rp_filter);
+  const auto setting = [&](std::size_t which) {
+    std::uint32_t value = 0;
+    if (conf.size() >= which * sizeof value)
+      std::memcpy(&value, &conf[(which - 1) * sizeof value], sizeof value);
+    return value;
+  };
   // A kernel without IPv6, or a link where it is off, shows no mode.
   const auto mode = families.nested(AF_INET6).u8(IFLA_INET6_ADDR_GEN_MODE);
-  return rp_filter == kLooseRpFilter &&
+  return setting(IPV4_DEVCONF_RP_FILTER) == kLooseRpFilter &&
+         setting(IPV4_DEVCONF_SRC_VMARK) == 1 &&
          mode.value_or(IN6_ADDR_GEN_MODE_NONE) == IN6_ADDR_GEN_MODE_NONE;
 }
 
@@ -70,7 +73,7 @@ std::optional<LinkInfo> decode_link(const nlmsghdr& message) {
   if (const auto local4 = data.address(IFLA_VXLAN_LOCAL)) v.local = *local4;
   if (const auto local6 = data.address(IFLA_VXLAN_LOCAL6)) v.local = *local6;
   link.learning = data.u8(IFLA_VXLAN_LEARNING).value_or(1) != 0;
-  v.sound = link.host.up && !link.learning && settings_hold(a);
+  v.sound = link.host.up && a.u32(IFLA_GROUP) == kDeviceGroup && !link.learning && settings_hold(a);
   link.vxlan = v;
   return link;
 }
@@ -112,9 +115,13 @@ Buffer encode_tunnel_create(const std::string& name, const Vxlan& v) {
 Buffer encode_tunnel_settings(const std::string& name, const std::string& alias) {
   return link_change(name, [&](Message& m) {
     m.put(IFLA_IFALIAS, {reinterpret_cast<const std::uint8_t*>(alias.data()), alias.size()});
+    m.u32(IFLA_GROUP, kDeviceGroup);
     m.nest(IFLA_AF_SPEC, [&] {
       m.nest(AF_INET, [&] {
-        m.nest(IFLA_INET_CONF, [&] { m.u32(IPV4_DEVCONF_RP_FILTER, kLooseRpFilter); });
+        m.nest(IFLA_INET_CONF, [&] {
+          m.u32(IPV4_DEVCONF_RP_FILTER, kLooseRpFilter);
+          m.u32(IPV4_DEVCONF_SRC_VMARK, 1);
+        });
       });
       m.nest(AF_INET6, [&] { m.u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE); });
     });

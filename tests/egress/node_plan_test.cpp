@@ -92,10 +92,8 @@ TEST_CASE("what leaves by another interface than the tunnel, although it should,
 
 TEST_CASE("rules that cost every packet stand only where they can match") {
   const NodePlan pods_node = plan(one_pod("node2")), holder = plan(gateway_for_remote());
-  for (const char* name : {"pre_eip", "input"}) {
-    CHECK_FALSE(ip4(pods_node).chains.contains(name));
-    CHECK(ip4(holder).chains.contains(name));
-  }
+  CHECK_FALSE(ip4(pods_node).chains.contains("pre_eip"));
+  CHECK(ip4(holder).chains.contains("pre_eip"));
   const auto rules_of_class = [](const AgentWorld& w) {
     const NodePlan p = plan(w);
     for (const auto& [name, chain] : ip4(p).chains) {
@@ -299,9 +297,9 @@ TEST_CASE("without an EIP, a place, or the family, a selected pod's packets are 
 
 TEST_CASE("an EIP answers pings and nothing else that is unsolicited, while the lease lasts") {
   const NodePlan p = plan(one_pod("node1"));
-  // pre_eip sees what opens a connection, before a Service can take it; input all that ends here.
+  // pre_eip sees what opens a connection, before a Service can take it; prerouting all the rest.
   CHECK(ip4(p).chains.at("pre_eip").base == net::BaseChain{"nat", net::Hook::Prerouting, -110});
-  for (const char* const base : {"pre_eip", "input"}) {
+  for (const char* const base : {"pre_eip", "prerouting"}) {
     CAPTURE(base);
     Packet x = packet("8.8.8.8", "10.6.1.1");
     x.iif = "eth0";
@@ -321,6 +319,53 @@ TEST_CASE("an EIP answers pings and nothing else that is unsolicited, while the 
     own.iif = "eth0";
     own.lease = false;
     CHECK(run(ip4(p), base, own) == Verdict::Accept);
+  }
+}
+
+TEST_CASE("what no policy takes is dropped as well when it comes to an EIP unsolicited") {
+  // No connection, so pre_eip does not see it: from a pod of no policy that is known or not yet,
+  // and from one whose policy lets it go.
+  AgentWorld w = one_pod("node1");
+  auto away = policy("default", "app", "eg", 1);
+  away.spec.dest_subnet = {"9.9.9.0/24"};
+  add(w, away);
+  NodeOptions strict = kOptions;
+  strict.unknown_pods = UnknownPods::Drop;
+  for (const NodeOptions& options : {kOptions, strict}) {
+    const NodePlan p = plan_node(w, host(1), {}, options);
+    for (const char* const source : {"10.244.1.5", "10.244.1.9", "8.8.8.8"}) {
+      Packet x = packet(source, "10.6.1.1");
+      x.invalid = true;
+      CHECK(run(ip4(p), "prerouting", x) == Verdict::Drop);
+    }
+  }
+}
+
+TEST_CASE("nothing begins by a tunnel that is not in its group") {
+  const NodePlan p = plan(gateway_for_remote());
+  Packet x = packet("10.244.2.5", "8.8.8.8");
+  x.iif = "egw0";
+  CHECK(run(ip4(p), "pre_eip", x) == Verdict::Accept);
+  x.grouped = false;
+  CHECK(run(ip4(p), "pre_eip", x) == Verdict::Drop);
+  x.iif = "eth0";
+  CHECK(run(ip4(p), "pre_eip", x) == Verdict::Accept);
+}
+
+TEST_CASE("what comes by the tunnel bears the mark of replies as far as forward, in IPv4 alone") {
+  const NodePlan p = plan(gateway_for_remote());
+  for (const bool is_new : {true, false}) {
+    Packet x = packet("10.244.2.5", "8.8.8.8");
+    x.iif = "egw0";
+    x.oif = "eth0";
+    x.source_mac = mac("66:00:00:00:00:02");
+    x.ct_new = is_new;
+    x.ct_mark = is_new ? 0 : 0x10000;
+    x.mark = 0x4000; // another's
+    CHECK(run(ip4(p), "prerouting", x) == Verdict::Accept);
+    CHECK(x.mark == 0x4001);
+    CHECK(run(ip4(p), "forward", x) == Verdict::Accept);
+    CHECK(x.mark == 0x4000);
   }
 }
 

@@ -87,6 +87,10 @@ class Walk {
     if (x.base == PayloadBase::Link) {
       b = {p_.source_mac.bytes.begin(), p_.source_mac.bytes.end()};
     } else if (x.base == PayloadBase::Network) {
+      if (v4 && x.offset == 9 && x.len == 1) {
+        put(x.dreg, {p_.protocol});
+        return true;
+      }
       const Address& a = x.offset == (v4 ? 12U : 8U) ? p_.source : p_.destination;
       if (x.offset != (v4 ? 12U : 8U) && x.offset != (v4 ? 16U : 24U)) {
         throw std::runtime_error("unexpected offset in the network header");
@@ -120,6 +124,12 @@ class Walk {
         break;
       case MetaKey::OifName:
         put(x.dreg, name16(p_.oif));
+        break;
+      case MetaKey::IifGroup:
+        put(x.dreg, host32(p_.iif == "egw0" && p_.grouped ? net::kDeviceGroup : 0));
+        break;
+      case MetaKey::OifGroup:
+        put(x.dreg, host32(p_.oif == "egw0" && p_.grouped ? net::kDeviceGroup : 0));
         break;
       case MetaKey::NfProto:
         put(x.dreg, {1});

@@ -15,6 +15,7 @@ struct Packet {
   bool ct_new = true, ct_reply = false, lease = true;
   bool invalid = false;  // for conntrack: no entry, no mark, no direction
   bool released = false; // the source stands in the set of that name
+  bool grouped = true;   // the tunnel is in its group
   bool local = false;    // the destination is an address of this node
   std::uint8_t protocol = 17, icmp_type = 0;
   std::uint16_t destination_port = 53;

@@ -348,6 +348,24 @@ TEST_CASE("IPv6 metric 0 is 1024") {
   CHECK(diff(before, after).empty());
 }
 
+TEST_CASE("a set with other room is made anew, and the rules that ask it are written again") {
+  State before, after;
+  Table& is = before.tables[NftFamily::Ip];
+  is.sets["pods"] = {.key = KeyType::Ipv4, .elements = {{{{10, 0, 0, 1}, {}}, {}}}, .size = 64};
+  is.chains["c"].rules.push_back(Rule{expr::Lookup{.set = "pods"}});
+  after = before;
+  CHECK(diff(before, after).empty());
+  after.tables.at(NftFamily::Ip).sets.at("pods").size = 256;
+  const Batch batch = diff(before, after);
+  CHECK(print(batch) ==
+        "nft: empty ip chain c\n"
+        "nft: delete ip set pods\n"
+        "nft: add ip set pods\n"
+        "nft: add 1 element to ip set pods\n"
+        "nft: write 1 rule of ip chain c\n");
+  CHECK(std::get<AddSet>(batch.nft[2]).set.size == 256);
+}
+
 TEST_CASE("a set with a timeout is made, but its elements are nobody's business here") {
   State before, after;
   after.tables[NftFamily::Ip].sets["alive"] = {

@@ -84,7 +84,8 @@ run("ip link set lo up && ip link add up0 address 02:00:00:00:00:01 type veth pe
 events = opened(ROUTE, 1, 3, 5, 7, 8, 9, 11, 19)
 run("ip link add egw0 address 66:00:00:00:00:01 mtu 1450 type vxlan id 100 dstport 7789 "
     "local 192.0.2.1 dev up0 nolearning && ip link set egw0 alias 'egw tunnel' addrgenmode none && "
-    "sysctl -q net.ipv4.conf.egw0.rp_filter=2 && ip link set egw0 up && "
+    "ip link set egw0 group 217 && sysctl -q net.ipv4.conf.egw0.rp_filter=2 && "
+    "sysctl -q net.ipv4.conf.egw0.src_valid_mark=1 && ip link set egw0 up && "
     "ip addr add 172.31.0.1/32 dev egw0 proto 217 && "
     "ip addr add fe80::6600:1/64 dev egw0 nodad proto 217 && "
     "ip addr add 192.0.2.50/32 dev up0 scope link preferred_lft 0 proto 217 && "
