@@ -247,3 +247,23 @@ def test_routes_and_address_deleted_by_hand(cluster, scene, damage):
         until(lambda: state() == wanted, "the kernel is as before", timeout=1.0)
         wait_received(datagrams(flows), 20)
         scene.await_eip(pod)
+
+
+def test_tunnel_taken_out_of_its_group(cluster, scene):
+    """By which rules know it. On the pods' node nothing goes by the tunnel then, on the gateway
+    nothing begins; both are repaired within a second."""
+    gateway, pod = scene.gateway(), scene.pod("n1")
+    scene.policy(gateway=gateway)
+    scene.await_eip(pod)
+
+    def group(node):
+        return node.netns.ip_json("link", "show", "dev", "egw0")[0]["group"]
+
+    wanted = {name: group(node) for name, node in cluster.nodes.items()}
+    with live_flows(scene, pod) as flows, nobody_but(cluster.srv, *scene.eip()):
+        for name, node in cluster.nodes.items():
+            for _ in range(5):
+                node.netns.ip("link", "set", "egw0", "group", "default")
+                until(lambda: group(node) == wanted[name], f"{name}: repaired", timeout=1.0)
+            wait_received(datagrams(flows), 20)
+        scene.await_eip(pod)

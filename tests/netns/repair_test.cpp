@@ -47,6 +47,8 @@ TEST_CASE("what is changed by hand is put right, and nothing else is asked of th
            "ip link set egw0 address 66:00:00:00:00:99",
            "ip link set egw0 mtu 1300",
            "echo 1 > /proc/sys/net/ipv4/conf/egw0/rp_filter",
+           "ip link set egw0 group 0",
+           "echo 0 > /proc/sys/net/ipv4/conf/egw0/src_valid_mark",
            "ip link set egw0 addrgenmode eui64",
            "ip link set egw0 type vxlan learning",
            "ip addr del 172.31.0.1/32 dev egw0",
