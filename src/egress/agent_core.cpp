@@ -177,7 +177,8 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
   const bool started = plan_->pods_starting > 0;
   if (started) closed_until_ = now.steady + options_.stay_closed;
   store_.stay_closed(now.steady < closed_until_);
-  plan_ = planner_.plan(store_.world(), host_, *marks_, options_.plan, store_.take_changes());
+  plan_ =
+      planner_.plan(store_.world(), host_, *marks_, options_.plan, store_.take_changes(), *kernel_);
   all_started_ = started && plan_->pods_starting == 0;
   planned_ = true;
   confirm_due_ = true;

@@ -340,7 +340,8 @@ NodePlanner::~NodePlanner() = default;
 
 std::shared_ptr<const NodePlan> NodePlanner::plan(const AgentWorld& world, const net::Host& host,
                                                   const Marks& previous, const NodeOptions& options,
-                                                  const WorldChanges& changes) {
+                                                  const WorldChanges& changes,
+                                                  const net::State& kernel) {
   // Where nodes are merged, the routes follow the pods.
   const bool simple = memory_ && !changes.everything && memory_->natural && !memory_->blind &&
                       host == memory_->host && previous == last_->marks &&
@@ -359,10 +360,8 @@ std::shared_ptr<const NodePlan> NodePlanner::plan(const AgentWorld& world, const
   }
   memory.reset();
   NodePlan made = plan_node(world, host, previous, options);
-  if (last_) {
-    for (auto& [family, table] : made.state.tables) {
-      if (const auto* was = lookup(last_->state.tables, family)) keep_sizes(*was, table);
-    }
+  for (auto& [family, table] : made.state.tables) {
+    if (const auto* is = lookup(kernel.tables, family)) keep_sizes(*is, table);
   }
   last_ = std::make_shared<const NodePlan>(std::move(made));
   memory_ = std::make_unique<Memory>(world, host, options, *last_);

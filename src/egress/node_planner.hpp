@@ -35,11 +35,13 @@ class NodePlanner {
   NodePlanner(NodePlanner&&) = delete;
   NodePlanner& operator=(NodePlanner&&) = delete;
 
-  // `world` is the same object each time, and `changes` all of what changed there in between.
+  // `world` is the same object each time, and `changes` all of what changed there in between; sets
+  // keep the room that they have in `kernel`, where it does.
   [[nodiscard]] std::shared_ptr<const NodePlan> plan(const AgentWorld& world, const net::Host& host,
                                                      const Marks& previous,
                                                      const NodeOptions& options,
-                                                     const WorldChanges& changes);
+                                                     const WorldChanges& changes,
+                                                     const net::State& kernel = {});
   // Whether the last plan was made from the one before; for tests and measurements.
   [[nodiscard]] bool was_partial() const { return partial_; }
 

@@ -94,6 +94,9 @@ def test_every_rule_is_replaced_without_a_lost_packet(cluster, scene, busy):
                 more(12)
             assert "0x7e00000" in rules() and "0x307f" not in rules()
             later = scene.pod("n1")
+            # It runs before any agent has heard of it, and would be seen by its node's address.
+            known = ("nft", "list", "map", "ip", "egw", "pods")
+            until(lambda: later.ip4 in cluster.node("n1").netns.run(*known), "n1 knows the pod")
             scene.await_eip(later)
         finally:
             for agent in agents:

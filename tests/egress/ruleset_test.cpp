@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "egress/node_planner.hpp"
 #include "egress/node_plans.hpp"
 #include "egress/statements.hpp"
 
@@ -51,4 +52,18 @@ TEST_CASE("every set that packets are looked up in has room for its elements") {
       if (family != net::NftFamily::Arp && name != "all_eips") CHECK((set.size != 0) == sized);
     }
   }
+}
+
+TEST_CASE("a plan from the beginning leaves sets the room that they have in the kernel") {
+  const AgentWorld w = gateway_for_remote();
+  net::State kernel = plan(w).state;
+  net::Table& table = kernel.tables.at(net::NftFamily::Ip);
+  REQUIRE(table.sets.at("pods").size == 64);
+  table.sets.at("pods").size = 256;       // more than it needs
+  table.sets.at("sources").size = 65'536; // far too much
+  NodePlanner planner;
+  const auto made = planner.plan(w, host(1), {}, kOptions, {}, kernel);
+  CHECK_FALSE(planner.was_partial());
+  CHECK(ip4(*made).sets.at("pods").size == 256);
+  CHECK(ip4(*made).sets.at("sources").size == 64);
 }

@@ -101,7 +101,8 @@ def snapshot(node):
 
 def portable(state):
     """A snapshot in which the numbers that a node gives its gateways (routing table, packet mark)
-    are replaced by their next hop: numbers are free, what hangs on them is not."""
+    are replaced by their next hop: numbers are free, what hangs on them is not. Nor is told how much
+    room a set has: one that held more keeps it for a while."""
     hops = {}
     for route in state["routes"]:
         table = str(route.get("table", ""))
@@ -119,6 +120,8 @@ def portable(state):
             rule["table"] = names.get(int(table) - TABLES, table)
     for table in result["nft"].values():
         for name, chain in table.items():
+            if name.startswith("set "):
+                chain.pop("size", None)
             if name.startswith("chain eip_"):
                 chain["rules"] = marked(chain["rules"], names)
     for part in ("rules", "routes"):
