@@ -168,13 +168,15 @@ Piece saddr_mac_not_in(NftFamily family, const std::string& set) {
       not_in(set)};
 }
 
+Piece dport(std::uint16_t port) {
+  return {transport(2, 2),
+          is({static_cast<std::uint8_t>(port >> 8), static_cast<std::uint8_t>(port & 0xff)})};
+}
 // The port first: almost nothing has this one, so almost every packet is done with two expressions.
 // In IPv4 the protocol is read from the packet, which takes a third of the time of "meta l4proto".
 Piece udp_dport(NftFamily family, std::uint16_t port) {
-  return concat(
-      {transport(2, 2),
-       is({static_cast<std::uint8_t>(port >> 8), static_cast<std::uint8_t>(port & 0xff)})},
-      family == NftFamily::Ip ? Piece{network(9, 1), is({IPPROTO_UDP})} : l4proto(IPPROTO_UDP));
+  return concat(dport(port), family == NftFamily::Ip ? Piece{network(9, 1), is({IPPROTO_UDP})}
+                                                     : l4proto(IPPROTO_UDP));
 }
 // The VXLAN header behind UDP's: 4 bytes of flags, 3 of the network identifier, one that is
 // reserved (RFC 7348 section 5). The kernel has a fast way to read 1, 2 or 4 bytes, not 3.

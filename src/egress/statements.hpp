@@ -36,6 +36,7 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece daddr_in_none(net::NftFamily family, const std::vector<Prefix>& prefixes);
 [[nodiscard]] Piece saddr_mac_not_in(net::NftFamily family,
                                      const std::string& set); // ip saddr . ether saddr != @set
+[[nodiscard]] Piece dport(std::uint16_t port);                // of any protocol
 [[nodiscard]] Piece udp_dport(net::NftFamily family, std::uint16_t port);
 [[nodiscard]] Piece vxlan_vni(std::uint32_t vni); // 1..2^24-1; of a UDP packet
 [[nodiscard]] Piece daddr_is_local();             // fib daddr type local

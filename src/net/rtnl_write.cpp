@@ -35,6 +35,8 @@ bool deletes(const LinkOp& op) {
                     op);
 }
 
+constexpr int kTunnelTries = 3;
+
 bool means_gone(int code) {
   constexpr std::array codes{ENOENT, ESRCH, ENODEV, ENXIO, EADDRNOTAVAIL};
   return std::find(codes.begin(), codes.end(), code) != codes.end();
@@ -215,25 +217,33 @@ void RtnlWriter::put_tunnel(const LinkOp& op, const PutTunnel& put) {
     known_.forget_link(link->host.index);
     link.reset();
   }
-  std::vector<Buffer> messages;
-  if (link && link->host.mac != put.vxlan.mac) known_.neighbours.clear(); // the kernel drops them
-  if (!link) {
-    messages.push_back(encode_tunnel_create(own_.device, put.vxlan));
-  } else if (link->host.mac != put.vxlan.mac ||
-             (put.vxlan.mtu != 0 && link->host.mtu != put.vxlan.mtu)) {
-    messages.push_back(encode_tunnel_change(own_.device, link->host, put.vxlan));
+  // What is told of the tunnel while we change it is taken for ours: whether another changed it in
+  // between, the look at the end shows.
+  for (int tries = 0; tries < kTunnelTries; ++tries) {
+    std::vector<Buffer> messages;
+    if (link && link->host.mac != put.vxlan.mac) known_.neighbours.clear(); // the kernel drops them
+    if (!link) {
+      messages.push_back(encode_tunnel_create(own_.device, put.vxlan));
+    } else if (link->host.mac != put.vxlan.mac ||
+               (put.vxlan.mtu != 0 && link->host.mtu != put.vxlan.mtu)) {
+      messages.push_back(encode_tunnel_change(own_.device, link->host, put.vxlan));
+    }
+    if (link && link->learning) messages.push_back(encode_tunnel_no_learning(own_.device));
+    messages.push_back(encode_tunnel_settings(own_.device, own_.alias));
+    messages.push_back(encode_tunnel_up(own_.device));
+    const bool sent = send_tunnel(op, std::move(messages));
+    take_events_(true);
+    link = get_link(own_.device);
+    if (!link || !is_ours(*link, &put.vxlan)) {
+      if (sent) fail(op, "it was deleted by another at once", ENODEV);
+      return;
+    }
+    known_.tunnel = link->host.index;
+    known_.links[known_.tunnel] = *link;
+    // Not the MTU: the parent may allow less.
+    if (!sent || (link->vxlan->sound && link->host.mac == put.vxlan.mac)) return;
   }
-  if (link && link->learning) messages.push_back(encode_tunnel_no_learning(own_.device));
-  messages.push_back(encode_tunnel_settings(own_.device, own_.alias));
-  messages.push_back(encode_tunnel_up(own_.device));
-  const bool sent = send_tunnel(op, std::move(messages));
-  take_events_(true);
-  if (auto now = get_link(own_.device); now && is_ours(*now, &put.vxlan)) {
-    known_.tunnel = now->host.index;
-    known_.links[known_.tunnel] = *std::move(now);
-  } else if (sent) {
-    fail(op, "it was deleted by another at once", ENODEV);
-  }
+  fail(op, "another program changes it as fast as it is put right", EAGAIN);
 }
 
 void RtnlWriter::delete_tunnel(const LinkOp& op) {

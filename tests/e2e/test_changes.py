@@ -262,7 +262,7 @@ def test_tunnel_taken_out_of_its_group(cluster, scene):
     wanted = {name: group(node) for name, node in cluster.nodes.items()}
     with live_flows(scene, pod) as flows, nobody_but(cluster.srv, *scene.eip()):
         for name, node in cluster.nodes.items():
-            for _ in range(5):
+            for _ in range(20):
                 node.netns.ip("link", "set", "egw0", "group", "default")
                 until(lambda: group(node) == wanted[name], f"{name}: repaired", timeout=1.0)
             wait_received(datagrams(flows), 20)

@@ -101,8 +101,8 @@ def snapshot(node):
 
 def portable(state):
     """A snapshot in which the numbers that a node gives its gateways (routing table, packet mark)
-    are replaced by their next hop: numbers are free, what hangs on them is not. Nor is told how much
-    room a set has: one that held more keeps it for a while."""
+    are replaced by their next hop: numbers are free, what hangs on them is not. Nor does it tell
+    how much room a set has: one that held more keeps it for a while."""
     hops = {}
     for route in state["routes"]:
         table = str(route.get("table", ""))
