@@ -117,14 +117,13 @@ class Hooks {
   // After service DNAT and the de-NAT of replies, before routing: policies judge the real
   // destination.
   void classification() {
-    std::vector<net::Rule> rules;
+    std::vector<net::Rule> rules{rule({ct_reply(), go("reply")}),
+                                 rule({iifgroup(net::kDeviceGroup), go("tunnel")})};
     // Outer packets of the tunnel end here, and need not be looked for below. What else comes from
-    // a node to such a port, by whatever protocol, is no pod's.
+    // a node to such a port, by whatever protocol, is no pod's: but not what came by the tunnel.
     if (in_.underlay == family_) {
       rules.push_back(rule({dport(o_.port), saddr_in(nft_, "nodes"), accept()}));
     }
-    rules.push_back(rule({ct_reply(), go("reply")}));
-    rules.push_back(rule({iifgroup(net::kDeviceGroup), go("tunnel")}));
     if (in_.ipvs) {
       unsolicited(rules);
       // IPVS takes it there, and what becomes of it is seen on its way out: service_proxy().

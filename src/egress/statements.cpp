@@ -122,7 +122,7 @@ Piece iifgroup(std::uint32_t group) {
   return {MetaLoad{.key = MetaKey::IifGroup}, is(host32(group))};
 }
 Piece iifgroup_not(std::uint32_t group) {
-  return {MetaLoad{.key = MetaKey::IifGroup}, Cmp{.op = CmpOp::Neq, .data = host32(group)}};
+  return {MetaLoad{.key = MetaKey::IifGroup}, is_not(host32(group))};
 }
 Piece oifgroup(std::uint32_t group) {
   return {MetaLoad{.key = MetaKey::OifGroup}, is(host32(group))};

@@ -113,3 +113,14 @@ TEST_CASE("on a gateway a connection that has its EIP is not judged again, but i
   forged.source_mac = mac("66:00:00:00:00:03");
   CHECK(run(ip4(later), "prerouting", forged) == Verdict::Drop);
 }
+
+TEST_CASE("by the tunnel nothing comes in the name of a node, whatever its port") {
+  const NodePlan p = plan(gateway_for_remote());
+  Packet x = packet("10.6.0.2", "8.8.8.8");
+  x.destination_port = 7789;
+  x.iif = "eth0"; // an outer packet
+  CHECK(run(ip4(p), "prerouting", x) == Verdict::Accept);
+  x.iif = "egw0";
+  x.source_mac = mac("66:00:00:00:00:02");
+  CHECK(run(ip4(p), "prerouting", x) == Verdict::Drop);
+}
