@@ -14,7 +14,6 @@ namespace {
 
 using net::NftFamily;
 using nft::bytes_of;
-using nft::clear_priority;
 using nft::daddr_in;
 using nft::daddr_not_in;
 using nft::Piece;
@@ -33,14 +32,12 @@ std::vector<Prefix> few_prefixes(const std::vector<Range>& ranges) {
 
 class Builder {
  public:
-  Builder(Family family, const IntervalSet& cluster, bool ipvs)
+  Builder(Family family, const IntervalSet& cluster)
       : family_(family),
-        clears_(!forward_clears_priority(family, ipvs)),
         nft_(family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6),
         cluster_(cluster) {}
 
   ClassChain build(const PodClass& pod_class) {
-    if (clears_) add(rule({clear_priority()}));
     std::vector<const PolicyRule*> policies; // that may take a packet of this family
     for (const PolicyRule& policy : pod_class.policies) {
       if (policy.everything_outside || !policy.destinations.empty(family_)) {
@@ -52,14 +49,13 @@ class Builder {
       // Addresses inside the cluster are never captured, whatever a policy says; where it names
       // none of them the look-up is saved.
       if (!inside_is_out && may_capture_inside(*policy)) {
-        add(rule({daddr_in(nft_, "cluster"), clear_if_needed(), untaken()}));
+        add(rule({daddr_in(nft_, "cluster"), untaken()}));
         inside_is_out = true;
       }
       if (policy == policies.back() && !policy->everything_outside) {
         // One way on to the EIP, not one for each CIDR: the kernel follows all of them whenever it
         // validates the table.
-        add(rule(
-            {not_in("d_", policy->destinations.ranges(family_)), clear_if_needed(), untaken()}));
+        add(rule({not_in("d_", policy->destinations.ranges(family_)), untaken()}));
         add(decide({}, *policy));
         return std::move(made_);
       }
@@ -68,7 +64,7 @@ class Builder {
         return std::move(made_); // nothing gets past it
       }
     }
-    add(rule({clear_if_needed(), untaken()}));
+    add(rule({untaken()}));
     return std::move(made_);
   }
 
@@ -76,8 +72,6 @@ class Builder {
   void add(const net::Rule& r) { made_.chain.rules.push_back(r); }
 
   static Piece untaken() { return nft::go(kUntakenChain); }
-
-  [[nodiscard]] Piece clear_if_needed() const { return clears_ ? Piece{} : clear_priority(); }
 
   [[nodiscard]] bool may_capture_inside(const PolicyRule& policy) const {
     return policy.everything_outside || policy.destinations.first_overlap(cluster_).has_value();
@@ -115,7 +109,7 @@ class Builder {
       case Fate::Eip:
         return rule({std::move(match), nft::go(eip_chain(policy.eip_id))});
       case Fate::Untouched:
-        return rule({std::move(match), clear_if_needed(), untaken()});
+        return rule({std::move(match), untaken()});
       case Fate::Drop:
         break;
     }
@@ -123,7 +117,6 @@ class Builder {
   }
 
   const Family family_;
-  const bool clears_; // the priority, at once
   const NftFamily nft_;
   const IntervalSet& cluster_;
   ClassChain made_;
@@ -142,9 +135,8 @@ net::Set interval_set(Family family, const std::vector<Range>& ranges) {
   return set;
 }
 
-ClassChain class_chain(const PodClass& pod_class, Family family, const IntervalSet& cluster,
-                       bool ipvs) {
-  return Builder(family, cluster, ipvs).build(pod_class);
+ClassChain class_chain(const PodClass& pod_class, Family family, const IntervalSet& cluster) {
+  return Builder(family, cluster).build(pod_class);
 }
 
 std::set<std::string> destination_sets(const net::Chain& chain) {

@@ -23,18 +23,12 @@ inline constexpr const char* kUntakenChain = "untaken";
 [[nodiscard]] std::string eip_chain(std::int32_t id);
 [[nodiscard]] net::Set interval_set(Family family, const std::vector<Range>& ranges);
 
-// Forwarding sets an IPv4 packet's priority anew (ip_forward), so there only what may end here or
-// goes on untouched needs it cleared; in IPv6, and for what IPVS sends, a class begins with that.
-[[nodiscard]] inline bool forward_clears_priority(Family family, bool ipvs) {
-  return family == Family::V4 && !ipvs;
-}
-
 struct ClassChain {
   net::Chain chain;
   std::map<std::string, net::Set> sets; // of destinations, named by content
 };
 [[nodiscard]] ClassChain class_chain(const PodClass& pod_class, Family family,
-                                     const IntervalSet& cluster, bool ipvs);
+                                     const IntervalSet& cluster);
 
 // The sets of destinations that a chain names; each once.
 [[nodiscard]] std::set<std::string> destination_sets(const net::Chain& chain);

@@ -40,8 +40,8 @@ std::uint32_t id_bits(std::int32_t id, const NodeOptions& o) {
 }
 
 // The sets that packets of the fast way are looked up in.
-constexpr std::array kSized{"classes", "eipaddrs", "eips",         "known",
-                            "nodes",   "pods",     kRemotePodsSet, "sources"};
+constexpr std::array kSized{"all_eips", "classes", "eipaddrs",     "eips",   "known",
+                            "nodes",    "pods",    kRemotePodsSet, "sources"};
 
 // Room for so many elements, in steps of four: growing makes the whole set anew. One that has too
 // much room keeps it up to a point, so that a count around a step costs nothing.
@@ -214,7 +214,7 @@ class Builder {
   }
 
   void add_class(std::uint32_t id, const PodClass& pod_class) {
-    ClassChain made = class_chain(pod_class, family_, in_.cluster, in_.ipvs);
+    ClassChain made = class_chain(pod_class, family_, in_.cluster);
     for (auto& [name, set] : made.sets) table_.sets.try_emplace(name, std::move(set));
     table_.chains.insert_or_assign(pod_class.name, std::move(made.chain));
     table_.sets.at("classes").elements[{host32(id), {}}] =
@@ -245,13 +245,18 @@ class Builder {
   void add_eip(std::int32_t id, const EipPlace& place) {
     const std::uint32_t mask = o_.ct_mask;
     std::vector<net::Rule> rules;
+    // The class id, by which the packet came here. Forwarding sets an IPv4 packet's priority anew
+    // (ip_forward), but not an IPv6 packet's, and what IPVS sends is not forwarded.
+    const bool stays = family_ == Family::V6 || in_.ipvs;
+    if (stays && place.where != EipPlace::Where::Nowhere) rules.push_back(rule({clear_priority()}));
     if (place.where == EipPlace::Where::Here) {
       const std::uint32_t mark = ct_mark_here(id, o_);
       const std::uint32_t via = place.via(family_);
       const Piece on = via == 0 ? accept() : go(link_chain(via));
       if (via != 0) chain(link_chain(via), to_link(via));
-      rules = {rule({lease_over("alive"), drop()}), rule({ct_mark_is(mask, mark), on}),
-               rule({ct_new(), set_free_ct_mark(mask, mark), on})};
+      rules.push_back(rule({lease_over("alive"), drop()}));
+      rules.push_back(rule({ct_mark_is(mask, mark), on}));
+      rules.push_back(rule({ct_new(), set_free_ct_mark(mask, mark), on}));
     } else if (place.where == EipPlace::Where::Tunnel) {
       const std::uint32_t mark = ct_mark_tunnelled(id, o_);
       const Piece by_gateway = set_mark(o_.mark_mask, mark_of(place.gateway, o_.mark_mask).value());

@@ -71,7 +71,7 @@ class Hooks {
     chain("outer_in", {rule({saddr_in(nft_, "nodes"), notrack(), accept()}),
                        rule({vxlan_vni(o_.vni), daddr_is_local(), drop()})});
     hook("raw_out", {"filter", Hook::Output, -310},
-         {rule({udp_dport(nft_, o_.port), vxlan_vni(o_.vni), notrack()})});
+         {rule({vxlan_sent(nft_, o_.port, o_.vni), notrack()})});
   }
 
   // Connections leave here with an EIP, or with the node's own address in its place.
@@ -191,7 +191,7 @@ class Hooks {
       untaken.insert(untaken.begin(), rule({iifgroup(net::kDeviceGroup), drop()}));
     }
     unsolicited(untaken);
-    untaken.push_back(rule({accept()}));
+    untaken.push_back(rule({clear_priority(), accept()}));
     chain(kUntakenChain, untaken);
     // Of an address that was in no class when it was looked up: not to be looked up once more, or a
     // pod that becomes known just then would be let through.
@@ -219,8 +219,7 @@ class Hooks {
     const std::uint32_t tunnelled = tunnelled_bit(o_);
     std::vector<net::Rule> rules{rule({oifgroup(net::kDeviceGroup), go("to_tunnel")})};
     // What came by the tunnel to leave here, or a reply to a pod of this node.
-    const net::Rule by_reply_route =
-        rule({mark_is(o_.mark_mask, reply), set_mark(o_.mark_mask, 0), accept()});
+    const net::Rule by_reply_route = rule({take_mark(o_.mark_mask, reply), accept()});
     if (has_sources()) rules.push_back(by_reply_route);
     rules.push_back(rule({mark_is_not(o_.mark_mask, 0), go("marked")}));
     rules.push_back(rule({ct_original(), ct_mark_is(tunnelled, tunnelled), drop()}));
@@ -233,7 +232,7 @@ class Hooks {
     std::vector<net::Rule> marked{by_reply_route}; // for IPVS, which comes here alone
     for (const std::uint32_t via : vias_) {        // by which link is no matter of a wrong source
       const std::uint32_t mark = mark_of(via, o_.mark_mask).value();
-      marked.push_back(rule({mark_is(o_.mark_mask, mark), set_mark(o_.mark_mask, 0), accept()}));
+      marked.push_back(rule({take_mark(o_.mark_mask, mark), accept()}));
     }
     marked.push_back(rule({drop()}));
     chain("marked", marked);

@@ -71,26 +71,28 @@ std::uint32_t compared(NftFamily family, const Prefix& prefix) {
 }
 
 // Of the bytes in register 1, where they stay when the mask goes to another one.
-Piece compare(const Prefix& prefix, std::uint32_t bytes, CmpOp op, std::uint32_t mask_register) {
-  Piece piece;
-  const bool part = prefix.length < bytes * 8;
-  if (part) {
-    Bytes mask(bytes);
-    for (std::uint32_t bit = 0; bit < prefix.length; ++bit) {
-      mask[bit / 8] = static_cast<std::uint8_t>(mask[bit / 8] | 0x80U >> bit % 8);
-    }
-    piece.emplace_back(
-        Bitwise{.sreg = 1, .dreg = mask_register, .mask = mask, .flip = Bytes(bytes)});
+Bitwise mask_of(const Prefix& prefix, std::uint32_t bytes, std::uint32_t to) {
+  Bytes mask(bytes);
+  for (std::uint32_t bit = 0; bit < prefix.length; ++bit) {
+    mask[bit / 8] = static_cast<std::uint8_t>(mask[bit / 8] | 0x80U >> bit % 8);
   }
-  const auto* first = prefix.address.bytes.data();
-  piece.emplace_back(
-      Cmp{.op = op, .sreg = part ? mask_register : 1, .data = Bytes(first, first + bytes)});
-  return piece;
+  return {.sreg = 1, .dreg = to, .mask = mask, .flip = Bytes(bytes)};
 }
+Cmp compare(const Prefix& prefix, std::uint32_t bytes, CmpOp op, std::uint32_t with) {
+  const auto* first = prefix.address.bytes.data();
+  return {.op = op, .sreg = with, .data = Bytes(first, first + bytes)};
+}
+
+Bytes vni_bytes(std::uint32_t vni) {
+  return {static_cast<std::uint8_t>(vni >> 16), static_cast<std::uint8_t>(vni >> 8 & 0xff),
+          static_cast<std::uint8_t>(vni & 0xff), 0};
+}
+
+constexpr std::uint32_t kSecond = 9; // register after the first four bytes
 
 // The next free one after register 1 with an address in it.
 std::uint32_t second_register(NftFamily family) {
-  return family == NftFamily::Ip6 ? 2 : 9;
+  return family == NftFamily::Ip6 ? 2 : kSecond;
 }
 
 Bitwise masked(std::uint32_t mask, std::uint32_t flip = 0) {
@@ -147,16 +149,27 @@ Piece daddr_not_in(NftFamily family, const std::string& set) {
 
 Piece daddr_in(NftFamily family, const Prefix& prefix) {
   const std::uint32_t bytes = compared(family, prefix);
-  return concat({network(layout(family).daddr, bytes)}, compare(prefix, bytes, CmpOp::Eq, 1));
+  Piece piece{network(layout(family).daddr, bytes)};
+  if (prefix.length < bytes * 8) piece.emplace_back(mask_of(prefix, bytes, 1));
+  piece.emplace_back(compare(prefix, bytes, CmpOp::Eq, 1));
+  return piece;
 }
 Piece daddr_in_none(NftFamily family, const std::vector<Prefix>& prefixes) {
   Piece piece;
-  std::uint32_t loaded = 0;
+  constexpr std::uint32_t kNothing = 1000;
+  std::uint32_t loaded = kNothing, masked = kNothing; // bytes in register 1, bits in the second
   for (const Prefix& prefix : prefixes) {
     const std::uint32_t bytes = compared(family, prefix);
-    if (bytes != loaded) piece.emplace_back(network(layout(family).daddr, bytes));
+    if (bytes != loaded) {
+      piece.emplace_back(network(layout(family).daddr, bytes));
+      masked = kNothing;
+    }
     loaded = bytes;
-    piece = concat(std::move(piece), compare(prefix, bytes, CmpOp::Neq, second_register(family)));
+    const bool part = prefix.length < bytes * 8;
+    const std::uint32_t with = part ? second_register(family) : 1;
+    if (part && prefix.length != masked) piece.emplace_back(mask_of(prefix, bytes, with));
+    if (part) masked = prefix.length;
+    piece.emplace_back(compare(prefix, bytes, CmpOp::Neq, with));
   }
   return piece;
 }
@@ -182,8 +195,15 @@ Piece udp_dport(NftFamily family, std::uint16_t port) {
 // reserved (RFC 7348 section 5). The kernel has a fast way to read 1, 2 or 4 bytes, not 3.
 Piece vxlan_vni(std::uint32_t vni) {
   return {transport(12, 4), Bitwise{.mask = {0xff, 0xff, 0xff, 0}, .flip = zeros(4)},
-          is({static_cast<std::uint8_t>(vni >> 16), static_cast<std::uint8_t>(vni >> 8 & 0xff),
-              static_cast<std::uint8_t>(vni & 0xff), 0})};
+          is(vni_bytes(vni))};
+}
+// As this node's own kernel sends it: what is reserved is zero, so that no mask is needed. Where a
+// VXLAN header has the network identifier, TCP has its own length, at least 5 in the upper half
+// byte (RFC 9293 section 3.1): there is no need to look at the protocol for smaller numbers.
+Piece vxlan_sent(NftFamily family, std::uint16_t port, std::uint32_t vni) {
+  constexpr std::uint32_t kLikeTcp = 0x500000;
+  return concat(vni < kLikeTcp ? dport(port) : udp_dport(family, port),
+                {transport(12, 4), is(vni_bytes(vni))});
 }
 Piece daddr_is_local() {
   constexpr std::uint32_t kRtnLocal = 2; // RTN_LOCAL
@@ -238,9 +258,6 @@ Piece ct_mark_found(std::uint32_t mask, const std::string& map) {
 Piece ct_mark_vmap(std::uint32_t mask, const std::string& map) {
   return {CtLoad{.key = CtKey::Mark}, masked(mask), Lookup{.set = map, .sreg = 1, .verdict = true}};
 }
-Piece mark_is(std::uint32_t mask, std::uint32_t value) {
-  return {MetaLoad{.key = MetaKey::Mark}, masked(mask), is(host32(value))};
-}
 Piece mark_is_not(std::uint32_t mask, std::uint32_t value) {
   return {MetaLoad{.key = MetaKey::Mark}, masked(mask), is_not(host32(value))};
 }
@@ -254,8 +271,13 @@ Piece tcp_syn() {
 Piece set_mark(std::uint32_t mask, std::uint32_t value) {
   return {MetaLoad{.key = MetaKey::Mark}, masked(~mask, value), MetaSet{.key = MetaKey::Mark}};
 }
+Piece take_mark(std::uint32_t mask, std::uint32_t value) {
+  return {MetaLoad{.key = MetaKey::Mark},
+          Bitwise{.sreg = 1, .dreg = kSecond, .mask = host32(mask), .flip = host32(0)},
+          Cmp{.op = CmpOp::Eq, .sreg = kSecond, .data = host32(value)}, masked(~mask),
+          MetaSet{.key = MetaKey::Mark}};
+}
 Piece set_free_ct_mark(std::uint32_t mask, std::uint32_t value) {
-  constexpr std::uint32_t kSecond = 9;
   return {CtLoad{.key = CtKey::Mark},
           Bitwise{.sreg = 1, .dreg = kSecond, .mask = host32(mask), .flip = host32(0)},
           Cmp{.op = CmpOp::Eq, .sreg = kSecond, .data = zeros(4)}, masked(~mask, value),

@@ -39,7 +39,9 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece dport(std::uint16_t port);                // of any protocol
 [[nodiscard]] Piece udp_dport(net::NftFamily family, std::uint16_t port);
 [[nodiscard]] Piece vxlan_vni(std::uint32_t vni); // 1..2^24-1; of a UDP packet
-[[nodiscard]] Piece daddr_is_local();             // fib daddr type local
+// What the tunnel itself sends: its port, and the network identifier.
+[[nodiscard]] Piece vxlan_sent(net::NftFamily family, std::uint16_t port, std::uint32_t vni);
+[[nodiscard]] Piece daddr_is_local(); // fib daddr type local
 [[nodiscard]] Piece echo_request(net::NftFamily family);
 [[nodiscard]] Piece icmpv6_type(std::uint8_t type);
 [[nodiscard]] Piece nd_target_in(const std::string& set); // target of a neighbour solicitation
@@ -57,12 +59,13 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece ct_mark_vmap(std::uint32_t mask, const std::string& map);
 [[nodiscard]] Piece ct_mark_found(std::uint32_t mask,
                                   const std::string& map); // a map asked as if it were a set
-[[nodiscard]] Piece mark_is(std::uint32_t mask, std::uint32_t value);
 [[nodiscard]] Piece mark_is_not(std::uint32_t mask, std::uint32_t value);
 [[nodiscard]] Piece tcp_syn(); // tcp flags & (syn|rst) == syn, meta l4proto tcp
 
 // statements
 [[nodiscard]] Piece set_mark(std::uint32_t mask, std::uint32_t value); // the bits of mask alone
+// mark & mask == value, mark set mark & ~mask
+[[nodiscard]] Piece take_mark(std::uint32_t mask, std::uint32_t value);
 // ct mark & mask == 0, ct mark set: the bits of mask alone
 [[nodiscard]] Piece set_free_ct_mark(std::uint32_t mask, std::uint32_t value);
 [[nodiscard]] Piece clamp_mss(); // tcp option maxseg size set rt mtu

@@ -22,6 +22,10 @@ bool has_addresses(const Known& known, std::uint32_t index) {
                      [&](const auto& a) { return a.first.first == index; });
 }
 
+bool tells_of_features(const nlmsghdr& message) {
+  return attributes_of(message, sizeof(ifinfomsg)).u32(IFLA_EVENT) == IFLA_EVENT_FEATURES;
+}
+
 // Links without addresses (pods' ends, bridge ports) come and go all the time and concern nobody
 // here.
 bool link_event(const nlmsghdr& message, const Ownership& ownership, Known& known) {
@@ -36,7 +40,13 @@ bool link_event(const nlmsghdr& message, const Ownership& ownership, Known& know
     known.forget_link(index);
     return matters;
   }
-  if (it != known.links.end() && it->second == *link) return false;
+  if (it != known.links.end() && it->second == *link) {
+    // Offloads are nowhere in the message. The tunnel's GRO depends on its parent's.
+    const auto ours = known.links.find(known.tunnel);
+    const bool of_tunnel = ours != known.links.end() && ours->second.vxlan &&
+                           (index == known.tunnel || index == ours->second.vxlan->parent);
+    return of_tunnel && tells_of_features(message);
+  }
   const bool had_our_name = it != known.links.end() && it->second.host.name == ownership.device;
   known.links[index] = *std::move(link);
   return matters || had_our_name;

@@ -5,6 +5,7 @@
 
 #include <system_error>
 
+#include "net/gro.hpp"
 #include "net/rtnl_address.hpp"
 #include "net/rtnl_neighbour.hpp"
 #include "net/rtnl_route.hpp"
@@ -55,6 +56,11 @@ class RtnlReader {
       const std::uint32_t index = link->host.index;
       known_.links[index] = *std::move(link);
     });
+    if (!state_.tunnel) return;
+    const auto parent = known_.links.find(state_.tunnel->parent);
+    if (parent != known_.links.end() && missing_gro(socket_, own_.device, parent->second)) {
+      state_.tunnel->sound = false;
+    }
   }
 
   [[nodiscard]] std::string link_name(std::uint32_t index) const {

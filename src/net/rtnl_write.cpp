@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 
+#include "net/gro.hpp"
 #include "net/iptables_forward.hpp"
 #include "net/rtnl_address.hpp"
 #include "net/rtnl_link.hpp"
@@ -200,6 +201,11 @@ bool RtnlWriter::send_tunnel(const LinkOp& op, std::vector<Buffer> messages) {
   return false;
 }
 
+std::optional<bool> RtnlWriter::other_gro(std::uint32_t parent) const {
+  const auto link = known_.links.find(parent);
+  return link == known_.links.end() ? std::nullopt : missing_gro(route_, own_.device, link->second);
+}
+
 void RtnlWriter::put_tunnel(const LinkOp& op, const PutTunnel& put) {
   take_events_(false);
   auto link = get_link(own_.device);
@@ -231,7 +237,12 @@ void RtnlWriter::put_tunnel(const LinkOp& op, const PutTunnel& put) {
     if (link && link->learning) messages.push_back(encode_tunnel_no_learning(own_.device));
     messages.push_back(encode_tunnel_settings(own_.device, own_.alias));
     messages.push_back(encode_tunnel_up(own_.device));
-    const bool sent = send_tunnel(op, std::move(messages));
+    bool sent = send_tunnel(op, std::move(messages));
+    if (const auto on = other_gro(put.vxlan.parent)) {
+      const auto set = set_gro(route_, own_.device, *on);
+      if (!set) fail(op, set.error().message, set.error().code);
+      sent = sent && set.ok();
+    }
     take_events_(true);
     link = get_link(own_.device);
     if (!link || !is_ours(*link, &put.vxlan)) {
@@ -241,7 +252,9 @@ void RtnlWriter::put_tunnel(const LinkOp& op, const PutTunnel& put) {
     known_.tunnel = link->host.index;
     known_.links[known_.tunnel] = *link;
     // Not the MTU: the parent may allow less.
-    if (!sent || (link->vxlan->sound && link->host.mac == put.vxlan.mac)) return;
+    const bool right =
+        link->vxlan->sound && link->host.mac == put.vxlan.mac && !other_gro(put.vxlan.parent);
+    if (!sent || right) return;
   }
   fail(op, "another program changes it as fast as it is put right", EAGAIN);
 }

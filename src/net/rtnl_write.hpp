@@ -44,6 +44,7 @@ class RtnlWriter {
 
   void put_tunnel(const LinkOp& op, const PutTunnel& put);
   [[nodiscard]] bool send_tunnel(const LinkOp& op, std::vector<Buffer> messages);
+  [[nodiscard]] std::optional<bool> other_gro(std::uint32_t parent) const; // see missing_gro
   void delete_tunnel(const LinkOp& op);
   [[nodiscard]] std::optional<LinkInfo> get_link(const std::string& name);
   [[nodiscard]] bool is_ours(const LinkInfo& link, const Vxlan* wanted) const;

@@ -48,8 +48,9 @@ struct Vxlan {
   Address local;            // underlay address of this node
   std::uint32_t parent = 0; // ifindex
   std::uint32_t mtu = 0;    // bytes; 0 in a desired state: what the kernel derives from the parent
-  // Up, of our group, rp_filter 2, src_valid_mark 1, no learning, no generated addresses. Desired
-  // states have it; what is read from the kernel has not when someone changed one of these by hand.
+  // Up, of our group, rp_filter 2, src_valid_mark 1, no learning, no generated addresses, GRO as
+  // net/gro.hpp says. Desired states have it; what is read from the kernel has not when someone
+  // changed one of these by hand.
   bool sound = true;
   bool operator==(const Vxlan&) const = default;
 };

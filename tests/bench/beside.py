@@ -54,10 +54,12 @@ def _tunnelled_lab():
         return lab, pod
 
 
-def bare_lab(reply_rule=True):
+def bare_lab(reply_rule=True, gro="on"):
     """(lab, pod): the pod's packets leave with EIP, by a routing rule and one SNAT rule."""
     lab, pod = _tunnelled_lab()
     with _closed_on_error(lab):
+        for node in lab.nodes.values():
+            node.netns.run("ethtool", "-K", "bare0", "gro", gro)
         lab.node("n1").netns.batch(f"rule add pref 99 from {pod.ip4} lookup 500")
         back = f"route add {pod.ip4}/32 via 172.30.0.1 dev bare0 onlink"
         if reply_rule:

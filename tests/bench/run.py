@@ -153,8 +153,11 @@ def with_policies(cluster, pod, options):
     bare = egw = None
     try:
         if "datapath" in options.parts:
-            bare_lab, bare_pod = beside.bare_lab(options.bare == "rules")
+            bare_lab, bare_pod = beside.bare_lab(options.bare == "rules", options.bare_gro)
             cluster.closers.append(bare_lab.stop)
+            if options.wires == "hardware":
+                for lab in (bare_lab, cluster):
+                    lab.wires.like_hardware()
             program = datapath.compile_load(cluster.directory)
             bare = datapath.Side(bare_lab, bare_pod, beside.EIP, program, options.cpu)
         for what, grow in steps(population, options):
@@ -192,6 +195,8 @@ def by_rules(count, bare, program, options):
     say(f"a rule for each of {count} policies")
     lab, pod = beside.rule_for_each_policy_lab(count)
     try:
+        if options.wires == "hardware":
+            lab.wires.like_hardware()
         side = datapath.Side(lab, pod, beside.EIP, program, options.cpu)
         return datapath.compare(bare, side, options.pairs)
     finally:
@@ -236,6 +241,20 @@ def main():
         default="rules",
         help="how the bare gateway routes back to the pod: by a rule and a table of its own, as\n"
         "chosen pods need it, or by a route in the main table (rules)",
+    )
+    parser.add_argument(
+        "--bare-gro",
+        choices=["on", "off"],
+        default="on",
+        help="GRO of the bare tunnel: as the kernel makes it, or off, as egw has it where the\n"
+        "parent merges or need not (on)",
+    )
+    parser.add_argument(
+        "--wires",
+        choices=["veth", "hardware"],
+        default="veth",
+        help="veths between the hosts as they are, or such that carry segments and merge what\n"
+        "comes, as network cards do (veth)",
     )
     parser.add_argument(
         "--starts", type=int, default=5, help="starts of the agent of each kind (5)"

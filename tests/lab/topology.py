@@ -29,7 +29,7 @@ def node6(index):
 class Wires:
     def __init__(self, lab):
         self.lab = lab
-        self.ports = []
+        self.ports = {}  # name -> the namespace whose eth0 is plugged in there
         self.switch = lab.netns("sw")
         self.switch.sysctl(
             {"net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disable_ipv6": 1}
@@ -61,7 +61,16 @@ class Wires:
             f"link add p-{name} type veth peer name eth0 netns {space.name}\n"
             f"link set p-{name} master br0 up"
         )
-        self.ports.append(name)
+        self.ports[name] = space
+
+    def like_hardware(self):
+        """A veth hands on what was never cut into segments, and merges none. From now on the switch
+        cuts, and the hosts merge what comes, as network cards and their drivers do."""
+        cut = ("tso", "gso", "tx-udp_tnl-segmentation", "tx-udp_tnl-csum-segmentation")
+        for name, host in self.ports.items():
+            off = [word for feature in cut for word in (feature, "off")]
+            self.switch.run("ethtool", "-K", f"p-{name}", *off)
+            host.run("ethtool", "-K", "eth0", "gro", "on")
 
     def wait_up(self):
         for space in self.lab.spaces:

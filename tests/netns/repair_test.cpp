@@ -50,6 +50,7 @@ TEST_CASE("what is changed by hand is put right, and nothing else is asked of th
            "ip link set egw0 group 0",
            "echo 0 > /proc/sys/net/ipv4/conf/egw0/src_valid_mark",
            "ip link set egw0 addrgenmode eui64",
+           "ethtool -K egw0 gro on",
            "ip link set egw0 type vxlan learning",
            "ip addr del 172.31.0.1/32 dev egw0",
            "ip addr del fe80::6600:1/64 dev egw0",
