@@ -154,6 +154,7 @@ class SharedMap {
  private:
   using Chunk = std::vector<value_type>;
   static constexpr std::size_t kMost = 32; // items of a chunk
+  static constexpr std::size_t kStep = 8;  // it grows by so many
 
   struct Cursor {
     explicit Cursor(const SharedMap& m) : map(m) {}
@@ -182,9 +183,20 @@ class SharedMap {
     return static_cast<std::size_t>(found - chunk.begin());
   }
 
-  Chunk& own(std::size_t index) {
+  // `more`: with room for one item more. A vector that is copied and then grows would take twice as
+  // much as it holds.
+  Chunk& own(std::size_t index, std::size_t more = 0) {
     auto& chunk = chunks_[index];
-    if (chunk.use_count() > 1) chunk = std::make_shared<Chunk>(*chunk);
+    const std::size_t wanted = chunk->size() + more;
+    if (chunk.use_count() == 1 && chunk->capacity() >= wanted) return *chunk;
+    auto copy = std::make_shared<Chunk>();
+    copy->reserve(more == 0 ? wanted : std::min(kMost, (wanted + kStep - 1) / kStep * kStep));
+    if (chunk.use_count() == 1) {
+      copy->assign(std::make_move_iterator(chunk->begin()), std::make_move_iterator(chunk->end()));
+    } else {
+      copy->assign(chunk->begin(), chunk->end());
+    }
+    chunk = std::move(copy);
     return *chunk;
   }
 
@@ -212,7 +224,7 @@ class SharedMap {
         at -= kMost / 2;
       }
     }
-    Chunk& chunk = own(index);
+    Chunk& chunk = own(index, 1);
     const auto placed = chunk.emplace(chunk.begin() + static_cast<std::ptrdiff_t>(at),
                                       std::piecewise_construct, std::forward_as_tuple(key),
                                       std::forward_as_tuple(std::forward<Arguments>(arguments)...));

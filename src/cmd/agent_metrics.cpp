@@ -30,7 +30,7 @@ void plan_of(MetricsText& text, const egress::NodePlan& plan) {
   const auto& data = plan.classifier.data;
   gauge(text, "egw_node_pod_addresses",
         "Addresses of selected pods, remote ones on a gateway included",
-        data ? static_cast<double>(data->input.pods.size()) : 0);
+        data ? static_cast<double>(data->pod_count()) : 0);
   gauge(text, "egw_node_pods_starting",
         "Pods that a policy selects and whose address is not known yet",
         static_cast<double>(plan.pods_starting));

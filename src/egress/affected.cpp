@@ -98,7 +98,7 @@ void pods(NftFamily family, const net::Table& before, const net::Table& after, A
   const bool all = set_of(before, "cluster").elements != set_of(after, "cluster").elements;
   const bool every_class = renumbered(before, after);
   for (const bool remote : {false, true}) {
-    const char* const set = remote ? kRemotePodsSet : "pods";
+    const char* const set = remote ? kRemotePodsSet : kPodsSet;
     const auto& old_pods = set_of(before, set).elements;
     const auto& new_pods = set_of(after, set).elements;
     const auto look = [&](const net::ElementKey& key, const auto* id, const auto* now) {

@@ -44,6 +44,7 @@ struct Affected {
 // default): a pool may close one after hours, and that FIN is the first packet since.
 inline constexpr Duration kReleasedTime = std::chrono::hours(5 * 24);
 inline constexpr const char* kReleasedSet = "released";
+inline constexpr const char* kPodsSet = "pods";
 inline constexpr const char* kRemotePodsSet = "remote_pods";
 
 // The state in which a gateway takes nothing from these remote pods: another one only where it

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "egress/class_chain.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <map>
 #include <utility>
 #include <variant>
 
@@ -17,7 +20,12 @@ using nft::bytes_of;
 using nft::daddr_in;
 using nft::daddr_not_in;
 using nft::Piece;
+using nft::PrefixSet;
 using nft::rule;
+
+net::KeyType key_type(Family family) {
+  return family == Family::V4 ? net::KeyType::Ipv4 : net::KeyType::Ipv6;
+}
 
 // As prefixes, where they are few.
 std::vector<Prefix> few_prefixes(const std::vector<Range>& ranges) {
@@ -28,6 +36,17 @@ std::vector<Prefix> few_prefixes(const std::vector<Range>& ranges) {
     all.insert(all.end(), some.begin(), some.end());
   }
   return all.size() <= kFewPrefixes ? all : std::vector<Prefix>{};
+}
+
+// By their lengths, where they are many and these are few.
+std::map<std::uint8_t, std::vector<Prefix>> many_prefixes(const std::vector<Range>& ranges) {
+  std::map<std::uint8_t, std::vector<Prefix>> all;
+  if (ranges.size() < kManyRanges) return all;
+  for (const Range& r : ranges) {
+    for (const Prefix& prefix : to_prefixes(r)) all[prefix.length].push_back(prefix);
+    if (all.size() > kFewLengths) return {};
+  }
+  return all;
 }
 
 class Builder {
@@ -86,22 +105,46 @@ class Builder {
     const auto ranges = policy.destinations.ranges(family_);
     const auto few = few_prefixes(ranges);
     for (const Prefix& prefix : few) add(decide(daddr_in(nft_, prefix), policy));
-    if (few.empty()) add(decide(daddr_in(nft_, named("d_", ranges)), policy));
+    if (!few.empty()) return;
+    const auto sets = by_length("d_", ranges);
+    for (const PrefixSet& set : sets) add(decide(daddr_in(nft_, set), policy));
+    if (sets.empty()) add(decide(daddr_in(nft_, named("d_", ranges)), policy));
   }
 
   Piece not_in(const std::string& prefix, const std::vector<Range>& ranges) {
     const auto few = few_prefixes(ranges);
-    if (few.empty()) return daddr_not_in(nft_, named(prefix, ranges));
-    return nft::daddr_in_none(nft_, few);
+    if (!few.empty()) return nft::daddr_in_none(nft_, few);
+    const auto sets = by_length(prefix, ranges);
+    if (!sets.empty()) return nft::daddr_in_none(nft_, sets);
+    return daddr_not_in(nft_, named(prefix, ranges));
+  }
+
+  static std::string name_of(const std::string& prefix, const std::vector<Range>& ranges) {
+    std::string text;
+    for (const Range& r : ranges) text += r.to_string() + ",";
+    return prefix + short_digest(text);
   }
 
   // A set of ranges named by its content, so that policies with the same destinations share it.
   std::string named(const std::string& prefix, const std::vector<Range>& ranges) {
-    std::string text;
-    for (const Range& r : ranges) text += r.to_string() + ",";
-    std::string name = prefix + short_digest(text);
+    std::string name = name_of(prefix, ranges);
     made_.sets.emplace(name, interval_set(family_, ranges));
     return name;
+  }
+
+  // The same as a hash set for each length, if that is possible.
+  std::vector<PrefixSet> by_length(const std::string& prefix, const std::vector<Range>& ranges) {
+    std::vector<PrefixSet> sets;
+    const auto many = many_prefixes(ranges);
+    const std::string name = many.empty() ? "" : name_of(prefix, ranges);
+    for (const auto& [length, prefixes] : many) {
+      net::Set set{.key = key_type(family_)};
+      for (const Prefix& p : prefixes) set.elements[{bytes_of(p.address), {}}];
+      set.size = static_cast<std::uint32_t>(prefixes.size()); // another content is another set
+      sets.push_back({length, fmt::format("{}_{}", name, length)});
+      made_.sets.emplace(sets.back().name, std::move(set));
+    }
+    return sets;
   }
 
   [[nodiscard]] net::Rule decide(Piece match, const PolicyRule& policy) const {
@@ -129,8 +172,7 @@ std::string eip_chain(std::int32_t id) {
 }
 
 net::Set interval_set(Family family, const std::vector<Range>& ranges) {
-  net::Set set{.key = family == Family::V4 ? net::KeyType::Ipv4 : net::KeyType::Ipv6,
-               .interval = true};
+  net::Set set{.key = key_type(family), .interval = true};
   for (const Range& r : ranges) set.elements[{bytes_of(r.first), bytes_of(r.last)}];
   return set;
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "egress/classifier.hpp"
 
+#include "egress/affected.hpp"
+#include "egress/statements.hpp"
+
 namespace egw::egress {
 
 namespace {
@@ -10,13 +13,39 @@ bool captures(const PolicyRule& policy, const Address& destination) {
   return policy.destinations.contains(destination);
 }
 
+constexpr std::array kFamilies{net::NftFamily::Ip, net::NftFamily::Ip6};
+constexpr std::array kPodSets{kPodsSet, kRemotePodsSet};
+
 } // namespace
+
+void Classifier::Data::take_pods(const std::map<net::NftFamily, net::Table>& tables) {
+  std::size_t at = 0;
+  for (const net::NftFamily family : kFamilies) {
+    for (const char* const set : kPodSets) pods[at++] = tables.at(family).sets.at(set).elements;
+  }
+}
+
+std::optional<std::uint32_t> Classifier::Data::class_of(const Address& pod) const {
+  const std::size_t first = pod.family == Family::V4 ? 0 : kPodSets.size();
+  const net::ElementKey key{nft::bytes_of(pod), {}};
+  for (std::size_t i = first; i < first + kPodSets.size(); ++i) {
+    const auto at = pods[i].find(key);
+    if (at != pods[i].end()) return nft::number_of(std::get<net::Bytes>(at->second));
+  }
+  return {};
+}
+
+std::size_t Classifier::Data::pod_count() const {
+  std::size_t count = 0;
+  for (const net::Elements& some : pods) count += some.size();
+  return count;
+}
 
 Classifier::Decision Classifier::decide(const Address& pod, const Address& destination) const {
   if (!data || data->input.cluster.contains(destination)) return {};
-  const auto at = data->input.pods.find(pod);
-  if (at == data->input.pods.end()) return {};
-  const PodClass& pod_class = *data->input.classes.at(at->second);
+  const auto id = data->class_of(pod);
+  if (!id) return {};
+  const PodClass& pod_class = *data->input.classes.at(*id);
   for (std::size_t i = 0; i < pod_class.policies.size(); ++i) {
     const PolicyRule& policy = pod_class.policies[i];
     if (!captures(policy, destination)) continue;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <map>
+#include <optional>
 #include <string>
-#include <vector>
 
 #include "egress/node_plan.hpp"
 #include "egress/ruleset.hpp"
@@ -12,9 +14,16 @@ namespace egw::egress {
 
 // The same facts that the ruleset is built from, and the names behind its numbers.
 struct Classifier::Data {
-  RulesetInput input;
+  RulesetInput input; // without what the tables alone are made of
   NodeOptions options;
   std::map<std::uint32_t, std::string> gateway_names; // by index
+  // The class ids of pods, as the tables have them, with which they are shared: own and remote ones
+  // of each family.
+  std::array<net::Elements, 4> pods;
+
+  void take_pods(const std::map<net::NftFamily, net::Table>& tables);
+  [[nodiscard]] std::optional<std::uint32_t> class_of(const Address& pod) const;
+  [[nodiscard]] std::size_t pod_count() const;
 };
 
 } // namespace egw::egress

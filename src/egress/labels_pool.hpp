@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include "api/meta.hpp"
@@ -14,6 +16,11 @@ namespace egw::egress {
 struct LabelsHash {
   std::size_t operator()(const api::Labels& labels) const noexcept;
 };
+// Of one of them.
+[[nodiscard]] inline std::size_t hash_of(const api::Labels::Item& label) {
+  const std::hash<std::string_view> hash;
+  return hash(label.first) * 31 + hash(label.second);
+}
 using LabelsPool = InternPool<api::Labels, LabelsHash>;
 
 // The pool of what a struct holds, declared before it; copies of the struct share the pool. Where

@@ -381,7 +381,9 @@ class Planner {
     in.unknown = IntervalSet();
     std::vector<std::pair<Address, Mac>>().swap(in.sources);
     std::vector<Address>().swap(in.all_eips);
+    in.pods.clear();
     data->input = std::move(in);
+    data->take_pods(plan_.state.tables);
     data->options = o_;
     plan_.classifier.data = std::move(data);
   }

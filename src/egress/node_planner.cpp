@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <string_view>
 #include <utility>
 
 #include "egress/classifier.hpp"
@@ -14,6 +13,7 @@
 #include "egress/node_ranges.hpp"
 #include "egress/node_underlay.hpp"
 #include "egress/ruleset.hpp"
+#include "egress/statements.hpp"
 
 namespace egw::egress {
 
@@ -46,14 +46,7 @@ class Flat {
   std::vector<std::pair<Key, const api::NamespacedName*>> items_;
 };
 
-std::size_t hash_of(const api::Labels::Item& label) {
-  const std::hash<std::string_view> hash;
-  return hash(label.first) * 31 + hash(label.second);
-}
-
-std::size_t hash_of(const Address& address) {
-  return std::hash<Address>{}(address);
-}
+constexpr std::hash<Address> kHash;
 
 using ClassUsers = std::map<std::pair<Family, std::uint32_t>, std::size_t>;
 
@@ -69,7 +62,7 @@ struct NodePlanner::Memory {
     }
     for (const auto& [key, pod] : world.pods) {
       if (!has_own_addresses(pod)) continue;
-      for (const Address& ip : pod.ips) by_address.append(hash_of(ip), &key);
+      for (const Address& ip : pod.ips) by_address.append(kHash(ip), &key);
       for (const auto& label : pod.labels->items()) by_label.append(hash_of(label), &key);
       if (pod.ips.empty()) without_address.insert(key);
     }
@@ -85,7 +78,13 @@ struct NodePlanner::Memory {
     }
     std::ranges::sort(sliced);
     const RulesetInput& in = plan.classifier.data->input;
-    for (const auto& [ip, class_id] : in.pods) ++class_users[{ip.family, class_id}];
+    const auto& pods = plan.classifier.data->pods;
+    for (std::size_t i = 0; i < pods.size(); ++i) {
+      const Family family = i < pods.size() / 2 ? Family::V4 : Family::V6;
+      for (const auto& [key, id] : pods[i]) {
+        ++class_users[{family, nft::number_of(std::get<net::Bytes>(id))}];
+      }
+    }
     for (const auto& [id, pod_class] : in.classes) {
       for (const std::int32_t eip : eips_of(*pod_class)) ++eip_users[eip];
       natural = natural && natural_id(pod_class->name.substr(2)) == id;
@@ -143,6 +142,7 @@ class Update {
     if (!settle_eips()) return false;
     starting();
     update_ruleset(plan_.state.tables, m_.users, data_->input, changes_, o_);
+    data_->take_pods(plan_.state.tables);
     plan_.classifier.data = std::move(data_);
     return true;
   }
@@ -172,7 +172,7 @@ class Update {
       m_.without_address.erase(name);
       if (looks_for_unknown() && m_.outside_ranges(pod)) return false;
       for (const Address& ip : pod.ips) {
-        m_.by_address.remove(hash_of(ip), &name);
+        m_.by_address.remove(kHash(ip), &name);
         dirty_.insert(ip);
       }
       for (const auto& label : pod.labels->items()) m_.by_label.remove(hash_of(label), &name);
@@ -184,7 +184,7 @@ class Update {
       if (pod.ips.empty()) m_.without_address.insert(name);
       if (looks_for_unknown() && m_.outside_ranges(pod)) return false;
       for (const Address& ip : pod.ips) {
-        m_.by_address.add(hash_of(ip), &name);
+        m_.by_address.add(kHash(ip), &name);
         dirty_.insert(ip);
       }
       for (const auto& label : pod.labels->items()) m_.by_label.add(hash_of(label), &name);
@@ -225,7 +225,7 @@ class Update {
   bool look_at(const Address& address) {
     // The youngest, and of two the one whose name is the last.
     const LocalPods::value_type* owner = nullptr;
-    m_.by_address.for_each(hash_of(address), [&](const api::NamespacedName& name) {
+    m_.by_address.for_each(kHash(address), [&](const api::NamespacedName& name) {
       const auto rank = [](const auto& pod) { return std::tie(pod.second.created, pod.first); };
       const auto& pod = *m_.world.pods.find(name);
       if (std::ranges::find(pod.second.ips, address) == pod.second.ips.end()) return;
@@ -234,13 +234,10 @@ class Update {
     const Policies policies =
         owner == nullptr ? Policies{} : policies_of(*owner, m_.world, m_.index);
     if (looks_for_unknown()) changes_.known[address] = owner != nullptr && policies.empty();
-    const auto was = in().pods.find(address);
-    const std::optional<std::uint32_t> old =
-        was == in().pods.end() ? std::nullopt : std::optional(was->second);
+    const std::optional<std::uint32_t> old = data_->class_of(address);
     if (policies.empty()) {
       if (!old) return true;
-      in().pods.erase(address);
-      changes_.pods.insert(address);
+      changes_.pods[address] = std::nullopt;
       leave(address.family, *old);
       return true;
     }
@@ -248,9 +245,8 @@ class Update {
     if (fresh) of->second = class_of(policies, m_.world, m_.places);
     const std::uint32_t id = natural_id(of->second.digest);
     if (!join(address.family, id, of->second)) return false;
-    in().pods.insert_or_assign(address, id);
     if (old) leave(address.family, *old);
-    if (old != id) changes_.pods.insert(address);
+    if (old != id) changes_.pods[address] = id;
     return true;
   }
 

@@ -216,6 +216,8 @@ Policies policies_of(const LocalPods::value_type& pod, const AgentWorld& world,
     if (will_select(*policy, seen, labels)) found.push_back(policy);
   });
   std::ranges::sort(found, earlier);
+  const auto [first, last] = std::ranges::unique(found); // by two labels of one hash
+  found.erase(first, last);
   return found;
 }
 

@@ -41,7 +41,7 @@ std::uint32_t id_bits(std::int32_t id, const NodeOptions& o) {
 
 // The sets that packets of the fast way are looked up in.
 constexpr std::array kSized{"all_eips", "classes", "eipaddrs",     "eips",   "known",
-                            "nodes",    "pods",    kRemotePodsSet, "sources"};
+                            "nodes",    kPodsSet,  kRemotePodsSet, "sources"};
 
 // Room for so many elements, in steps of four: growing makes the whole set anew. One that has too
 // much room keeps it up to a point, so that a count around a step costs nothing.
@@ -74,15 +74,14 @@ class Builder {
   Table update(Table before, std::map<std::string, std::size_t>& users,
                const RulesetChanges& changes) {
     table_ = std::move(before);
-    for (const Address& address : changes.pods) {
+    for (const auto& [address, id] : changes.pods) {
       if (address.family != family_) continue;
       const ElementKey key{bytes_of(address), {}};
-      auto& elements = table_.sets.at("pods").elements;
-      const auto pod = in_.pods.find(address);
-      if (pod == in_.pods.end()) {
-        elements.erase(key);
+      auto& elements = table_.sets.at(kPodsSet).elements;
+      if (id) {
+        elements[key] = host32(*id);
       } else {
-        elements[key] = host32(pod->second);
+        elements.erase(key);
       }
     }
     const auto classes = changes.classes.find(family_);
@@ -167,7 +166,7 @@ class Builder {
       (far ? remote : pods).elements[{bytes_of(address), {}}] = host32(class_id);
       classes_used_.insert(class_id);
     }
-    table_.sets["pods"] = std::move(pods);
+    table_.sets[kPodsSet] = std::move(pods);
     table_.sets[kRemotePodsSet] = std::move(remote);
 
     Set all_eips{.key = address_key()};

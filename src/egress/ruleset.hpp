@@ -65,7 +65,7 @@ struct RulesetInput {
   std::map<std::int32_t, EipPlace> eips; // by id: all that the classes refer to, and all held here
   // Thousands: what the plan before has as well is shared with it.
   SharedMap<std::uint32_t, std::shared_ptr<const PodClass>> classes; // by class id
-  SharedMap<Address, std::uint32_t> pods;                            // -> class id
+  SharedMap<Address, std::uint32_t> pods; // -> class id; of a whole ruleset alone
   // Pods of this node in no class; and where those are whose address the API has not told yet:
   // empty while they may send.
   std::vector<Address> unselected;
@@ -86,7 +86,7 @@ void keep_sizes(const net::Table& before, net::Table& after);
 struct RulesetChanges {
   // A class stands in the table of a family while a pod with an address of it is in the class.
   std::map<Family, std::set<std::uint32_t>> classes;
-  std::set<Address> pods;
+  std::map<Address, std::optional<std::uint32_t>> pods; // of this node -> class id, or in none now
   std::set<std::int32_t> eips; // that are not held here; their gateways are in use before and after
   std::map<Address, bool> known;      // whether it is now a pod's of this node in no class
   std::optional<IntervalSet> unknown; // where it is another one

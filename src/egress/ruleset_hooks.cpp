@@ -160,7 +160,7 @@ class Hooks {
       reply.push_back(
           rule({daddr_found(nft_, kRemotePodsSet), set_mark(o_.mark_mask, mark), accept()}));
     }
-    reply.push_back(rule({daddr_found(nft_, "pods"), accept()}));
+    reply.push_back(rule({daddr_found(nft_, kPodsSet), accept()}));
     reply.push_back(rule({drop()}));
     chain("reply", reply);
   }
@@ -174,7 +174,7 @@ class Hooks {
   }
 
   std::vector<net::Rule> by_source() const {
-    std::vector<net::Rule> rules{rule({classify(nft_, "pods", "classes")}),
+    std::vector<net::Rule> rules{rule({classify(nft_, kPodsSet, "classes")}),
                                  rule({saddr_in(nft_, kReleasedSet), go("released")})};
     if (o_.unknown_pods != UnknownPods::Allow) {
       rules.push_back(rule({saddr_in(nft_, "unknown"), go("unknown")}));
@@ -208,7 +208,7 @@ class Hooks {
       chain("unknown", unknown);
     } else {
       // Its class was another one when it was looked up, and is gone.
-      released.push_back(rule({saddr_found(nft_, "pods"), drop()}));
+      released.push_back(rule({saddr_found(nft_, kPodsSet), drop()}));
     }
     chain("released", released);
   }

@@ -59,6 +59,8 @@ Selection::Policies Selection::selecting(PodId id) const {
   });
   std::ranges::sort(
       found, [](const Policy* a, const Policy* b) { return before(a->compiled, b->compiled); });
+  const auto [first, last] = std::ranges::unique(found); // by two labels of one hash
+  found.erase(first, last);
   return found;
 }
 

@@ -70,10 +70,10 @@ std::uint32_t compared(NftFamily family, const Prefix& prefix) {
   return layout(family).len;
 }
 
-// Of the bytes in register 1, where they stay when the mask goes to another one.
-Bitwise mask_of(const Prefix& prefix, std::uint32_t bytes, std::uint32_t to) {
+// The first bits of the bytes in register 1, which stay there when these go to another one.
+Bitwise first_bits(std::uint32_t bits, std::uint32_t bytes, std::uint32_t to) {
   Bytes mask(bytes);
-  for (std::uint32_t bit = 0; bit < prefix.length; ++bit) {
+  for (std::uint32_t bit = 0; bit < bits; ++bit) {
     mask[bit / 8] = static_cast<std::uint8_t>(mask[bit / 8] | 0x80U >> bit % 8);
   }
   return {.sreg = 1, .dreg = to, .mask = mask, .flip = Bytes(bytes)};
@@ -113,6 +113,12 @@ Bytes host32(std::uint32_t value) {
   return bytes;
 }
 
+std::uint32_t number_of(const Bytes& host32) {
+  std::uint32_t value = 0;
+  if (host32.size() == sizeof value) std::memcpy(&value, host32.data(), sizeof value);
+  return value;
+}
+
 Bytes bytes_of(const Address& a) {
   return {a.bytes.data(), a.bytes.data() + a.size()};
 }
@@ -150,7 +156,7 @@ Piece daddr_not_in(NftFamily family, const std::string& set) {
 Piece daddr_in(NftFamily family, const Prefix& prefix) {
   const std::uint32_t bytes = compared(family, prefix);
   Piece piece{network(layout(family).daddr, bytes)};
-  if (prefix.length < bytes * 8) piece.emplace_back(mask_of(prefix, bytes, 1));
+  if (prefix.length < bytes * 8) piece.emplace_back(first_bits(prefix.length, bytes, 1));
   piece.emplace_back(compare(prefix, bytes, CmpOp::Eq, 1));
   return piece;
 }
@@ -167,10 +173,34 @@ Piece daddr_in_none(NftFamily family, const std::vector<Prefix>& prefixes) {
     loaded = bytes;
     const bool part = prefix.length < bytes * 8;
     const std::uint32_t with = part ? second_register(family) : 1;
-    if (part && prefix.length != masked) piece.emplace_back(mask_of(prefix, bytes, with));
+    if (part && prefix.length != masked) piece.emplace_back(first_bits(prefix.length, bytes, with));
     if (part) masked = prefix.length;
     piece.emplace_back(compare(prefix, bytes, CmpOp::Neq, with));
   }
+  return piece;
+}
+
+namespace {
+
+// Of the whole address in register 1, which stays there.
+Piece prefix_in(NftFamily family, const PrefixSet& set, bool invert) {
+  const std::uint32_t bytes = layout(family).len;
+  const bool part = set.length < bytes * 8;
+  const std::uint32_t with = part ? second_register(family) : 1;
+  Piece piece;
+  if (part) piece.emplace_back(first_bits(set.length, bytes, with));
+  piece.emplace_back(Lookup{.set = set.name, .sreg = with, .invert = invert});
+  return piece;
+}
+
+} // namespace
+
+Piece daddr_in(NftFamily family, const PrefixSet& set) {
+  return concat({network(layout(family).daddr, layout(family).len)}, prefix_in(family, set, false));
+}
+Piece daddr_in_none(NftFamily family, const std::vector<PrefixSet>& sets) {
+  Piece piece{network(layout(family).daddr, layout(family).len)};
+  for (const PrefixSet& set : sets) piece = concat(std::move(piece), prefix_in(family, set, true));
   return piece;
 }
 

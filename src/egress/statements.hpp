@@ -18,6 +18,7 @@ using Piece = std::vector<net::Expr>;
 
 // 4 bytes of a number in host order, as registers hold marks and indices.
 [[nodiscard]] net::Bytes host32(std::uint32_t value);
+[[nodiscard]] std::uint32_t number_of(const net::Bytes& host32);
 [[nodiscard]] net::Bytes bytes_of(const Address& a); // as in a packet
 
 // matches
@@ -34,6 +35,14 @@ using Piece = std::vector<net::Expr>;
 [[nodiscard]] Piece daddr_in(net::NftFamily family, const Prefix& prefix);       // ip daddr PREFIX
 // ip daddr != PREFIX, for each of them
 [[nodiscard]] Piece daddr_in_none(net::NftFamily family, const std::vector<Prefix>& prefixes);
+// A set of prefixes that are all of one length.
+struct PrefixSet {
+  std::uint8_t length = 0; // bits
+  std::string name;
+};
+[[nodiscard]] Piece daddr_in(net::NftFamily family, const PrefixSet& set); // ip daddr & MASK @set
+// ip daddr & MASK != @set, for each of them
+[[nodiscard]] Piece daddr_in_none(net::NftFamily family, const std::vector<PrefixSet>& sets);
 [[nodiscard]] Piece saddr_mac_not_in(net::NftFamily family,
                                      const std::string& set); // ip saddr . ether saddr != @set
 [[nodiscard]] Piece dport(std::uint16_t port);                // of any protocol

@@ -2,7 +2,9 @@
 #include "egress/class_chain.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
@@ -40,6 +42,17 @@ AgentWorld with(const std::vector<std::pair<Texts, Texts>>& destinations_and_exc
     place(w, "eg", "node2", entry(number));
   }
   return w;
+}
+
+// Three hundred of each family, of these lengths in turn, with room between.
+Texts long_list(const std::vector<int>& lengths4, const std::vector<int>& lengths6) {
+  Texts texts;
+  for (std::size_t i = 0; i < 300; ++i) {
+    const int four = lengths4[i % lengths4.size()], six = lengths6[i % lengths6.size()];
+    texts.push_back(fmt::format("{}.{}.64.0/{}", 20 + i / 50, i % 50 * 5, four));
+    texts.push_back(fmt::format("2a{:02x}:{:x}:40::/{}", i / 50, i % 50 * 5, six));
+  }
+  return texts;
 }
 
 std::size_t destination_sets_of(const net::Table& table) {
@@ -99,6 +112,46 @@ TEST_CASE("a set is made from the fifth CIDR on, and in one family alone where t
   CHECK(destination_sets_of(ip4(plan(with({{{}, five}})))) == 1);
 }
 
+TEST_CASE("a long list of few lengths stands in a hash set for each, and decides the same") {
+  const Texts some = long_list({24, 28, 32}, {48, 64}),
+              lengths = long_list({20, 24, 26, 28, 32}, {48});
+  const NodePlan p = plan(with({{some, {}}, {{}, lengths}}));
+  const auto count = [](const net::Table& table, const char* prefix, bool interval) {
+    return std::ranges::count_if(table.sets, [&](const auto& item) {
+      return item.first.starts_with(prefix) && item.second.interval == interval;
+    });
+  };
+  CHECK(count(ip4(p), "d_", false) == 3);
+  CHECK(count(ip4(p), "d_", true) == 0);
+  CHECK(count(ip6(p), "d_", false) == 2);
+  CHECK(count(ip4(p), "x_", false) == 0); // five lengths
+  CHECK(count(ip4(p), "x_", true) == 1);
+  CHECK(count(ip6(p), "x_", false) == 1);
+  for (const auto& [name, set] : ip4(p).sets) {
+    if (name.starts_with("d_")) CHECK(set.size == set.elements.size());
+  }
+  std::size_t first = 0, second = 0, none = 0;
+  for (const Texts& texts : {some, lengths}) {
+    for (const std::string& text : texts) {
+      const Prefix prefix = cidr(text);
+      for (const auto& at : {std::optional(prefix.first()), std::optional(prefix.last()),
+                             prefix.first().prev(), prefix.last().next()}) {
+        const bool v4 = at->family == Family::V4;
+        Packet x = packet(v4 ? "10.244.1.5" : "fd44:0:0:1::5", at->to_string());
+        const auto wanted = p.classifier.decide(x.source, *at);
+        REQUIRE(run(v4 ? ip4(p) : ip6(p), "prerouting", x) == Verdict::Accept);
+        const bool taken = wanted.kind == Classifier::Decision::Kind::Tunnel;
+        REQUIRE((x.mark != 0) == taken);
+        if (taken) REQUIRE(x.ct_mark == ct_mark_tunnelled(wanted.eip_id, kOptions));
+        ++(!taken ? none : wanted.eip_id == 1 ? first : second);
+      }
+    }
+  }
+  CHECK(first > 500);
+  CHECK(second > 500);
+  CHECK(none > 500);
+}
+
 TEST_CASE("a class stands in the tables of the families that its pods have") {
   AgentWorld w = with({{{"192.0.2.0/24"}, {}}});
   add(w, pod("default", "a", {{"app", "app"}}, {"10.244.1.5"}));
@@ -116,6 +169,8 @@ TEST_CASE("the kernel gives every form of comparison back, and nft writes it as 
   net::State wanted;
   std::vector<std::pair<Texts, Texts>> policies;
   for (const std::string& text : kPrefixes) policies.push_back({{text}, {}});
+  policies.push_back({long_list({24, 32}, {48, 128}), {}});
+  policies.push_back({{}, long_list({28}, {64, 72})});
   policies.push_back({{}, {"198.51.100.0/24", "203.0.113.0/24", "2600::1/128"}});
   wanted.tables = plan(with(policies)).state.tables;
   CHECK(kernel.apply(net::diff(kernel.observe().state, wanted)).empty());
@@ -123,7 +178,9 @@ TEST_CASE("the kernel gives every form of comparison back, and nft writes it as 
   const std::string listed = test::run("nft list ruleset");
   for (const char* part :
        {"ip daddr 203.0.113.0/24", "ip daddr 198.51.100.128/25", "ip daddr 93.0.0.0/8",
-        "ip6 daddr 2001:db8::/32", "ip daddr != 198.51.100.0/24 ip daddr != 203.0.113.0/24"}) {
+        "ip6 daddr 2001:db8::/32", "ip daddr != 198.51.100.0/24 ip daddr != 203.0.113.0/24",
+        "ip daddr & 255.255.255.0 == @d_", "ip6 daddr & ffff:ffff:ffff:: == @d_",
+        "ip daddr & 255.255.255.240 != @x_"}) {
     CHECK_MESSAGE(test::contains(listed, part), part);
   }
 }
