@@ -47,6 +47,9 @@ class Flat {
 };
 
 constexpr std::hash<Address> kHash;
+std::size_t uid_hash(const std::string& uid) {
+  return std::hash<std::string>{}(uid);
+}
 
 using ClassUsers = std::map<std::pair<Family, std::uint32_t>, std::size_t>;
 
@@ -73,10 +76,11 @@ struct NodePlanner::Memory {
     by_address.sort();
     by_label.sort();
     for (const auto& [key, slice] : world.slices) {
-      if (!slice.policy_uid.empty()) sliced_policies.insert(slice.policy_uid);
-      for (const RemotePods::Pod& pod : slice.pods) sliced.push_back(pod.ip);
+      if (!slice.policy_uid.empty()) sliced.push_back(uid_hash(slice.policy_uid));
+      for (const RemotePods::Pod& pod : slice.pods) sliced.push_back(kHash(pod.ip));
     }
     std::ranges::sort(sliced);
+    sliced.shrink_to_fit();
     const RulesetInput& in = plan.classifier.data->input;
     const auto& pods = plan.classifier.data->pods;
     for (std::size_t i = 0; i < pods.size(); ++i) {
@@ -109,10 +113,14 @@ struct NodePlanner::Memory {
   net::Host host;
   Places places;
   PolicyIndex<const CompiledPolicy> index;
-  Flat by_address, by_label;             // by hashes
-  std::vector<Address> sliced;           // addresses in endpoint slices, in order
-  std::set<std::string> sliced_policies; // uids
-  ClassUsers class_users;                // addresses of a family in a class
+  Flat by_address, by_label; // by hashes
+  // Of addresses in endpoint slices, and of uids of their policies: hashes in order. One that only
+  // looks as if it was there is planned from the beginning.
+  std::vector<std::size_t> sliced;
+  [[nodiscard]] bool in_slices(std::size_t hash) const {
+    return std::ranges::binary_search(sliced, hash);
+  }
+  ClassUsers class_users; // addresses of a family in a class
   std::map<std::int32_t, std::size_t> eip_users;
   SetUsers users;
   bool natural = true; // no two classes wanted the same number
@@ -137,7 +145,7 @@ class Update {
     if (!take_pods(changes) || !take_policies(changes)) return false;
     for (const Address& address : dirty_) {
       // Whose it is may depend on the slices.
-      if (std::ranges::binary_search(m_.sliced, address) || !look_at(address)) return false;
+      if (m_.in_slices(kHash(address)) || !look_at(address)) return false;
     }
     if (!settle_eips()) return false;
     starting();
@@ -209,7 +217,7 @@ class Update {
 
   // Pods that the policy may select: those with the first label that it asks for.
   bool add_candidates(const CompiledPolicy& policy) {
-    if (m_.sliced_policies.contains(policy.uid)) return false; // it may have remote pods
+    if (m_.in_slices(uid_hash(policy.uid))) return false; // it may have remote pods
     const bool asks =
         !policy.pod_subnets && policy.pod_selector && !policy.pod_selector->match_labels.empty();
     if (!asks) return false;
