@@ -93,7 +93,8 @@ class Population:
         ranges = [f"11.{n >> 8}.{n & 255}.0/24" for n in range(0, 2 * (count - 1), 2)]
         ranges.append(f"{self.cluster.srv.ip4}/32")
         self.cluster.apply(policy(0, self.real_pod.labels, ranges))
-        self.await_known(ranges[-2:-1])
+        # They are of two lengths, and stand in a hash set for each: without their lengths.
+        self.await_known([ranges[-2].split("/", 1)[0]])
 
     def give_pods(self, count):
         """To the measured policy."""
