@@ -131,10 +131,15 @@ class Cluster:
         """When all is written, a fresh controller finds nothing to do but to write its term. It is
         the cluster's from then on."""
         wait_until(self.controller.leads, 30, "it leads")
-        # A watch that failed for long is tried again only after a while.
-        self.api.wait_for(f"{GROUP}/egressclusterinfos", "default", timeout=60,
-                          condition=lambda i: i and condition(i, "Watching") == "True")
-        self.controller.await_quiet()
+        # A watch that failed for long is tried again only after a while, and that it failed is
+        # perhaps not written yet.
+        watching = [f"{GROUP}/egressclusterinfos", "default"]
+        for _ in range(3):
+            self.api.wait_for(*watching, timeout=60,
+                              condition=lambda i: i and condition(i, "Watching") == "True")
+            self.controller.await_quiet()
+            if condition(self.api.get(*watching), "Watching") == "True":
+                break
         assert self.controller.metric("egw_fruitless_writes_total") == 0
         before = self.decided()
         fresh = self.restart()
