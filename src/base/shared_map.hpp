@@ -183,20 +183,20 @@ class SharedMap {
     return static_cast<std::size_t>(found - chunk.begin());
   }
 
-  // `more`: with room for one item more. A vector that is copied and then grows would take twice as
-  // much as it holds.
+  // `more`: with room for one item more. A vector that is copied and then grows by itself would
+  // take twice as much as it holds.
   Chunk& own(std::size_t index, std::size_t more = 0) {
     auto& chunk = chunks_[index];
     const std::size_t wanted = chunk->size() + more;
-    if (chunk.use_count() == 1 && chunk->capacity() >= wanted) return *chunk;
-    auto copy = std::make_shared<Chunk>();
-    copy->reserve(more == 0 ? wanted : std::min(kMost, (wanted + kStep - 1) / kStep * kStep));
-    if (chunk.use_count() == 1) {
-      copy->assign(std::make_move_iterator(chunk->begin()), std::make_move_iterator(chunk->end()));
-    } else {
+    const std::size_t room = more == 0 ? wanted : (wanted + kStep - 1) / kStep * kStep;
+    if (chunk.use_count() > 1) {
+      auto copy = std::make_shared<Chunk>();
+      copy->reserve(room);
       copy->assign(chunk->begin(), chunk->end());
+      chunk = std::move(copy);
+    } else if (chunk->capacity() < wanted) {
+      chunk->reserve(room);
     }
-    chunk = std::move(copy);
     return *chunk;
   }
 

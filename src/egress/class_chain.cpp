@@ -23,10 +23,6 @@ using nft::Piece;
 using nft::PrefixSet;
 using nft::rule;
 
-net::KeyType key_type(Family family) {
-  return family == Family::V4 ? net::KeyType::Ipv4 : net::KeyType::Ipv6;
-}
-
 // As prefixes, where they are few.
 std::vector<Prefix> few_prefixes(const std::vector<Range>& ranges) {
   std::vector<Prefix> all;
@@ -169,6 +165,10 @@ class Builder {
 
 std::string eip_chain(std::int32_t id) {
   return "eip_" + std::to_string(id);
+}
+
+net::KeyType key_type(Family family) {
+  return family == Family::V4 ? net::KeyType::Ipv4 : net::KeyType::Ipv6;
 }
 
 net::Set interval_set(Family family, const std::vector<Range>& ranges) {

@@ -26,6 +26,7 @@ inline constexpr std::size_t kFewLengths = 4;
 
 inline constexpr const char* kUntakenChain = "untaken";
 [[nodiscard]] std::string eip_chain(std::int32_t id);
+[[nodiscard]] net::KeyType key_type(Family family); // of an address
 [[nodiscard]] net::Set interval_set(Family family, const std::vector<Range>& ranges);
 
 struct ClassChain {

@@ -13,31 +13,30 @@ bool captures(const PolicyRule& policy, const Address& destination) {
   return policy.destinations.contains(destination);
 }
 
-constexpr std::array kFamilies{net::NftFamily::Ip, net::NftFamily::Ip6};
-constexpr std::array kPodSets{kPodsSet, kRemotePodsSet};
-
 } // namespace
 
 void Classifier::Data::take_pods(const std::map<net::NftFamily, net::Table>& tables) {
-  std::size_t at = 0;
-  for (const net::NftFamily family : kFamilies) {
-    for (const char* const set : kPodSets) pods[at++] = tables.at(family).sets.at(set).elements;
+  for (const Family family : {Family::V4, Family::V6}) {
+    const auto& sets =
+        tables.at(family == Family::V4 ? net::NftFamily::Ip : net::NftFamily::Ip6).sets;
+    pods[family] = {sets.at(kPodsSet).elements, sets.at(kRemotePodsSet).elements};
   }
 }
 
 std::optional<std::uint32_t> Classifier::Data::class_of(const Address& pod) const {
-  const std::size_t first = pod.family == Family::V4 ? 0 : kPodSets.size();
   const net::ElementKey key{nft::bytes_of(pod), {}};
-  for (std::size_t i = first; i < first + kPodSets.size(); ++i) {
-    const auto at = pods[i].find(key);
-    if (at != pods[i].end()) return nft::number_of(std::get<net::Bytes>(at->second));
+  for (const net::Elements& some : pods.at(pod.family)) {
+    const auto at = some.find(key);
+    if (at != some.end()) return nft::number_of(std::get<net::Bytes>(at->second));
   }
   return {};
 }
 
 std::size_t Classifier::Data::pod_count() const {
   std::size_t count = 0;
-  for (const net::Elements& some : pods) count += some.size();
+  for (const auto& [family, both] : pods) {
+    for (const net::Elements& some : both) count += some.size();
+  }
   return count;
 }
 

@@ -17,9 +17,8 @@ struct Classifier::Data {
   RulesetInput input; // without what the tables alone are made of
   NodeOptions options;
   std::map<std::uint32_t, std::string> gateway_names; // by index
-  // The class ids of pods, as the tables have them, with which they are shared: own and remote ones
-  // of each family.
-  std::array<net::Elements, 4> pods;
+  // The class ids of own and of remote pods, shared with the tables.
+  std::map<Family, std::array<net::Elements, 2>> pods;
 
   void take_pods(const std::map<net::NftFamily, net::Table>& tables);
   [[nodiscard]] std::optional<std::uint32_t> class_of(const Address& pod) const;

@@ -82,11 +82,11 @@ struct NodePlanner::Memory {
     std::ranges::sort(sliced);
     sliced.shrink_to_fit();
     const RulesetInput& in = plan.classifier.data->input;
-    const auto& pods = plan.classifier.data->pods;
-    for (std::size_t i = 0; i < pods.size(); ++i) {
-      const Family family = i < pods.size() / 2 ? Family::V4 : Family::V6;
-      for (const auto& [key, id] : pods[i]) {
-        ++class_users[{family, nft::number_of(std::get<net::Bytes>(id))}];
+    for (const auto& [family, both] : plan.classifier.data->pods) {
+      for (const net::Elements& some : both) {
+        for (const auto& [key, id] : some) {
+          ++class_users[{family, nft::number_of(std::get<net::Bytes>(id))}];
+        }
       }
     }
     for (const auto& [id, pod_class] : in.classes) {

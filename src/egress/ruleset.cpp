@@ -128,8 +128,6 @@ class Builder {
   std::set<std::uint32_t> vias_;                   // indices of links in use
   std::unordered_set<std::uint32_t> classes_used_; // by pods of this family
 
-  KeyType address_key() const { return family_ == Family::V4 ? KeyType::Ipv4 : KeyType::Ipv6; }
-
   void chain(const std::string& name, const std::vector<net::Rule>& rules) {
     table_.chains[name] = {{}, rules};
   }
@@ -138,7 +136,7 @@ class Builder {
     table_.sets["cluster"] = interval_set(family_, in_.cluster.ranges(family_));
 
     Set eips{.key = KeyType::Mark, .data = family_ == Family::V4 ? DataType::Ipv4 : DataType::Ipv6};
-    Set addresses{.key = address_key()};
+    Set addresses{.key = key_type(family_)};
     Set vias{.key = KeyType::Mark, .data = DataType::Verdict};
     for (const auto& [id, place] : in_.eips) {
       const auto& eip = family_ == Family::V4 ? place.ipv4 : place.ipv6;
@@ -155,10 +153,10 @@ class Builder {
     if (!vias_.empty()) table_.sets["vias"] = std::move(vias);
     table_.sets["eipaddrs"] = std::move(addresses);
     table_.sets["alive"] = {.key = KeyType::NfProto, .timeout = true};
-    table_.sets[kReleasedSet] = {.key = address_key(), .timeout = true};
+    table_.sets[kReleasedSet] = {.key = key_type(family_), .timeout = true};
 
     // Apart, so that no pod of this node gets what a remote one has by using its address.
-    Set pods{.key = address_key(), .data = DataType::Mark}, remote = pods;
+    Set pods{.key = key_type(family_), .data = DataType::Mark}, remote = pods;
     for (const auto& [address, class_id] : in_.pods) {
       if (address.family != family_) continue;
       const bool far =
@@ -169,14 +167,14 @@ class Builder {
     table_.sets[kPodsSet] = std::move(pods);
     table_.sets[kRemotePodsSet] = std::move(remote);
 
-    Set all_eips{.key = address_key()};
+    Set all_eips{.key = key_type(family_)};
     for (const Address& eip : in_.all_eips) {
       if (eip.family == family_) all_eips.elements[{bytes_of(eip), {}}];
     }
     table_.sets["all_eips"] = std::move(all_eips);
 
     if (in_.underlay == family_) {
-      Set nodes{.key = address_key()};
+      Set nodes{.key = key_type(family_)};
       for (const Address& peer : in_.peers) {
         if (peer.family == family_) nodes.elements[{bytes_of(peer), {}}];
       }
@@ -193,7 +191,7 @@ class Builder {
   // All pods of this node that are known stand in "pods" or in "known".
   void known() {
     if (o_.unknown_pods == UnknownPods::Allow) return;
-    Set known{.key = address_key()};
+    Set known{.key = key_type(family_)};
     for (const Address& address : in_.unselected) {
       if (address.family == family_) known.elements[{bytes_of(address), {}}];
     }

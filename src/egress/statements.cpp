@@ -95,6 +95,17 @@ std::uint32_t second_register(NftFamily family) {
   return family == NftFamily::Ip6 ? 2 : kSecond;
 }
 
+// Of the whole address in register 1, which stays there.
+Piece prefix_in(NftFamily family, const PrefixSet& set, bool invert) {
+  const std::uint32_t bytes = layout(family).len;
+  const bool part = set.length < bytes * 8;
+  const std::uint32_t with = part ? second_register(family) : 1;
+  Piece piece;
+  if (part) piece.emplace_back(first_bits(set.length, bytes, with));
+  piece.emplace_back(Lookup{.set = set.name, .sreg = with, .invert = invert});
+  return piece;
+}
+
 Bitwise masked(std::uint32_t mask, std::uint32_t flip = 0) {
   return {.sreg = 1, .dreg = 1, .mask = host32(mask), .flip = host32(flip)};
 }
@@ -179,21 +190,6 @@ Piece daddr_in_none(NftFamily family, const std::vector<Prefix>& prefixes) {
   }
   return piece;
 }
-
-namespace {
-
-// Of the whole address in register 1, which stays there.
-Piece prefix_in(NftFamily family, const PrefixSet& set, bool invert) {
-  const std::uint32_t bytes = layout(family).len;
-  const bool part = set.length < bytes * 8;
-  const std::uint32_t with = part ? second_register(family) : 1;
-  Piece piece;
-  if (part) piece.emplace_back(first_bits(set.length, bytes, with));
-  piece.emplace_back(Lookup{.set = set.name, .sreg = with, .invert = invert});
-  return piece;
-}
-
-} // namespace
 
 Piece daddr_in(NftFamily family, const PrefixSet& set) {
   return concat({network(layout(family).daddr, layout(family).len)}, prefix_in(family, set, false));
