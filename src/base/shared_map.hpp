@@ -1,42 +1,100 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <initializer_list>
 #include <iterator>
 #include <memory>
 #include <stdexcept>
+#include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace egw {
+
+// The items of a chunk of a SharedMap, in an order that the map keeps.
+template <class Key, class T>
+class PlainItems {
+ public:
+  using reference = const std::pair<Key, T>&;
+  using pointer = const std::pair<Key, T>*;
+  using const_key = const Key&;
+  using const_value = const T&;
+
+  PlainItems() = default;
+  // A copy with room for `more` items.
+  PlainItems(const PlainItems& other, std::size_t more) {
+    grow(other.size() + more);
+    items_.assign(other.items_.begin(), other.items_.end());
+  }
+
+  [[nodiscard]] std::size_t size() const { return items_.size(); }
+  [[nodiscard]] reference operator[](std::size_t i) const { return items_[i]; }
+  [[nodiscard]] pointer arrow(std::size_t i) const { return &items_[i]; }
+  [[nodiscard]] const_key key(std::size_t i) const { return items_[i].first; }
+  [[nodiscard]] const_value value(std::size_t i) const { return items_[i].second; }
+  [[nodiscard]] T& value(std::size_t i) { return items_[i].second; }
+  void assign(std::size_t i, T value) { items_[i].second = std::move(value); }
+  template <class... Arguments>
+  void insert(std::size_t i, const Key& key, Arguments&&... arguments) {
+    grow(size() + 1);
+    items_.emplace(place(i), std::piecewise_construct, std::forward_as_tuple(key),
+                   std::forward_as_tuple(std::forward<Arguments>(arguments)...));
+  }
+  void erase(std::size_t i) { items_.erase(place(i)); }
+  [[nodiscard]] PlainItems split(std::size_t i) { // the items from the i-th on
+    PlainItems right;
+    right.items_.assign(std::make_move_iterator(place(i)), std::make_move_iterator(items_.end()));
+    items_.erase(place(i), items_.end());
+    return right;
+  }
+  void append(PlainItems& other) {
+    grow(size() + other.size());
+    items_.insert(items_.end(), std::make_move_iterator(other.items_.begin()),
+                  std::make_move_iterator(other.items_.end()));
+  }
+
+ private:
+  static constexpr std::size_t kStep = 8;
+
+  auto place(std::size_t i) { return items_.begin() + static_cast<std::ptrdiff_t>(i); }
+  // A vector that is copied and then grows by itself would take twice as much as it holds.
+  void grow(std::size_t wanted) {
+    if (items_.capacity() < wanted) items_.reserve((wanted + kStep - 1) / kStep * kStep);
+  }
+  std::vector<std::pair<Key, T>> items_;
+};
 
 // An ordered map whose copies share what they have in common: chunks of a few items each, copied
 // when one of them is about to change. A copy with one change, and finding out what differs between
 // the two, cost a pointer for each chunk and the items of one. Used as std::map, but items are
 // changed by operator[] and at() alone, and a change ends the life of iterators and references.
 // Maps that share belong to one thread.
-template <class Key, class T>
+//
+// `Items` keeps a chunk's items. One that makes them anew whenever they are asked for (PackedItems)
+// gives values where others give references, and its map has no operator[].
+template <class Key, class T, class Items = PlainItems<Key, T>>
 class SharedMap {
  public:
   using key_type = Key;
   using mapped_type = T;
   using value_type = std::pair<Key, T>;
+  static constexpr bool kInPlace = std::is_reference_v<typename Items::reference>;
 
   class const_iterator {
    public:
     using iterator_category = std::forward_iterator_tag;
     using value_type = std::pair<Key, T>;
     using difference_type = std::ptrdiff_t;
-    using pointer = const value_type*;
-    using reference = const value_type&;
+    using pointer = Items::pointer;
+    using reference = Items::reference;
 
     const_iterator() = default;
     const_iterator(const SharedMap* map, std::size_t chunk, std::size_t at)
         : map_(map), chunk_(chunk), at_(at) {}
     reference operator*() const { return (*map_->chunks_[chunk_])[at_]; }
-    pointer operator->() const { return &**this; }
+    pointer operator->() const { return map_->chunks_[chunk_]->arrow(at_); }
     const_iterator& operator++() {
       if (++at_ == map_->chunks_[chunk_]->size()) {
         ++chunk_;
@@ -73,40 +131,61 @@ class SharedMap {
     return {this, chunk, position(*chunks_[chunk], key)};
   }
   [[nodiscard]] const_iterator find(const Key& key) const {
-    const auto at = lower_bound(key);
-    return at != end() && at->first == key ? at : end();
+    const auto chunk = chunk_of(key);
+    if (chunk == chunks_.size()) return end();
+    const auto at = position(*chunks_[chunk], key);
+    return chunks_[chunk]->key(at) == key ? const_iterator{this, chunk, at} : end();
   }
   [[nodiscard]] bool contains(const Key& key) const { return find(key) != end(); }
-  [[nodiscard]] const T& at(const Key& key) const {
-    const auto found = find(key);
-    if (found == end()) throw std::out_of_range("no such key in the map");
-    return found->second;
+  [[nodiscard]] Items::const_value at(const Key& key) const {
+    const auto chunk = chunk_of(key);
+    if (chunk < chunks_.size()) {
+      const auto at = position(*chunks_[chunk], key);
+      if (chunks_[chunk]->key(at) == key) return std::as_const(*chunks_[chunk]).value(at);
+    }
+    throw std::out_of_range("no such key in the map");
   }
-  [[nodiscard]] T& at(const Key& key) {
+  [[nodiscard]] T& at(const Key& key)
+    requires kInPlace
+  {
     if (!contains(key)) throw std::out_of_range("no such key in the map");
     return (*this)[key];
   }
 
-  T& operator[](const Key& key) { return *insert(key, T{}).first; }
+  T& operator[](const Key& key)
+    requires kInPlace
+  {
+    const auto [chunk, at, fresh] = insert(key);
+    return own(chunk).value(at);
+  }
   // Whether the key was not there yet; what was there stays.
   template <class... Arguments>
   bool try_emplace(const Key& key, Arguments&&... arguments) {
-    return insert(key, std::forward<Arguments>(arguments)...).second;
+    return insert(key, std::forward<Arguments>(arguments)...).fresh;
   }
   bool emplace(const Key& key, const T& value) { return try_emplace(key, value); }
   bool emplace(const Key& key, T&& value) { return try_emplace(key, std::move(value)); }
-  void insert_or_assign(const Key& key, const T& value) { (*this)[key] = value; }
-  void insert_or_assign(const Key& key, T&& value) { (*this)[key] = std::move(value); }
+  void insert_or_assign(const Key& key, const T& value) {
+    const auto [chunk, at, fresh] = insert(key, value);
+    if (!fresh) own(chunk).assign(at, value);
+  }
+  void insert_or_assign(const Key& key, T&& value)
+    requires kInPlace
+  {
+    const auto [chunk, at, fresh] = insert(key, std::move(value));
+    // NOLINTNEXTLINE(bugprone-use-after-move): taken where it is fresh alone
+    if (!fresh) own(chunk).assign(at, std::move(value));
+  }
 
   std::size_t erase(const Key& key) {
     const auto index = chunk_of(key);
     if (index == chunks_.size()) return 0;
     const auto at = position(*chunks_[index], key);
-    if (!((*chunks_[index])[at].first == key)) return 0;
-    Chunk& chunk = own(index);
-    chunk.erase(chunk.begin() + static_cast<std::ptrdiff_t>(at));
+    if (!(chunks_[index]->key(at) == key)) return 0;
+    Items& chunk = own(index);
+    chunk.erase(at);
     --size_;
-    if (chunk.empty()) {
+    if (chunk.size() == 0) {
       chunks_.erase(chunks_.begin() + static_cast<std::ptrdiff_t>(index));
     } else {
       join(index);
@@ -136,15 +215,18 @@ class SharedMap {
         }
       }
       if (!a.more() && !b.more()) return;
-      if (!b.more() || (a.more() && a.item().first < b.item().first)) {
-        f(a.item().first, &a.item().second, static_cast<const T*>(nullptr));
+      if (!b.more() || (a.more() && a.key() < b.key())) {
+        const auto& [key, value] = a.item();
+        f(key, &value, static_cast<const T*>(nullptr));
         a.next();
-      } else if (!a.more() || b.item().first < a.item().first) {
-        f(b.item().first, static_cast<const T*>(nullptr), &b.item().second);
+      } else if (!a.more() || b.key() < a.key()) {
+        const auto& [key, value] = b.item();
+        f(key, static_cast<const T*>(nullptr), &value);
         b.next();
       } else {
-        if (!(a.item().second == b.item().second))
-          f(a.item().first, &a.item().second, &b.item().second);
+        const auto& [key, was] = a.item();
+        const auto& [same, is] = b.item();
+        if (!(was == is)) f(key, &was, &is);
         a.next();
         b.next();
       }
@@ -152,17 +234,16 @@ class SharedMap {
   }
 
  private:
-  using Chunk = std::vector<value_type>;
   static constexpr std::size_t kMost = 32; // items of a chunk
-  static constexpr std::size_t kStep = 8;  // it grows by so many
 
   struct Cursor {
     explicit Cursor(const SharedMap& m) : map(m) {}
     const SharedMap& map; // NOLINT(*-avoid-const-or-ref-data-members): lives for one call
     std::size_t chunk = 0, at = 0;
     [[nodiscard]] bool more() const { return chunk < map.chunks_.size(); }
-    [[nodiscard]] const Chunk* pointer() const { return map.chunks_[chunk].get(); }
-    [[nodiscard]] const value_type& item() const { return (*map.chunks_[chunk])[at]; }
+    [[nodiscard]] const Items* pointer() const { return map.chunks_[chunk].get(); }
+    [[nodiscard]] Items::const_key key() const { return pointer()->key(at); }
+    [[nodiscard]] Items::reference item() const { return (*pointer())[at]; }
     void next() {
       if (++at < map.chunks_[chunk]->size()) return;
       ++chunk;
@@ -170,80 +251,75 @@ class SharedMap {
     }
   };
 
+  // How many of `count` things come before the first of which that is not true.
+  template <class F>
+  static std::size_t count_before(std::size_t count, const F& is_before) {
+    std::size_t first = 0;
+    while (first < count) {
+      const std::size_t middle = first + (count - first) / 2;
+      if (is_before(middle)) {
+        first = middle + 1;
+      } else {
+        count = middle;
+      }
+    }
+    return first;
+  }
   // The first chunk whose last key is not before `key`.
   [[nodiscard]] std::size_t chunk_of(const Key& key) const {
-    const auto found = std::partition_point(chunks_.begin(), chunks_.end(), [&](const auto& chunk) {
-      return chunk->back().first < key;
+    return count_before(chunks_.size(), [&](std::size_t i) {
+      return chunks_[i]->key(chunks_[i]->size() - 1) < key;
     });
-    return static_cast<std::size_t>(found - chunks_.begin());
   }
-  static std::size_t position(const Chunk& chunk, const Key& key) {
-    const auto found = std::partition_point(chunk.begin(), chunk.end(),
-                                            [&](const auto& item) { return item.first < key; });
-    return static_cast<std::size_t>(found - chunk.begin());
+  static std::size_t position(const Items& chunk, const Key& key) {
+    return count_before(chunk.size(), [&](std::size_t i) { return chunk.key(i) < key; });
   }
 
-  // `more`: with room for one item more. A vector that is copied and then grows by itself would
-  // take twice as much as it holds.
-  Chunk& own(std::size_t index, std::size_t more = 0) {
+  // `more`: with room for so many items more.
+  Items& own(std::size_t index, std::size_t more = 0) {
     auto& chunk = chunks_[index];
-    const std::size_t wanted = chunk->size() + more;
-    const std::size_t room = more == 0 ? wanted : (wanted + kStep - 1) / kStep * kStep;
-    if (chunk.use_count() > 1) {
-      auto copy = std::make_shared<Chunk>();
-      copy->reserve(room);
-      copy->assign(chunk->begin(), chunk->end());
-      chunk = std::move(copy);
-    } else if (chunk->capacity() < wanted) {
-      chunk->reserve(room);
-    }
+    if (chunk.use_count() > 1) chunk = std::make_shared<Items>(*chunk, more);
     return *chunk;
   }
 
+  struct Inserted {
+    std::size_t chunk, at;
+    bool fresh;
+  };
   template <class... Arguments>
-  std::pair<T*, bool> insert(const Key& key, Arguments&&... arguments) {
+  Inserted insert(const Key& key, Arguments&&... arguments) {
     auto index = chunk_of(key);
     std::size_t at = 0;
     if (index < chunks_.size()) {
       at = position(*chunks_[index], key);
-      if ((*chunks_[index])[at].first == key) return {&own(index)[at].second, false};
+      if (chunks_[index]->key(at) == key) return {index, at, false};
     } else if (chunks_.empty() || chunks_.back()->size() >= kMost) {
-      chunks_.push_back(std::make_shared<Chunk>()); // full ones, where keys come in order
+      chunks_.push_back(std::make_shared<Items>()); // full ones, where keys come in order
     } else {
       at = chunks_[--index]->size();
     }
     if (chunks_[index]->size() >= kMost) {
-      Chunk& left = own(index);
-      const auto middle = left.begin() + kMost / 2;
-      auto right = std::make_shared<Chunk>(std::make_move_iterator(middle),
-                                           std::make_move_iterator(left.end()));
-      left.erase(middle, left.end());
+      auto right = std::make_shared<Items>(own(index).split(kMost / 2));
       chunks_.insert(chunks_.begin() + static_cast<std::ptrdiff_t>(index) + 1, std::move(right));
       if (at > kMost / 2) {
         ++index;
         at -= kMost / 2;
       }
     }
-    Chunk& chunk = own(index, 1);
-    const auto placed = chunk.emplace(chunk.begin() + static_cast<std::ptrdiff_t>(at),
-                                      std::piecewise_construct, std::forward_as_tuple(key),
-                                      std::forward_as_tuple(std::forward<Arguments>(arguments)...));
+    own(index, 1).insert(at, key, std::forward<Arguments>(arguments)...);
     ++size_;
-    return {&placed->second, true};
+    return {index, at, true};
   }
 
   // Two neighbours that have become small are made one: chunks stay few under any changes.
   void join(std::size_t index) {
     if (index + 1 >= chunks_.size()) return;
     if (chunks_[index]->size() + chunks_[index + 1]->size() > kMost / 2) return;
-    Chunk& left = own(index);
-    Chunk& right = own(index + 1);
-    left.insert(left.end(), std::make_move_iterator(right.begin()),
-                std::make_move_iterator(right.end()));
+    own(index).append(own(index + 1));
     chunks_.erase(chunks_.begin() + static_cast<std::ptrdiff_t>(index) + 1);
   }
 
-  std::vector<std::shared_ptr<Chunk>> chunks_; // none is empty
+  std::vector<std::shared_ptr<Items>> chunks_; // none is empty
   std::size_t size_ = 0;
 };
 

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <optional>
 #include <string>
 
+#include "egress/sources.hpp"
 #include "egress/statements.hpp"
 
 namespace egw::egress {
@@ -18,7 +20,6 @@ using nft::bytes_of;
 const net::Table kNoTable;
 const net::Set kNoSet;
 constexpr const char* kEipChainPrefix = "eip_"; // see eip_chain()
-constexpr const char* kSourcesSet = "sources";
 
 const net::Table& table_of(const net::State& s, NftFamily family) {
   const auto t = s.tables.find(family);
@@ -35,34 +36,25 @@ Address address_of(NftFamily family, const net::Bytes& bytes) {
   return a;
 }
 
-// The first key of an address in a set whose keys begin with one; nullptr: there is none.
-const net::ElementKey* key_with(const net::Set& set, const net::Bytes& address) {
-  const auto at = set.elements.lower_bound({address, {}});
-  const bool found = at != set.elements.end() &&
-                     std::equal(address.begin(), address.end(), at->first.first.begin());
-  return found ? &at->first : nullptr;
-}
-
 // The chain of a pod's class tells all that the class decides: its name is a digest of that.
-const net::ElementData* class_of(const net::Set& classes, const net::ElementData& id) {
+std::optional<net::ElementData> class_of(const net::Set& classes, const net::ElementData& id) {
   const auto* bytes = std::get_if<net::Bytes>(&id);
-  if (bytes == nullptr) return nullptr;
+  if (bytes == nullptr) return std::nullopt;
   const auto found = classes.elements.find({*bytes, {}});
-  return found == classes.elements.end() ? nullptr : &found->second;
+  return found == classes.elements.end() ? std::nullopt : std::optional(found->second);
 }
 
 bool same_class(const net::Table& before, const net::ElementData& a, const net::Table& after,
                 const net::ElementData& b) {
-  const auto* x = class_of(set_of(before, "classes"), a);
-  const auto* y = class_of(set_of(after, "classes"), b);
-  return x != nullptr && y != nullptr && *x == *y;
+  const auto x = class_of(set_of(before, "classes"), a);
+  return x && x == class_of(set_of(after, "classes"), b);
 }
 
 // The chains of the EIPs that a class leads to.
 void add_eip_chains(const net::Table& table, const net::ElementData& id,
                     std::set<std::string>& out) {
-  const auto* chain = class_of(set_of(table, "classes"), id);
-  const auto* verdict = chain == nullptr ? nullptr : std::get_if<net::ElementVerdict>(chain);
+  const auto chain = class_of(set_of(table, "classes"), id);
+  const auto* verdict = chain ? std::get_if<net::ElementVerdict>(&*chain) : nullptr;
   if (verdict == nullptr) return;
   const auto found = table.chains.find(verdict->chain_name());
   if (found == table.chains.end()) return;
@@ -120,7 +112,12 @@ void pods(NftFamily family, const net::Table& before, const net::Table& after, A
     if (!all && !every_class) continue;
     for (const auto& [key, id] : old_pods) {
       const auto now = new_pods.find(key);
-      look(key, &id, now == new_pods.end() ? nullptr : &now->second);
+      if (now == new_pods.end()) {
+        look(key, &id, static_cast<const net::ElementData*>(nullptr));
+      } else {
+        const net::ElementData is = now->second;
+        look(key, &id, &is);
+      }
     }
   }
 }
@@ -159,11 +156,10 @@ std::shared_ptr<const net::State> closed_to(const std::set<Address>& pods,
     const NftFamily family = pod.family == Family::V4 ? NftFamily::Ip : NftFamily::Ip6;
     for (;;) { // a key is an address and a MAC
       const net::State& now = closed ? *closed : *state;
-      const auto* found = key_with(set_of(table_of(now, family), kSourcesSet), bytes_of(pod));
-      if (found == nullptr) break;
-      const net::ElementKey key = *found;
+      const auto key = source_of(sources_of(now.tables, pod.family), bytes_of(pod));
+      if (!key) break;
       if (!closed) closed = std::make_shared<net::State>(*state);
-      closed->tables.at(family).sets.at(kSourcesSet).elements.erase(key);
+      closed->tables.at(family).sets.at(kSourcesSet).elements.erase(*key);
     }
   }
   return closed ? closed : state;
@@ -172,10 +168,11 @@ std::shared_ptr<const net::State> closed_to(const std::set<Address>& pods,
 std::set<Address> shut_out(const net::State& before, const net::State& after) {
   std::set<Address> out;
   for (const NftFamily family : {NftFamily::Ip, NftFamily::Ip6}) {
-    const auto& was = set_of(table_of(before, family), kSourcesSet);
-    const auto& is = set_of(table_of(after, family), kSourcesSet);
+    const Family ip = family == NftFamily::Ip ? Family::V4 : Family::V6;
+    const auto& was = sources_of(before.tables, ip);
+    const auto& is = sources_of(after.tables, ip);
     for (const auto& [key, id] : set_of(table_of(before, family), kRemotePodsSet).elements) {
-      if (key_with(was, key.first) == nullptr && key_with(is, key.first) != nullptr) {
+      if (!source_of(was, key.first) && source_of(is, key.first)) {
         out.insert(address_of(family, key.first));
       }
     }

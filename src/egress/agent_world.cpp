@@ -133,6 +133,10 @@ bool replace(Map& map, std::set<typename Map::key_type>& changed,
 }
 constexpr auto kAll = [](const auto&) { return true; };
 
+SliceScope scope_of(const RemotePods& slice) {
+  return {*slice.gateway, slice.cluster};
+}
+
 api::NamespacedName name_of(const api::ObjectMeta& meta) {
   return {meta.namespace_, meta.name};
 }
@@ -287,20 +291,25 @@ bool Store::take(PolicyGone& e) {
 }
 
 bool Store::put(const SliceScope& scope, const api::EgressEndpointSlice& slice) {
-  auto key = name_of(slice.meta);
-  scopes_.insert_or_assign(key, scope);
-  return other(assign(world_.slices, std::move(key), remote_pods(slice)));
+  RemotePods pods = remote_pods(slice, *world_.names);
+  pods.gateway = (*world_.names).get(scope.gateway);
+  pods.cluster = scope.cluster;
+  return replace(world_.slices, changes_.slices, changes_.old_slices, name_of(slice.meta),
+                 std::move(pods), changes_);
+}
+bool Store::forget_slice(const api::NamespacedName& slice) {
+  return remove(world_.slices, changes_.slices, changes_.old_slices, slice, changes_);
 }
 bool Store::take(SlicesListed& e) {
   if (!gateways_here().contains(e.scope.gateway)) return false; // a watch that is about to end
   slice_lists_.insert(e.scope);
   std::set<api::NamespacedName> stays(e.unreadable.begin(), e.unreadable.end());
   for (const auto& item : e.items) stays.insert(name_of(item.meta));
-  bool changed =
-      retain(world_.slices, stays, [&](const auto& key) { return scopes_.at(key) == e.scope; });
+  const auto of_scope = [&](const auto& key) { return scope_of(world_.slices.at(key)) == e.scope; };
+  bool changed = false;
+  for (const auto& key : missing_keys(world_.slices, stays, of_scope)) changed |= forget_slice(key);
   for (const auto& item : e.items) changed |= put(e.scope, item);
-  std::erase_if(scopes_, [&](const auto& item) { return !world_.slices.contains(item.first); });
-  return other(changed);
+  return changed;
 }
 bool Store::take(SliceChanged& e) {
   if (!gateways_here().contains(e.scope.gateway)) return false;
@@ -308,10 +317,9 @@ bool Store::take(SliceChanged& e) {
 }
 bool Store::take(SliceGone& e) {
   // It may have moved to another gateway, whose watch was faster.
-  const auto scope = scopes_.find(e.key);
-  if (scope == scopes_.end() || scope->second != e.scope) return false;
-  scopes_.erase(scope);
-  return other(world_.slices.erase(e.key) > 0);
+  const auto slice = world_.slices.find(e.key);
+  if (slice == world_.slices.end() || scope_of(slice->second) != e.scope) return false;
+  return forget_slice(e.key);
 }
 
 std::set<std::string> Store::gateways_here() const {
@@ -326,10 +334,8 @@ std::set<std::string> Store::gateways_here() const {
 
 bool Store::keep_slices_of(const std::set<std::string>& gateways) {
   std::erase_if(slice_lists_, [&](const auto& scope) { return !gateways.contains(scope.gateway); });
-  const auto gone = std::erase_if(world_.slices, [&](const auto& item) {
-    return !gateways.contains(scopes_.at(item.first).gateway);
-  });
-  std::erase_if(scopes_, [&](const auto& item) { return !gateways.contains(item.second.gateway); });
+  const auto gone = std::erase_if(
+      world_.slices, [&](const auto& item) { return !gateways.contains(*item.second.gateway); });
   return other(gone > 0);
 }
 

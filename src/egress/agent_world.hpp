@@ -67,16 +67,21 @@ class Store {
   bool put(const api::Pod& pod);
   bool forget(const api::NamespacedName& pod);
   bool forget(const api::PolicyKey& policy);
-  bool other(bool changed) { // than pods and policies
+  bool forget_slice(const api::NamespacedName& slice);
+  [[nodiscard]] static WorldChanges all() {
+    WorldChanges changes;
+    changes.everything = true;
+    return changes;
+  }
+  bool other(bool changed) { // than pods, policies and slices
     changes_.everything = changes_.everything || changed;
     return changed;
   }
 
   AgentWorld world_;
-  WorldChanges changes_{.everything = true, .pods{}, .policies{}, .old_pods{}, .old_policies{}};
+  WorldChanges changes_ = all();
   std::optional<api::EgressNode> own_;
-  std::map<api::NamespacedName, SliceScope> scopes_; // of the slices in world_
-  std::set<std::string> lists_;                      // kinds that had a list
+  std::set<std::string> lists_; // kinds that had a list
   std::set<SliceScope> slice_lists_;
 };
 

@@ -135,7 +135,7 @@ class Builder {
     const std::string name = many.empty() ? "" : name_of(prefix, ranges);
     for (const auto& [length, prefixes] : many) {
       net::Set set{.key = key_type(family_)};
-      for (const Prefix& p : prefixes) set.elements[{bytes_of(p.address), {}}];
+      for (const Prefix& p : prefixes) set.elements.try_emplace({bytes_of(p.address), {}});
       set.size = static_cast<std::uint32_t>(prefixes.size()); // another content is another set
       sets.push_back({length, fmt::format("{}_{}", name, length)});
       made_.sets.emplace(sets.back().name, std::move(set));
@@ -173,7 +173,7 @@ net::KeyType key_type(Family family) {
 
 net::Set interval_set(Family family, const std::vector<Range>& ranges) {
   net::Set set{.key = key_type(family), .interval = true};
-  for (const Range& r : ranges) set.elements[{bytes_of(r.first), bytes_of(r.last)}];
+  for (const Range& r : ranges) set.elements.try_emplace({bytes_of(r.first), bytes_of(r.last)});
   return set;
 }
 

@@ -24,12 +24,17 @@ void Classifier::Data::take_pods(const std::map<net::NftFamily, net::Table>& tab
 }
 
 std::optional<std::uint32_t> Classifier::Data::class_of(const Address& pod) const {
-  const net::ElementKey key{nft::bytes_of(pod), {}};
   for (const net::Elements& some : pods.at(pod.family)) {
-    const auto at = some.find(key);
-    if (at != some.end()) return nft::number_of(std::get<net::Bytes>(at->second));
+    if (const auto id = class_in(some, pod)) return id;
   }
   return {};
+}
+
+std::optional<std::uint32_t> Classifier::Data::class_in(const net::Elements& pods,
+                                                        const Address& pod) {
+  const auto at = pods.find({nft::bytes_of(pod), {}});
+  if (at == pods.end()) return {};
+  return nft::number_of(std::get<net::Bytes>(at->second));
 }
 
 std::size_t Classifier::Data::pod_count() const {

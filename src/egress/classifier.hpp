@@ -22,6 +22,8 @@ struct Classifier::Data {
 
   void take_pods(const std::map<net::NftFamily, net::Table>& tables);
   [[nodiscard]] std::optional<std::uint32_t> class_of(const Address& pod) const;
+  [[nodiscard]] static std::optional<std::uint32_t> class_in(const net::Elements& pods,
+                                                             const Address& pod);
   [[nodiscard]] std::size_t pod_count() const;
 };
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -23,22 +24,25 @@ struct LabelsHash {
 }
 using LabelsPool = InternPool<api::Labels, LabelsHash>;
 
+using NamePool = InternPool<std::string>;
+
 // The pool of what a struct holds, declared before it; copies of the struct share the pool. Where
 // another one is assigned, the one before stays: what is in the struct is assigned after it.
-class SharedLabelsPool {
+template <class Pool>
+class SharedPool {
  public:
-  SharedLabelsPool() = default;
-  SharedLabelsPool(const SharedLabelsPool& other) : pool_(other.pool_) {}
-  SharedLabelsPool& operator=(const SharedLabelsPool& other) {
+  SharedPool() = default;
+  SharedPool(const SharedPool& other) : pool_(other.pool_) {}
+  SharedPool& operator=(const SharedPool& other) {
     auto pool = other.pool_; // `other` may be this one
     before_ = std::exchange(pool_, std::move(pool));
     return *this;
   }
-  ~SharedLabelsPool() = default;
-  [[nodiscard]] LabelsPool& operator*() const { return *pool_; }
+  ~SharedPool() = default;
+  [[nodiscard]] Pool& operator*() const { return *pool_; }
 
  private:
-  std::shared_ptr<LabelsPool> pool_ = std::make_shared<LabelsPool>(), before_;
+  std::shared_ptr<Pool> pool_ = std::make_shared<Pool>(), before_;
 };
 
 } // namespace egw::egress

@@ -11,6 +11,7 @@
 #include "egress/node_pods.hpp"
 #include "egress/node_ranges.hpp"
 #include "egress/node_underlay.hpp"
+#include "egress/peer.hpp"
 #include "egress/ruleset.hpp"
 
 namespace egw::egress {
@@ -18,25 +19,6 @@ namespace egw::egress {
 namespace {
 
 using net::RouteType;
-
-// One metric for all routes, since IPv6 would read 0 as 1024; the blackhole is what is left when
-// the route into the tunnel is not there.
-constexpr std::uint32_t kMetric = 1;
-constexpr std::uint32_t kLastMetric = 0xffffffff;
-
-struct Peer {
-  std::optional<Address> ipv4, ipv6; // in the tunnel: next hops
-  std::optional<Mac> mac;
-
-  explicit Peer(const api::EgressNode& node) {
-    if (const auto a = Address::parse(node.status.tunnel_ipv4)) ipv4 = *a;
-    if (const auto a = Address::parse(node.status.tunnel_ipv6)) ipv6 = *a;
-    if (const auto m = Mac::parse(node.status.tunnel_mac)) mac = *m;
-  }
-  [[nodiscard]] const std::optional<Address>& next_hop(Family f) const {
-    return f == Family::V4 ? ipv4 : ipv6;
-  }
-};
 
 class Planner {
  public:
@@ -51,6 +33,7 @@ class Planner {
         pods_(select_pods(world, places_)) {
     plan_.parent = underlay_.parent;
     plan_.warnings = places_.warnings();
+    plan_.disputed = pods_.disputed;
     plan_.warnings.insert(plan_.warnings.end(), pods_.warnings.begin(), pods_.warnings.end());
     if (!underlay_.problem.empty()) plan_.problems.push_back(underlay_.problem);
     plan_.marks = assign_marks(mark_users(), previous, options);
@@ -162,7 +145,7 @@ class Planner {
   void peers() {
     if (!plan_.state.tunnel) return;
     std::set<std::string> needed = gateway_nodes();
-    for (const auto& [ip, node] : pods_.remote) needed.insert(node);
+    for (const auto& [ip, node] : pods_.remote) needed.insert(*node);
     for (const std::string& name : needed) {
       const auto node = world_.nodes.find(name);
       const auto outer = node == world_.nodes.end()
@@ -201,8 +184,9 @@ class Planner {
             o_.mark_mask, net::RuleAction::Lookup, o_.table_base + index - (index == kReplyIndex)};
   }
 
-  void route(std::uint32_t table, const Prefix& to, std::uint32_t metric, net::RouteValue value) {
-    plan_.state.routes[{table, to, metric}] = std::move(value);
+  void route(std::uint32_t table, const Prefix& to, std::uint32_t metric,
+             const net::RouteValue& value) {
+    plan_.state.routes.insert_or_assign({table, to, metric}, value);
   }
   void route_by(std::uint32_t table, const Prefix& to, const Address& next_hop) {
     route(table, to, kMetric, {RouteType::Unicast, o_.ownership.device, next_hop});
@@ -244,16 +228,16 @@ class Planner {
     }
   }
 
-  // Replies to pods of other nodes go back through the tunnel: by the pod network they would die
-  // under strict rp_filter.
   void return_routes() {
     if (!plan_.state.tunnel) return;
     for (const auto& [ip, name] : pods_.remote) {
-      const auto node = world_.nodes.find(name);
+      const auto node = world_.nodes.find(*name);
       if (node == world_.nodes.end()) continue;
       const Peer peer(node->second);
       const auto& next_hop = peer.next_hop(ip.family);
-      if (next_hop) route_by(o_.table_base, Prefix::host(ip), *next_hop);
+      if (!next_hop) continue;
+      plan_.state.routes.emplace(return_route(ip, o_),
+                                 {RouteType::Unicast, o_.ownership.device, next_hop});
     }
   }
 
@@ -351,9 +335,9 @@ class Planner {
     }
     in.sources.reserve(pods_.remote.size());
     for (const auto& [ip, name] : pods_.remote) {
-      const auto node = world_.nodes.find(name);
-      if (node == world_.nodes.end()) continue;
-      if (const Peer peer(node->second); peer.mac) in.sources.emplace_back(ip, *peer.mac);
+      const auto node = world_.nodes.find(*name);
+      in.sources.emplace_back(ip,
+                              node == world_.nodes.end() ? std::nullopt : Peer(node->second).mac);
     }
     for (const auto& [id, place] : places_.all()) {
       const bool here = place.node == world_.node;
@@ -379,9 +363,9 @@ class Planner {
     std::vector<Address>().swap(in.peers);
     std::vector<Address>().swap(in.unselected);
     in.unknown = IntervalSet();
-    std::vector<std::pair<Address, Mac>>().swap(in.sources);
+    decltype(in.sources)().swap(in.sources);
     std::vector<Address>().swap(in.all_eips);
-    in.pods.clear();
+    decltype(in.pods)().swap(in.pods);
     data->input = std::move(in);
     data->take_pods(plan_.state.tables);
     data->options = o_;

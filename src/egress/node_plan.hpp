@@ -53,14 +53,16 @@ struct NodeOptions {
 struct RemotePods {
   struct Pod {
     Address ip;
-    std::string node;
+    NamePool::Handle node;
     bool operator==(const Pod&) const = default;
   };
-  std::string policy_uid; // empty: the slice names no policy
-  std::vector<Pod> pods;  // an address that can't be read is left out
+  std::string policy_uid;   // empty: the slice names no policy
+  NamePool::Handle gateway; // whose watch told of the slice, and of which kind it is
+  bool cluster = false;
+  std::vector<Pod> pods; // an address that can't be read is left out
   bool operator==(const RemotePods&) const = default;
 };
-[[nodiscard]] RemotePods remote_pods(const api::EgressEndpointSlice& slice);
+[[nodiscard]] RemotePods remote_pods(const api::EgressEndpointSlice& slice, NamePool& names);
 
 // What a node needs of a pod of its own. There may be thousands, and most share their labels.
 struct LocalPod {
@@ -81,8 +83,9 @@ struct AgentWorld {
   std::map<api::PolicyKey, CompiledPolicy> policies;
   std::map<std::string, api::EgressNode> nodes;
   std::map<std::string, api::Namespace> namespaces;
-  SharedLabelsPool labels;
-  LocalPods pods; // of this node
+  SharedPool<LabelsPool> labels;
+  SharedPool<NamePool> names; // of nodes and gateways
+  LocalPods pods;             // of this node
   // As long as packets may be under way that were looked up before a pod became known, addresses
   // that are not known stay closed; as if another pod was starting.
   bool stay_closed = false;
@@ -140,6 +143,7 @@ struct NodePlan {
   Marks marks;
   Classifier classifier;
   std::size_t pods_starting = 0; // that a policy will select, and that have no address yet
+  bool disputed = false;         // slices tell of an address as a pod's of two nodes
   bool closed = false;           // addresses of this node's pods that are not known get nowhere
   // Why this node's datapath can't be complete (for DatapathReady), and what is wrong elsewhere: a
   // peer that is not ready must not make its users unready.

@@ -11,20 +11,26 @@
 
 namespace egw::egress {
 
-// What became another one in an AgentWorld. A pod or policy that changes there becomes a new node
-// of its map, and the old one is kept here, so that the same address always means the same value.
+// What became another one in an AgentWorld. A pod, policy or slice that changes there becomes a new
+// node of its map, and the old one is kept here, so that the same address always means the same
+// value.
 struct WorldChanges {
   using PoliciesByKey = std::map<api::PolicyKey, CompiledPolicy>;
+  using Slices = std::map<api::NamespacedName, RemotePods>;
 
-  bool everything = false; // or something else than pods of this node and policies
+  bool everything = false; // or something else than pods of this node, policies and slices
   std::set<api::NamespacedName> pods;
   std::set<api::PolicyKey> policies;
+  std::set<api::NamespacedName> slices;
   std::vector<LocalPods::node_type> old_pods;
   std::vector<PoliciesByKey::node_type> old_policies;
+  std::vector<Slices::node_type> old_slices;
 };
 
+struct PlanMemory;
+
 // Makes plans of one world as it changes. Each is what plan_node() makes of the same input; where
-// only a few pods or policies changed, what the last plan was made of is looked at there alone.
+// only a few of them changed, what the last plan was made of is looked at there alone.
 // Whatever is not that simple is planned from the beginning.
 class NodePlanner {
  public:
@@ -46,9 +52,8 @@ class NodePlanner {
   [[nodiscard]] bool was_partial() const { return partial_; }
 
  private:
-  struct Memory;
   std::shared_ptr<const NodePlan> last_;
-  std::unique_ptr<Memory> memory_;
+  std::unique_ptr<PlanMemory> memory_;
   bool partial_ = false;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <ranges>
 
 #include "base/digest.hpp"
 
@@ -67,6 +68,8 @@ std::string content_of(const PolicyRule& rule) {
   return text + "\n";
 }
 
+// Of thousands of addresses it keeps what it needs meanwhile in blocks: what a node each would
+// leave behind, between what stays, is memory that nobody gets again.
 class Builder {
  public:
   Builder(const AgentWorld& world, const Places& places) : world_(world), places_(places) {}
@@ -79,117 +82,158 @@ class Builder {
   }
 
  private:
+  struct Group {
+    ClassOfPolicies of;
+    std::uint32_t id = 0;
+  };
+  struct Known {
+    Address ip;
+    Group* group = nullptr; // nullptr: in none
+  };
+  struct Told { // by a slice
+    Address ip;
+    const std::string* node;
+    const CompiledPolicy* policy;
+  };
+
   void local_pods() {
     PolicyIndex<const CompiledPolicy> index;
     for (const auto& [key, policy] : world_.policies) {
       if (policy.enforced) index.add(&policy, policy);
     }
-    // An address that is used again before the old pod is gone belongs to the younger pod.
+    // An address that is used again before the old pod is gone belongs to the younger pod, and of
+    // two of one age to the one whose name is the last.
     std::vector<const LocalPods::value_type*> pods;
     for (const auto& pod : world_.pods) {
       if (has_own_addresses(pod.second)) pods.push_back(&pod);
     }
     std::ranges::stable_sort(pods, {}, [](const auto* pod) { return pod->second.created; });
-    for (const auto* pod : pods) {
+    for (const auto* pod : std::views::reverse(pods)) {
       const Policies policies = policies_of(*pod, world_, index);
       if (pod->second.ips.empty() && !policies.empty()) ++table_.starting;
-      for (const Address& ip : pod->second.ips) {
-        local_.insert(ip);
-        put(ip, policies);
-      }
+      for (const Address& ip : pod->second.ips) known_.push_back({ip, group_of(policies)});
+    }
+    std::ranges::stable_sort(known_, {}, &Known::ip);
+    const auto [first, last] = std::ranges::unique(known_, {}, &Known::ip);
+    known_.erase(first, last);
+    for (const Known& pod : known_) {
+      if (pod.group == nullptr) table_.unselected.push_back(pod.ip);
     }
   }
 
   void remote_pods() {
-    std::map<std::string, const CompiledPolicy*> held; // by uid
+    std::vector<const CompiledPolicy*> held; // by uid; of several the first
     for (const auto& [key, policy] : world_.policies) {
       const auto* place = policy.enforced ? places_.find(policy) : nullptr;
-      if (place != nullptr && place->node == world_.node) held.emplace(policy.uid, &policy);
+      if (place != nullptr && place->node == world_.node) held.push_back(&policy);
     }
-    std::map<Address, Policies> pods;
+    const auto uid = [](const auto* policy) -> const std::string& { return policy->uid; };
+    std::ranges::stable_sort(held, {}, uid);
+    std::vector<Told> told;
     for (const auto& [key, slice] : world_.slices) {
-      const auto policy = held.find(slice.policy_uid);
-      if (policy == held.end()) continue;
-      for (const RemotePods::Pod& pod : slice.pods) add(pods, pod, *policy->second);
+      const auto policy = std::ranges::lower_bound(held, slice.policy_uid, {}, uid);
+      if (policy == held.end() || (*policy)->uid != slice.policy_uid) continue;
+      for (const RemotePods::Pod& pod : slice.pods) {
+        // One of this node is judged by what the API server says of the pod itself.
+        const bool here =
+            *pod.node == world_.node || std::ranges::binary_search(known_, pod.ip, {}, &Known::ip);
+        if (!here) told.push_back({pod.ip, &*pod.node, *policy});
+      }
     }
-    for (auto& [ip, policies] : pods) {
-      std::ranges::sort(policies, earlier);
-      const auto [first, last] = std::ranges::unique(policies);
-      policies.erase(first, last);
-      put(ip, policies);
+    std::ranges::stable_sort(told, {}, &Told::ip);
+    const std::size_t local = known_.size();
+    for (auto at = told.begin(); at != told.end();) {
+      const auto next =
+          std::find_if(at, told.end(), [&](const Told& other) { return other.ip != at->ip; });
+      table_.remote.emplace_back(at->ip, at->node);
+      known_.push_back({at->ip, group_of(policies_of_one(at, next))});
+      at = next;
     }
+    std::ranges::inplace_merge(known_, known_.begin() + static_cast<std::ptrdiff_t>(local), {},
+                               &Known::ip);
   }
 
-  void add(std::map<Address, Policies>& pods, const RemotePods::Pod& pod,
-           const CompiledPolicy& policy) {
-    // One of this node is judged by what the API server says of the pod itself.
-    if (pod.node == world_.node || local_.contains(pod.ip)) return;
-    const auto [there, fresh] = table_.remote.emplace(pod.ip, pod.node);
-    if (there->second == pod.node) {
-      pods[pod.ip].push_back(&policy);
-      return;
+  template <class Iterator>
+  Policies policies_of_one(Iterator first, Iterator last) {
+    Policies policies;
+    for (auto at = first; at != last; ++at) {
+      if (*at->node == *first->node) {
+        policies.push_back(at->policy);
+        continue;
+      }
+      table_.disputed = true;
+      table_.warnings.push_back(fmt::format(
+          "pod address {} stands for two nodes, {} and {}: taken for the former until the endpoint "
+          "slices agree",
+          at->ip.to_string(), *first->node, *at->node));
     }
-    table_.warnings.push_back(fmt::format(
-        "pod address {} stands for two nodes, {} and {}: taken for the former until the endpoint "
-        "slices agree",
-        pod.ip.to_string(), there->second, pod.node));
+    put_in_order(policies);
+    return policies;
   }
 
-  void put(const Address& ip, const Policies& policies) {
-    if (policies.empty()) {
-      groups_of_.erase(ip);
-      return;
-    }
-    auto [group, fresh] = groups_.try_emplace(policies);
-    if (fresh) group->second = class_of(policies, world_, places_);
-    groups_of_[ip] = &group->second;
+  Group* group_of(const Policies& policies) {
+    if (policies.empty()) return nullptr;
+    const auto [group, fresh] = groups_.try_emplace(policies);
+    if (fresh) group->second.of = class_of(policies, world_, places_);
+    return &group->second;
   }
 
   // Ids from digests, in the order of digests, so that they do not depend on who came first: the
   // first 32 bits, or the next free number.
   void number() {
-    std::map<std::string, std::uint32_t> ids;
-    // An address that is used again may have left a list of policies without a pod.
-    for (const auto& [ip, group] : groups_of_) ids.emplace(group->digest, 0);
-    for (auto& [digest, id] : ids) {
-      id = natural_id(digest);
-      while (table_.classes.contains(id)) ++id;
-      table_.classes[id];
+    std::vector<Group*> used; // an address that is used again may have left one without a pod
+    for (const Known& pod : known_) {
+      if (pod.group != nullptr) used.push_back(pod.group);
     }
-    for (const auto& [ip, group] : groups_of_) {
-      const std::uint32_t id = ids.at(group->digest);
-      auto& known = table_.classes.at(id);
-      if (!known) {
-        known = std::make_shared<const PodClass>(pod_class(*group));
-        for (const std::int32_t eip : eips_of(*known)) ++table_.eips[eip];
+    std::ranges::sort(used);
+    const auto [first, last] = std::ranges::unique(used);
+    used.erase(first, last);
+    std::ranges::sort(used, {}, [](const Group* g) -> const std::string& { return g->of.digest; });
+    const Group* before = nullptr;
+    for (Group* group : used) {
+      if (before != nullptr && before->of.digest == group->of.digest) {
+        group->id = before->id;
+        continue;
       }
-      table_.pods.emplace(ip, id);
+      before = group;
+      group->id = natural_id(group->of.digest);
+      while (table_.classes.contains(group->id)) ++group->id;
+      auto known = std::make_shared<const PodClass>(pod_class(group->of));
+      for (const std::int32_t eip : eips_of(*known)) ++table_.eips[eip];
+      table_.classes.emplace(group->id, std::move(known));
     }
-    for (const Address& ip : local_) {
-      if (!groups_of_.contains(ip)) table_.unselected.push_back(ip);
+    table_.pods.reserve(known_.size());
+    for (const Known& pod : known_) {
+      if (pod.group != nullptr) table_.pods.emplace_back(pod.ip, pod.group->id);
     }
   }
 
   const AgentWorld& world_;
   const Places& places_;
   KnownPods table_;
-  std::set<Address> local_;
-  std::map<Policies, ClassOfPolicies> groups_; // nodes of a map stay where they are
-  std::map<Address, const ClassOfPolicies*> groups_of_;
+  std::vector<Known> known_;         // in order of addresses, each once
+  std::map<Policies, Group> groups_; // nodes of a map stay where they are
 };
 
 } // namespace
 
-RemotePods remote_pods(const api::EgressEndpointSlice& slice) {
+void put_in_order(Policies& policies) {
+  std::ranges::sort(policies, earlier);
+  const auto [first, last] = std::ranges::unique(policies);
+  policies.erase(first, last);
+}
+
+RemotePods remote_pods(const api::EgressEndpointSlice& slice, NamePool& names) {
   RemotePods found;
   found.policy_uid = slice.meta.labels.find(api::kLabelPolicyUid).value_or("");
   std::size_t count = 0;
   for (const api::Endpoint& e : slice.endpoints) count += e.ipv4.size() + e.ipv6.size();
   found.pods.reserve(count);
   for (const api::Endpoint& e : slice.endpoints) {
+    const auto node = names.get(e.node);
     for (const auto* texts : {&e.ipv4, &e.ipv6}) {
       for (const std::string& text : *texts) {
-        if (const auto ip = Address::parse(text)) found.pods.push_back({*ip, e.node});
+        if (const auto ip = Address::parse(text)) found.pods.push_back({*ip, node});
       }
     }
   }
@@ -215,9 +259,7 @@ Policies policies_of(const LocalPods::value_type& pod, const AgentWorld& world,
   index.for_each_candidate(seen, [&](const CompiledPolicy* policy) {
     if (will_select(*policy, seen, labels)) found.push_back(policy);
   });
-  std::ranges::sort(found, earlier);
-  const auto [first, last] = std::ranges::unique(found); // by two labels of one hash
-  found.erase(first, last);
+  put_in_order(found); // one may be found by two labels of one hash
   return found;
 }
 

@@ -19,12 +19,14 @@ namespace egw::egress {
 
 struct KnownPods {
   SharedMap<std::uint32_t, std::shared_ptr<const PodClass>> classes;
-  SharedMap<Address, std::uint32_t> pods; // -> class id
-  std::map<Address, std::string>
-      remote; // pods of other nodes -> node; their policies have an EIP here
+  // In order of addresses: each with its class id; and pods of other nodes, whose policies have an
+  // EIP here, with the name of their node as it stands in the world.
+  std::vector<std::pair<Address, std::uint32_t>> pods;
+  std::vector<std::pair<Address, const std::string*>> remote;
   std::map<std::int32_t, std::size_t> eips; // ids that the classes refer to -> by how many
   std::vector<Address> unselected;          // of pods of this node that are in no class, in order
   std::size_t starting = 0; // pods of this node that will be in one and have no address yet
+  bool disputed = false;    // see NodePlan
   std::vector<std::string> warnings;
 };
 
@@ -33,6 +35,7 @@ struct KnownPods {
 // --- the parts of it, for those who look at some pods alone --------------------------------------
 
 using Policies = std::vector<const CompiledPolicy*>; // in the order of before()
+void put_in_order(Policies& policies);               // each once
 // Of a pod without an address those that will hold for it.
 [[nodiscard]] Policies policies_of(const LocalPods::value_type& pod, const AgentWorld& world,
                                    const PolicyIndex<const CompiledPolicy>& index);

@@ -10,13 +10,13 @@
 #include "egress/affected.hpp"
 #include "egress/class_chain.hpp"
 #include "egress/ruleset_hooks.hpp"
+#include "egress/sources.hpp"
 #include "egress/statements.hpp"
 
 namespace egw::egress {
 
 namespace {
 
-using net::Bytes;
 using net::DataType;
 using net::ElementKey;
 using net::KeyType;
@@ -27,21 +27,13 @@ using net::Table;
 // NOLINTNEXTLINE(google-build-using-namespace)
 using namespace nft;
 
-// Address and MAC as one key; each part starts at a multiple of four bytes.
-ElementKey key_of(const Address& a, const Mac& mac) {
-  Bytes key = bytes_of(a);
-  key.append(mac.bytes.begin(), mac.bytes.end());
-  key.resize(key.size() + 2);
-  return {key, {}};
-}
-
 std::uint32_t id_bits(std::int32_t id, const NodeOptions& o) {
   return (static_cast<std::uint32_t>(id) << std::countr_zero(o.ct_mask)) & id_mask(o);
 }
 
 // The sets that packets of the fast way are looked up in.
-constexpr std::array kSized{"all_eips", "classes", "eipaddrs",     "eips",   "known",
-                            "nodes",    kPodsSet,  kRemotePodsSet, "sources"};
+constexpr std::array kSized{"all_eips", "classes", "eipaddrs",     "eips",     "known",
+                            "nodes",    kPodsSet,  kRemotePodsSet, kSourcesSet};
 
 // Room for so many elements, in steps of four: growing makes the whole set anew. One that has too
 // much room keeps it up to a point, so that a count around a step costs nothing.
@@ -74,16 +66,9 @@ class Builder {
   Table update(Table before, std::map<std::string, std::size_t>& users,
                const RulesetChanges& changes) {
     table_ = std::move(before);
-    for (const auto& [address, id] : changes.pods) {
-      if (address.family != family_) continue;
-      const ElementKey key{bytes_of(address), {}};
-      auto& elements = table_.sets.at(kPodsSet).elements;
-      if (id) {
-        elements[key] = host32(*id);
-      } else {
-        elements.erase(key);
-      }
-    }
+    update_pods(table_.sets.at(kPodsSet).elements, changes.pods);
+    update_pods(table_.sets.at(kRemotePodsSet).elements, changes.remote_pods);
+    update_sources(table_.sets.at(kSourcesSet).elements, changes.sources);
     const auto classes = changes.classes.find(family_);
     if (classes != changes.classes.end()) {
       for (const std::uint32_t id : classes->second) {
@@ -108,7 +93,7 @@ class Builder {
       if (address.family != family_) continue;
       auto& elements = table_.sets.at("known").elements;
       if (there) {
-        elements[{bytes_of(address), {}}];
+        elements.try_emplace({bytes_of(address), {}});
       } else {
         elements.erase({bytes_of(address), {}});
       }
@@ -121,6 +106,27 @@ class Builder {
   }
 
  private:
+  void update_pods(net::Elements& elements,
+                   const std::map<Address, std::optional<std::uint32_t>>& changes) const {
+    for (const auto& [address, id] : changes) {
+      if (address.family != family_) continue;
+      const ElementKey key{bytes_of(address), {}};
+      if (id) {
+        elements.insert_or_assign(key, host32(*id));
+      } else {
+        elements.erase(key);
+      }
+    }
+  }
+  void update_sources(net::Elements& elements,
+                      const std::map<Address, std::optional<Mac>>& changes) const {
+    for (const auto& [address, mac] : changes) {
+      if (address.family != family_) continue;
+      if (const auto old = source_of(elements, bytes_of(address))) elements.erase(*old);
+      if (mac) elements.try_emplace(source_key(address, *mac));
+    }
+  }
+
   const RulesetInput& in_;
   const NodeOptions& o_;
   const Family family_;
@@ -141,12 +147,12 @@ class Builder {
     for (const auto& [id, place] : in_.eips) {
       const auto& eip = family_ == Family::V4 ? place.ipv4 : place.ipv6;
       if (place.where != EipPlace::Where::Here || !eip) continue;
-      eips.elements[{host32(id_bits(id, o_)), {}}] = bytes_of(*eip);
-      if (!place.node_ip) addresses.elements[{bytes_of(*eip), {}}];
+      eips.elements.emplace({host32(id_bits(id, o_)), {}}, bytes_of(*eip));
+      if (!place.node_ip) addresses.elements.try_emplace({bytes_of(*eip), {}});
       if (const std::uint32_t via = place.via(family_); via != 0) {
         vias_.insert(via);
-        vias.elements[{host32(id_bits(id, o_)), {}}] =
-            net::Verdict{net::VerdictKind::Goto, link_chain(via)};
+        vias.elements.emplace({host32(id_bits(id, o_)), {}},
+                              net::Verdict{net::VerdictKind::Goto, link_chain(via)});
       }
     }
     table_.sets["eips"] = std::move(eips);
@@ -159,9 +165,9 @@ class Builder {
     Set pods{.key = key_type(family_), .data = DataType::Mark}, remote = pods;
     for (const auto& [address, class_id] : in_.pods) {
       if (address.family != family_) continue;
-      const bool far =
-          std::ranges::binary_search(in_.sources, address, {}, &std::pair<Address, Mac>::first);
-      (far ? remote : pods).elements[{bytes_of(address), {}}] = host32(class_id);
+      const bool far = std::ranges::binary_search(in_.sources, address, {},
+                                                  [](const auto& source) { return source.first; });
+      (far ? remote : pods).elements.emplace({bytes_of(address), {}}, host32(class_id));
       classes_used_.insert(class_id);
     }
     table_.sets[kPodsSet] = std::move(pods);
@@ -169,23 +175,23 @@ class Builder {
 
     Set all_eips{.key = key_type(family_)};
     for (const Address& eip : in_.all_eips) {
-      if (eip.family == family_) all_eips.elements[{bytes_of(eip), {}}];
+      if (eip.family == family_) all_eips.elements.try_emplace({bytes_of(eip), {}});
     }
     table_.sets["all_eips"] = std::move(all_eips);
 
     if (in_.underlay == family_) {
       Set nodes{.key = key_type(family_)};
       for (const Address& peer : in_.peers) {
-        if (peer.family == family_) nodes.elements[{bytes_of(peer), {}}];
+        if (peer.family == family_) nodes.elements.try_emplace({bytes_of(peer), {}});
       }
       table_.sets["nodes"] = std::move(nodes);
     }
 
     Set sources{.key = family_ == Family::V4 ? KeyType::Ipv4Ether : KeyType::Ipv6Ether};
     for (const auto& [address, mac] : in_.sources) {
-      if (address.family == family_) sources.elements[key_of(address, mac)];
+      if (address.family == family_ && mac) sources.elements.try_emplace(source_key(address, *mac));
     }
-    table_.sets["sources"] = std::move(sources);
+    table_.sets[kSourcesSet] = std::move(sources);
   }
 
   // All pods of this node that are known stand in "pods" or in "known".
@@ -193,13 +199,13 @@ class Builder {
     if (o_.unknown_pods == UnknownPods::Allow) return;
     Set known{.key = key_type(family_)};
     for (const Address& address : in_.unselected) {
-      if (address.family == family_) known.elements[{bytes_of(address), {}}];
+      if (address.family == family_) known.elements.try_emplace({bytes_of(address), {}});
     }
     table_.sets["known"] = std::move(known);
     table_.sets["unknown"] = interval_set(family_, in_.unknown.ranges(family_));
   }
 
-  bool has_sources() const { return !table_.sets.at("sources").elements.empty(); }
+  bool has_sources() const { return !table_.sets.at(kSourcesSet).elements.empty(); }
 
   void classes() {
     table_.sets["classes"] = {.key = KeyType::Mark, .data = DataType::Verdict};
@@ -214,8 +220,8 @@ class Builder {
     ClassChain made = class_chain(pod_class, family_, in_.cluster);
     for (auto& [name, set] : made.sets) table_.sets.try_emplace(name, std::move(set));
     table_.chains.insert_or_assign(pod_class.name, std::move(made.chain));
-    table_.sets.at("classes").elements[{host32(id), {}}] =
-        net::Verdict{net::VerdictKind::Jump, pod_class.name};
+    table_.sets.at("classes").elements.insert_or_assign(
+        {host32(id), {}}, net::Verdict{net::VerdictKind::Jump, pod_class.name});
   }
 
   void remove_class(std::uint32_t id, std::map<std::string, std::size_t>& users) {

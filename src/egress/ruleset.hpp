@@ -65,13 +65,15 @@ struct RulesetInput {
   std::map<std::int32_t, EipPlace> eips; // by id: all that the classes refer to, and all held here
   // Thousands: what the plan before has as well is shared with it.
   SharedMap<std::uint32_t, std::shared_ptr<const PodClass>> classes; // by class id
-  SharedMap<Address, std::uint32_t> pods; // -> class id; of a whole ruleset alone
+  // In order of addresses, with their class ids; of a whole ruleset alone.
+  std::vector<std::pair<Address, std::uint32_t>> pods;
   // Pods of this node in no class; and where those are whose address the API has not told yet:
   // empty while they may send.
   std::vector<Address> unselected;
   IntervalSet unknown;
-  // Remote pods that may come by the tunnel -> MAC of their node; in order of addresses.
-  std::vector<std::pair<Address, Mac>> sources;
+  // Remote pods that may come by the tunnel -> MAC of their node, where it has one yet; in order of
+  // addresses.
+  std::vector<std::pair<Address, std::optional<Mac>>> sources;
   std::vector<Address> all_eips; // of every node: no packet from elsewhere may bear one
 };
 
@@ -87,6 +89,9 @@ struct RulesetChanges {
   // A class stands in the table of a family while a pod with an address of it is in the class.
   std::map<Family, std::set<std::uint32_t>> classes;
   std::map<Address, std::optional<std::uint32_t>> pods; // of this node -> class id, or in none now
+  std::map<Address, std::optional<std::uint32_t>> remote_pods; // the same
+  std::map<Address, std::optional<Mac>>
+      sources;                 // of remote pods; nothing: it may not come any more
   std::set<std::int32_t> eips; // that are not held here; their gateways are in use before and after
   std::map<Address, bool> known;      // whether it is now a pod's of this node in no class
   std::optional<IntervalSet> unknown; // where it is another one

@@ -8,6 +8,7 @@
 
 #include "egress/affected.hpp"
 #include "egress/class_chain.hpp"
+#include "egress/sources.hpp"
 #include "egress/statements.hpp"
 
 namespace egw::egress {
@@ -60,7 +61,7 @@ class Hooks {
     table_.chains[name] = {std::move(base), rules};
   }
 
-  bool has_sources() const { return !table_.sets.at("sources").elements.empty(); }
+  bool has_sources() const { return !table_.sets.at(kSourcesSet).elements.empty(); }
 
   // Outer packets of the tunnel. Before conntrack: saves its cost, and leaves no entries behind.
   void underlay() {
@@ -133,7 +134,7 @@ class Hooks {
     if (!in_.ipvs) unsolicited(rules);
     hook("prerouting", {"filter", Hook::Prerouting, -95}, rules);
     unclassified();
-    std::vector<net::Rule> tunnel{rule({saddr_mac_not_in(nft_, "sources"), drop()})};
+    std::vector<net::Rule> tunnel{rule({saddr_mac_not_in(nft_, kSourcesSet), drop()})};
     std::vector<net::Rule> reply{rule({ct_mark_is(o_.ct_mask, 0), accept()})};
     if (translates()) {
       // The pod's node has judged this packet by its policies, and its connection was judged here
@@ -285,11 +286,11 @@ Table arp_table(const RulesetInput& input) {
   Set eips{.key = KeyType::Ipv4}, links{.key = KeyType::Ipv4Ifname};
   for (const auto& [id, place] : input.eips) {
     if (place.where == EipPlace::Where::Here && place.ipv4 && !place.node_ip) {
-      eips.elements[{bytes_of(*place.ipv4), {}}];
+      eips.elements.try_emplace({bytes_of(*place.ipv4), {}});
       Bytes key = bytes_of(*place.ipv4);
       key.append(place.link4.begin(), place.link4.end());
       key.resize(kIfnameKey);
-      links.elements[{std::move(key), {}}];
+      links.elements.try_emplace({key, {}});
     }
   }
   table.sets["eipaddrs"] = std::move(eips);

@@ -6,8 +6,6 @@
 namespace egw::net {
 namespace {
 
-constexpr std::uint32_t kIpv6DefaultMetric = 1024; // what the kernel makes of 0: linux/ipv6_route.h
-
 bool same_device(const Vxlan& a, const Vxlan& b) {
   return a.vni == b.vni && a.port == b.port && a.local == b.local && a.parent == b.parent;
 }
@@ -15,16 +13,6 @@ bool same_device(const Vxlan& a, const Vxlan& b) {
 bool same_settings(const Vxlan& actual, const Vxlan& desired) {
   return actual.sound && actual.mac == desired.mac &&
          (desired.mtu == 0 || actual.mtu == desired.mtu);
-}
-
-std::map<RouteKey, RouteValue> as_read_back(const std::map<RouteKey, RouteValue>& routes) {
-  std::map<RouteKey, RouteValue> out;
-  for (const auto& [given, value] : routes) {
-    RouteKey key = given;
-    if (key.destination.family() == Family::V6 && key.metric == 0) key.metric = kIpv6DefaultMetric;
-    out.emplace(key, value);
-  }
-  return out;
 }
 
 class LinkDiff {
@@ -87,18 +75,33 @@ class LinkDiff {
   }
 
   void put_routes() {
-    routes_ = as_read_back(desired_.routes);
-    for (const auto& [key, value] : routes_) {
-      const auto it = actual_.routes.find(key);
-      const bool stands = it != actual_.routes.end() &&
-                          (!lost_with_tunnel() || it->second.type != RouteType::Unicast);
-      if (stands && it->second == value) continue;
-      // IPv6 puts a route of another type beside the old one instead of in its place.
-      const bool beside =
-          stands && key.destination.family() == Family::V6 && it->second.type != value.type;
-      if (beside) batch_.before.emplace_back(DeleteRoute{key, it->second});
-      batch_.before.emplace_back(PutRoute{key, value, stands && !beside});
+    if (lost_with_tunnel()) {
+      for (const auto& [key, is] : actual_.routes) {
+        if (!desired_.routes.contains(key)) routes_go_.push_back({key, is});
+      }
+      for (const auto& [key, wanted] : desired_.routes) {
+        const auto it = actual_.routes.find(key);
+        const bool stands = it != actual_.routes.end() && it->second.type != RouteType::Unicast;
+        put_route(key, stands ? std::optional(it->second) : std::nullopt, wanted);
+      }
+      return;
     }
+    for_each_difference(actual_.routes, desired_.routes,
+                        [&](const RouteKey& key, const RouteValue* is, const RouteValue* wanted) {
+                          if (wanted == nullptr) {
+                            routes_go_.push_back({key, *is});
+                          } else {
+                            put_route(key, is ? std::optional(*is) : std::nullopt, *wanted);
+                          }
+                        });
+  }
+  void put_route(const RouteKey& key, const std::optional<RouteValue>& is,
+                 const RouteValue& wanted) {
+    if (is == wanted) return;
+    // IPv6 puts a route of another type beside the old one instead of in its place.
+    const bool beside = is && key.destination.family() == Family::V6 && is->type != wanted.type;
+    if (beside) batch_.before.emplace_back(DeleteRoute{key, *is});
+    batch_.before.emplace_back(PutRoute{key, wanted, is && !beside});
   }
 
   void put_rules() {
@@ -122,8 +125,7 @@ class LinkDiff {
   }
 
   void remove_the_rest() {
-    for (const auto& [key, value] : actual_.routes)
-      if (!routes_.contains(key)) batch_.after.emplace_back(DeleteRoute{key, value});
+    for (DeleteRoute& route : routes_go_) batch_.after.emplace_back(std::move(route));
     for (const RoutingRule& rule : actual_.rules)
       if (!desired_.rules.contains(rule)) batch_.after.emplace_back(DeleteRule{rule});
     // With the tunnel deleted or made anew, these are gone already.
@@ -145,7 +147,7 @@ class LinkDiff {
   const State& actual_;
   const State& desired_;
   Batch& batch_;
-  std::map<RouteKey, RouteValue> routes_; // desired, with the metrics that the kernel will show
+  std::vector<DeleteRoute> routes_go_;
   bool recreate_ = false;
 };
 

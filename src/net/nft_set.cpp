@@ -145,9 +145,9 @@ Elements from_raw(const Set& shape, std::vector<RawElement> raw) {
 
 Result<void> check_elements(const std::string& set, const Set& shape, const Elements& elements) {
   const std::size_t length = key_length(shape.key);
-  const ElementKey* before = nullptr;
-  for (const auto& entry : elements) {
-    const ElementKey& key = entry.first;
+  std::optional<ElementKey> before;
+  for (const auto& [key_now, data] : elements) {
+    const ElementKey& key = key_now;
     const auto bad = [&](const std::string& why) {
       return Error{fmt::format("set {}, element {}: {}", set, to_string(key), why), EINVAL};
     };
@@ -158,7 +158,7 @@ Result<void> check_elements(const std::string& set, const Set& shape, const Elem
     if (shape.interval && key.last < key.first) return bad("the interval ends before it begins");
     if (shape.interval && before && key.first <= before->last)
       return bad(fmt::format("overlaps {}", to_string(*before)));
-    before = &key;
+    before = key;
   }
   return {};
 }

@@ -103,7 +103,7 @@ class RtnlReader {
         default:
           break; // a unicast route without a link here: equal to none that is desired
       }
-      state_.routes[r->key] = value;
+      state_.routes.insert_or_assign(r->key, value);
     });
   }
 

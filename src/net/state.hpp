@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "base/ip.hpp"
+#include "base/packed_items.hpp"
 #include "base/rare.hpp"
 #include "base/shared_map.hpp"
 #include "net/expr.hpp"
@@ -71,7 +73,7 @@ enum class RouteType : std::uint8_t { Unicast, Blackhole, Throw };
 struct RouteKey {
   std::uint32_t table = 0;
   Prefix destination;
-  std::uint32_t metric = 0; // IPv6 reads 0 as 1024
+  std::uint32_t metric = 0; // of IPv6 never 0, which the kernel reads as 1024
   auto operator<=>(const RouteKey&) const = default;
 };
 struct RouteValue {
@@ -80,6 +82,13 @@ struct RouteValue {
   std::optional<Address> via; // Unicast only; always onlink
   auto operator<=>(const RouteValue&) const = default;
 };
+// A gateway has one for each address of a remote pod.
+struct RouteCodec {
+  [[nodiscard]] static PackedWriter encode(const RouteKey& key, const RouteValue& value);
+  [[nodiscard]] static RouteKey key(std::span<const std::uint8_t> record);
+  [[nodiscard]] static RouteValue value(std::span<const std::uint8_t> record);
+};
+using Routes = SharedMap<RouteKey, RouteValue, PackedItems<RouteKey, RouteValue, RouteCodec>>;
 
 enum class RuleAction : std::uint8_t { Lookup, Goto, Nop };
 struct RoutingRule {
@@ -131,7 +140,13 @@ struct ElementVerdict {
   bool operator==(const ElementVerdict&) const = default;
 };
 using ElementData = std::variant<std::monostate, ElementVerdict, Bytes>;
-using Elements = SharedMap<ElementKey, ElementData>;
+struct ElementCodec {
+  [[nodiscard]] static PackedWriter encode(const ElementKey& key, const ElementData& data);
+  [[nodiscard]] static ElementKey key(std::span<const std::uint8_t> record);
+  [[nodiscard]] static ElementData value(std::span<const std::uint8_t> record);
+};
+using Elements =
+    SharedMap<ElementKey, ElementData, PackedItems<ElementKey, ElementData, ElementCodec>>;
 
 struct Set { // or map, when data is not None
   KeyType key = KeyType::Ipv4;
@@ -173,7 +188,7 @@ struct Table {
 struct State {
   std::optional<Vxlan> tunnel;
   std::map<AddressKey, AddressValue> addresses;
-  std::map<RouteKey, RouteValue> routes;
+  Routes routes;
   std::set<RoutingRule> rules;
   std::map<NeighbourKey, Mac> neighbours;
   std::map<Mac, Address> fdb; // MAC -> underlay address of the peer
@@ -229,6 +244,11 @@ struct Connection {
 } // namespace egw::net
 
 // Made once: their members are long.
-extern template class egw::SharedMap<egw::net::ElementKey, egw::net::ElementData>;
+extern template class egw::SharedMap<
+    egw::net::ElementKey, egw::net::ElementData,
+    egw::PackedItems<egw::net::ElementKey, egw::net::ElementData, egw::net::ElementCodec>>;
+extern template class egw::SharedMap<
+    egw::net::RouteKey, egw::net::RouteValue,
+    egw::PackedItems<egw::net::RouteKey, egw::net::RouteValue, egw::net::RouteCodec>>;
 extern template class egw::SharedMap<std::string, egw::net::Set>;
 extern template class egw::SharedMap<std::string, egw::net::Chain>;

@@ -29,15 +29,20 @@ ROWS = (
 )
 
 
-def measure(program, count):
-    answer = subprocess.run([program, str(count)], capture_output=True, text=True, check=False)
+# The agent of the node that has the pods, and of the gateway that holds their EIPs.
+SIDES = (("node", ()), ("gateway", ("gateway",)))
+
+
+def measure(program, count, side):
+    command = [program, str(count), *side]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode != 0:
-        raise SystemExit(f"{program} {count}: {answer.stderr.strip()}")
+        raise SystemExit(f"{' '.join(command)}: {answer.stderr.strip()}")
     return json.loads(answer.stdout)
 
 
-def lines(counts):
-    yield row("an agent's work by policies, 3 pods each", counts, 10)
+def lines(side, counts):
+    yield row(f"by policies, 3 pods each: the {side}'s", counts, 10)
     for name, part, figure, expected in ROWS:
         cells = [f"{entry[part][figure]:.2f}" for entry in counts.values()]
         line = row(name, cells, 10)
@@ -58,10 +63,11 @@ def main():
     program = os.path.join(TOP, "build", "tests", "bench", "bench-agent")
     share = CpuShare()
     results = {"machine": machine(), "policies": {}}
-    for count in options.policies:
-        results["policies"][str(count)] = measure(program, count)
+    for name, side in SIDES:
+        results["policies"][name] = {str(n): measure(program, n, side) for n in options.policies}
     results["cpu_of_others_percent"] = share.of_others()
-    print("\n".join(lines(results["policies"])))
+    for name, counts in results["policies"].items():
+        print("\n".join(lines(name, counts)) + "\n")
     print(f"others took {results['cpu_of_others_percent']:.0f} % of all CPUs meanwhile")
     with open(options.json, "w", encoding="ascii") as file:
         json.dump(results, file, indent=1)

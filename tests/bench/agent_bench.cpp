@@ -7,6 +7,7 @@
 #include <fstream>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -70,8 +71,12 @@ struct Turn {
   std::size_t steps = 0;       // of the nftables transaction
 };
 
+// The agent may be that of the pods' node, or of the node that holds their EIPs and knows the pods
+// by endpoint slices.
 class Agent {
  public:
+  explicit Agent(const char* node)
+      : core_(AgentOptions{.node = node, .version = "bench", .plan = {}}) {}
   Turn send(std::vector<Event> events) {
     now_.steady += std::chrono::hours(1); // whatever is due is due
     Turn turn;
@@ -117,14 +122,26 @@ class Agent {
   static void perform(A&, std::vector<Event>&, Turn&) {}
 
   net::Kernel kernel_{net::Ownership{}};
-  AgentCore core_{AgentOptions{.node = "node1", .version = "bench", .plan = {}}};
+  AgentCore core_;
   Now now_{Time{} + std::chrono::hours(1), WallTime(std::chrono::seconds(1'000'000))};
 };
 
-std::vector<Event> lists(int policies) {
+constexpr const char *kNode = "node1", *kGateway = "node2";
+const SliceScope kScope{"eg", false};
+
+api::EgressEndpointSlice slice_number(int policy_number_, int first_pod, int count) {
+  std::vector<api::Endpoint> endpoints;
+  for (int i = 0; i < count; ++i) {
+    const api::Pod p = pod_number(first_pod + i, policy_number_);
+    endpoints.push_back({"default", p.meta.name, kNode, {p.ips[0].to_string()}, {}});
+  }
+  return slice(policy_number(policy_number_), endpoints);
+}
+
+std::vector<Event> lists(int policies, bool gateway) {
   AgentWorld w = world(2);
   w.cluster.status.pod_cidr["node1"].ipv4 = {"10.128.0.0/9"};
-  for (int id = 1; id <= kEips; ++id) place(w, "eg", "node2", entry(id));
+  for (int id = 1; id <= kEips; ++id) place(w, "eg", kGateway, entry(id));
   std::vector<Event> events;
   const auto values = []<class T, class Map>(Listed<T> list, const Map& map) {
     for (const auto& [key, value] : map) list.items.push_back(value);
@@ -137,14 +154,20 @@ std::vector<Event> lists(int policies) {
   info.meta.name = "default";
   events.emplace_back(Listed<api::EgressClusterInfo>{{info}});
   Listed<api::Pod> pods;
+  SlicesListed slices{kScope, {}};
   PoliciesListed own{api::PolicyKind::EgressPolicy, {}};
   for (int i = 0; i < policies; ++i) {
     own.items.push_back(policy_number(i));
-    for (int k = 0; k < kPodsOfPolicy; ++k) {
+    if (gateway) slices.items.push_back(slice_number(i, i * kPodsOfPolicy, kPodsOfPolicy));
+    for (int k = 0; k < kPodsOfPolicy && !gateway; ++k) {
       pods.items.push_back(pod_number(i * kPodsOfPolicy + k, i));
     }
   }
   events.emplace_back(std::move(pods));
+  if (gateway) {
+    events.emplace_back(std::move(slices));
+    events.emplace_back(SlicesListed{{kScope.gateway, true}, {}});
+  }
   events.emplace_back(std::move(own));
   events.emplace_back(PoliciesListed{api::PolicyKind::EgressClusterPolicy, {}});
   events.emplace_back(PoliciesListed{api::PolicyKind::EgressGatewayPolicy, {}});
@@ -161,25 +184,34 @@ Turn median(std::vector<Turn> turns) {
   return {middle(&Turn::agent), middle(&Turn::apply), turns.front().steps};
 }
 
-void bench(int policies) {
+void bench(int policies, bool gateway) {
   const test::Netns ns;
   const test::Netns::Inside inside(ns);
-  test::run(
-      "ip link add eth0 type veth peer name peer0 && ip link set peer0 up && ip addr add "
-      "10.6.0.1/16 dev eth0 && "
-      "ip addr add fd06::1/64 dev eth0 nodad && ip link set eth0 up && "
-      "ip route add default via 10.6.0.254");
-  Agent agent;
-  const Turn first = agent.send(lists(policies));
+  test::run(fmt::format("ip link add eth0 type veth peer name peer0 && ip link set peer0 up && "
+                        "ip addr add 10.6.0.{}/16 dev eth0 && ",
+                        gateway ? 2 : 1) +
+            "ip addr add fd06::1/64 dev eth0 nodad && ip link set eth0 up && "
+            "ip route add default via 10.6.0.254");
+  Agent agent(gateway ? kGateway : kNode);
+  const Turn first = agent.send(lists(policies, gateway));
   release_memory();
   const double rss = rss_mib();
 
   int pods = policies * kPodsOfPolicy, next = policies + policies % 2;
-  const auto repeat = [&](const auto& event) {
+  const auto pod_comes = [&](std::vector<Event>& events, int of) {
+    if (gateway) {
+      auto with = slice_number(of, of * kPodsOfPolicy, of < policies ? kPodsOfPolicy : 0);
+      with.endpoints.push_back(slice_number(of, pods++, 1).endpoints.front());
+      events.emplace_back(SliceChanged{kScope, std::move(with)});
+    } else {
+      events.emplace_back(Changed<api::Pod>{pod_number(pods++, of)});
+    }
+  };
+  const auto repeat = [&](const auto& add) {
     std::vector<Turn> turns;
     for (int i = 0; i < kRepeat; ++i) {
       std::vector<Event> events;
-      events.emplace_back(event());
+      add(events);
       turns.push_back(agent.send(std::move(events)));
       if (turns.back().steps == 0) Agent::fail("a change left the kernel as it was");
     }
@@ -187,21 +219,19 @@ void bench(int policies) {
   };
   // Pods of as many policies; then policies whose pods are there already, with destinations of
   // their own.
-  const Turn pod = repeat([&] {
-    const int of = static_cast<int>(static_cast<std::int64_t>(pods) * 7919 % policies);
-    return Changed<api::Pod>{pod_number(pods++, of)};
+  const Turn pod = repeat([&](auto& events) {
+    pod_comes(events, static_cast<int>(static_cast<std::int64_t>(pods) * 7919 % policies));
   });
   for (int i = 0; i < kRepeat; ++i) {
     const int of = next + 2 * i + 1;
     std::vector<Event> events;
-    events.emplace_back(Changed<api::Pod>{pod_number(pods++, of)});
+    pod_comes(events, of);
     static_cast<void>(agent.send(std::move(events)));
   }
   next += 1;
-  const Turn one = repeat([&] {
-    const Changed<api::EgressPolicy> event{policy_number(next)};
+  const Turn one = repeat([&](auto& events) {
+    events.emplace_back(Changed<api::EgressPolicy>{policy_number(next)});
     next += 2;
-    return event;
   });
   fmt::print(R"({{"first_load":{{"agent_ms":{:.2f},"apply_ms":{:.2f}}},"pod":{{"agent_ms":{:.3f},)"
              R"("apply_ms":{:.3f},"steps":{}}},"policy":{{"agent_ms":{:.3f},"apply_ms":{:.3f},)"
@@ -214,14 +244,15 @@ void bench(int policies) {
 } // namespace
 
 int main(int argc, char** argv) {
-  const int policies = argc == 2 ? std::atoi(argv[1]) : 0;
-  if (policies < 1 || policies > 20000) {
-    fmt::print(stderr, "usage: bench-agent POLICIES (1 to 20000)\n");
+  const int policies = argc >= 2 ? std::atoi(argv[1]) : 0;
+  const bool gateway = argc == 3 && std::string_view(argv[2]) == "gateway";
+  if (policies < 1 || policies > 20000 || argc > 3 || (argc == 3 && !gateway)) {
+    fmt::print(stderr, "usage: bench-agent POLICIES (1 to 20000) [gateway]\n");
     return 2;
   }
   try {
     share_heap();
-    bench(policies);
+    bench(policies, gateway);
   } catch (const std::exception& e) {
     fmt::print(stderr, "{}\n", e.what());
     return 1;

@@ -53,7 +53,8 @@ TEST_CASE("indices are read from the tables of an earlier run") {
   net::State s;
   const auto route = [&](std::uint32_t table, const char* via) {
     const Address a = ip(via);
-    s.routes[{table, Prefix::all(a.family), 1}] = {net::RouteType::Unicast, "egw0", a};
+    s.routes.insert_or_assign({table, Prefix::all(a.family), 1},
+                              {net::RouteType::Unicast, "egw0", a});
   };
   route(7702, "172.31.0.3");
   route(7702, "fd11::3");
@@ -64,7 +65,9 @@ TEST_CASE("indices are read from the tables of an earlier run") {
   CHECK(recover_marks(s, w.nodes, o).index ==
         std::map<std::string, std::uint32_t>{{"node3", 2}, {"node2", 5}});
   route(7703, "fd11::4");
-  s.routes[{7702, Prefix::all(Family::V6), 1}].via = ip("fd11::4"); // families that disagree
+  s.routes.insert_or_assign(
+      {7702, Prefix::all(Family::V6), 1},
+      {net::RouteType::Unicast, "egw0", ip("fd11::4")}); // families that disagree
   const Marks odd = recover_marks(s, w.nodes, o);
   CHECK(odd.index ==
         std::map<std::string, std::uint32_t>{{"node2", 5}, {"node3", 2}, {"node4", 3}});

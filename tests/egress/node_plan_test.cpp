@@ -204,6 +204,18 @@ TEST_CASE("a pod on the gateway itself is translated there") {
 }
 
 TEST_CASE(
+    "a pod of this node gets nothing by the address of a remote pod whose node has no MAC yet") {
+  AgentWorld w = gateway_for_remote();
+  w.nodes.at("node2").status.tunnel_mac = "";
+  const NodePlan p = plan(w);
+  CHECK(ip4(p).sets.at("sources").elements.empty());
+  CHECK(ip4(p).sets.at("remote_pods").elements.size() == 1);
+  Packet forged = packet("10.244.2.5", "8.8.8.8");
+  CHECK(run(ip4(p), "prerouting", forged) == Verdict::Accept);
+  CHECK(forged.ct_mark == 0);
+}
+
+TEST_CASE(
     "on a gateway a remote pod's packets come by the tunnel, from its node's MAC, or not at all") {
   const NodePlan p = plan(gateway_for_remote());
   CHECK(p.problems.empty());

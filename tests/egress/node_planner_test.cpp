@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <random>
 #include <string>
 
@@ -20,7 +21,7 @@ namespace {
 
 class Random {
  public:
-  explicit Random(std::uint32_t seed) : engine_(seed) {}
+  Random(std::uint32_t seed, bool slices) : engine_(seed), slices_(slices) {}
   int below(int n) { return static_cast<int>(engine_() % static_cast<unsigned>(n)); }
   bool chance(int percent) { return below(100) < percent; }
   std::string one(const std::vector<std::string>& of) {
@@ -60,13 +61,35 @@ class Random {
     if (chance(5)) p.status.conditions.clear();
     return p;
   }
+  api::EgressEndpointSlice slice() {
+    const auto policy =
+        testing::policy(one({"default", "other"}), "p" + std::to_string(below(8)), "eg", 1);
+    std::vector<api::Endpoint> endpoints;
+    for (int n = below(4); n > 0; --n) {
+      // Few of them on this node, or on one that nobody knows; one is a pod's of this node.
+      const std::string i = std::to_string(2 + below(2));
+      const std::string node = chance(4) ? one({"node1", "node9"}) : "node" + i;
+      api::Endpoint e{"default", "far", node, {}, {}};
+      if (chance(80)) e.ipv4.push_back("10.244." + i + "." + std::to_string(1 + below(12)));
+      if (chance(5)) e.ipv4 = {"10.244.1.8"};
+      if (chance(50)) e.ipv6.push_back("fd44:0:0:" + i + "::" + std::to_string(1 + below(12)));
+      endpoints.push_back(std::move(e));
+    }
+    return testing::slice(policy, endpoints);
+  }
   Event event(const AgentWorld& world) {
     if (chance(2)) {
       api::EgressGateway g = world.gateways.at("eg");
       g.spec.when_no_gateway = chance(50) ? api::WhenNoGateway::Bypass : api::WhenNoGateway::Drop;
       return Changed<api::EgressGateway>{g};
     }
-    switch (below(6)) {
+    switch (below(slices_ ? 9 : 6)) {
+      case 6:
+      case 7:
+        return SliceChanged{{"eg", false}, slice()};
+      case 8:
+        return SliceGone{{"eg", false},
+                         {one({"default", "other"}), "p" + std::to_string(below(8)) + "-1"}};
       case 0:
         return Gone<api::Pod>{{one({"default", "other"}), "p" + std::to_string(below(12))}};
       case 1:
@@ -81,6 +104,7 @@ class Random {
 
  private:
   std::mt19937 engine_;
+  bool slices_; // pods of other nodes come and go as well
 };
 
 void take(Store& store, Event event) {
@@ -136,10 +160,11 @@ void check_equal(const NodePlan& is, const NodePlan& wanted) {
 } // namespace
 
 TEST_CASE("a plan made from the one before is the one made from the beginning") {
-  int partial = 0, all = 0;
+  std::array<int, 2> partial{}, all{}; // without slices, with them
   for (std::uint32_t seed = 1; seed <= rounds(12); ++seed) {
-    Random random(seed);
-    Store store = begin(seed % 2 == 0);
+    const bool slices = seed % 2 == 0;
+    Random random(seed, slices);
+    Store store = begin(slices);
     NodePlanner planner;
     Marks marks;
     for (int turn = 0; turn < 150; ++turn) {
@@ -149,15 +174,18 @@ TEST_CASE("a plan made from the one before is the one made from the beginning") 
           planner.plan(store.world(), host(1), marks, NodeOptions{}, store.take_changes());
       check_equal(*plan, plan_node(store.world(), host(1), marks, NodeOptions{}));
       marks = plan->marks;
-      ++all;
-      partial += planner.was_partial() ? 1 : 0;
+      ++all.at(slices);
+      partial.at(slices) += planner.was_partial() ? 1 : 0;
     }
   }
-  MESSAGE(partial << " of " << all << " plans were made from the one before");
-  CHECK(partial > all / 2);
+  for (const bool slices : {false, true}) {
+    MESSAGE(partial.at(slices) << " of " << all.at(slices)
+                               << " plans were made from the one before");
+    CHECK(partial.at(slices) > all.at(slices) / 3);
+  }
 }
 
-TEST_CASE("another host, other marks and changed remote pods are planned from the beginning") {
+TEST_CASE("another host, other marks and the first remote pod are planned from the beginning") {
   Store store = begin(false);
   NodePlanner planner;
   const auto plan = [&](const net::Host& h, const Marks& marks) {
@@ -178,8 +206,25 @@ TEST_CASE("another host, other marks and changed remote pods are planned from th
   CHECK_FALSE(planner.was_partial());
   CHECK(plan(moved, {{{"node2", 5}}})->marks.index.at("node2") == 5);
   CHECK_FALSE(planner.was_partial());
-  take(store,
-       SliceChanged{{"eg", false}, slice(policy, {{"default", "b", "node2", {"10.244.2.5"}, {}}})});
-  CHECK(plan(moved, {{{"node2", 5}}}) != nullptr);
+  // EIP 1 is here.
+  const auto held = testing::policy("default", "held", "eg", 1);
+  const auto remote = [&](const char* address) {
+    take(store,
+         SliceChanged{{"eg", false}, slice(held, {{"default", "b", "node2", {address}, {}}})});
+    return plan(moved, {{{"node2", 5}}})->state;
+  };
+  take(store, Changed<api::EgressPolicy>{held});
+  const net::State one = remote("10.244.2.5");
+  CHECK(one.routes.contains({7700, Prefix::host(ip("10.244.2.5")), 1}));
   CHECK_FALSE(planner.was_partial());
+  api::EgressPolicy more = testing::policy("default", "more", "eg", 1);
+  take(store, Changed<api::EgressPolicy>{more});
+  take(store,
+       SliceChanged{{"eg", false}, slice(more, {{"default", "c", "node2", {"10.244.2.9"}, {}}})});
+  const net::State two = plan(moved, {{{"node2", 5}}})->state;
+  CHECK(planner.was_partial());
+  CHECK(two.routes.contains({7700, Prefix::host(ip("10.244.2.9")), 1}));
+  const net::State moved_pod = remote("10.244.2.6");
+  CHECK(planner.was_partial());
+  CHECK_FALSE(moved_pod.routes.contains({7700, Prefix::host(ip("10.244.2.5")), 1}));
 }

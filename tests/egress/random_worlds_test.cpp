@@ -241,11 +241,11 @@ TEST_CASE(
       for (const auto& [name, set] : table.sets) {
         CHECK_MESSAGE((sets_used.contains(name) || kAlways.contains(name)), name, " is of no use");
         if (!set.interval) continue; // intervals are apart, or the kernel refuses them
-        const net::ElementKey* last = nullptr;
+        std::optional<net::ElementKey> last;
         for (const auto& [key, data] : set.elements) {
           REQUIRE(key.first <= key.last);
-          if (last != nullptr) REQUIRE(last->last < key.first);
-          last = &key;
+          if (last) REQUIRE(last->last < key.first);
+          last = key;
         }
       }
       // EIPs held here have a chain even when no pod uses them yet, and classes of pods that come
@@ -276,6 +276,7 @@ TEST_CASE(
     }
     for (const auto& [key, route] : plan.state.routes) { // every next hop can be reached
       if (route.via) CHECK(plan.state.neighbours.contains({*route.via}));
+      CHECK(key.metric != 0); // the kernel would show another one
     }
     for (const auto& [key, neighbour] : plan.state.neighbours)
       CHECK(plan.state.fdb.contains(neighbour));

@@ -17,7 +17,7 @@ TEST_CASE(
     net::Table t;
     t.sets["pods"] = {.key = net::KeyType::Ipv4, .data = net::DataType::Mark};
     for (std::uint32_t i = 0; i < elements; ++i) {
-      t.sets.at("pods").elements[{nft::host32(i), {}}] = nft::host32(1);
+      t.sets.at("pods").elements.insert_or_assign({nft::host32(i), {}}, nft::host32(1));
     }
     t.sets["alive"] = {.key = net::KeyType::NfProto, .timeout = true};
     return t;

@@ -123,7 +123,7 @@ inline api::EgressEndpointSlice slice(const api::EgressPolicy& p,
   return s;
 }
 inline void add(AgentWorld& w, const api::EgressEndpointSlice& s) {
-  w.slices[{s.meta.namespace_, s.meta.name}] = remote_pods(s);
+  w.slices[{s.meta.namespace_, s.meta.name}] = remote_pods(s, *w.names);
 }
 
 // The other way round: a slice that says so.
@@ -133,7 +133,7 @@ inline api::EgressEndpointSlice slice_of(const api::NamespacedName& key, const R
   s.meta.namespace_ = key.namespace_;
   s.meta.labels = {{api::kLabelPolicyUid, pods.policy_uid}};
   for (const auto& pod : pods.pods) {
-    api::Endpoint e{key.namespace_, "pod", pod.node, {}, {}};
+    api::Endpoint e{key.namespace_, "pod", *pod.node, {}, {}};
     (pod.ip.family == Family::V4 ? e.ipv4 : e.ipv6).push_back(pod.ip.to_string());
     s.endpoints.push_back(std::move(e));
   }

@@ -95,7 +95,7 @@ TEST_CASE("whose address it is") {
   CHECK_FALSE(is_our_address(ip("192.0.2.50"), 3, true, own, tables));
   CHECK_FALSE(is_our_address(ip("192.0.2.50"), {}, true, own, tables));
   // Kernels before 5.18 keep no protocol: the form, and our own set, tell.
-  tables[NftFamily::Ip].sets["eipaddrs"].elements[element("192.0.2.50")] = {};
+  tables[NftFamily::Ip].sets["eipaddrs"].elements.try_emplace(element("192.0.2.50"));
   CHECK(is_our_address(ip("192.0.2.50"), {}, true, own, tables));
   CHECK_FALSE(is_our_address(ip("192.0.2.50"), {}, false, own, tables));
   CHECK_FALSE(is_our_address(ip("192.0.2.51"), {}, true, own, tables));

@@ -238,9 +238,10 @@ TEST_CASE("an error belongs to its step and does not stop the others") {
   const Node node;
   const Netns::Inside inside(node.ns);
   State wanted = sample_state(node.parent());
-  wanted.routes[{7710, prefix("0.0.0.0/0"), 1}] = {RouteType::Unicast, "missing0",
-                                                   ip("172.31.0.9")};
-  wanted.routes[{7711, prefix("0.0.0.0/0"), 1}] = {RouteType::Unicast, "egw0", ip("224.0.0.9")};
+  wanted.routes.insert_or_assign({7710, prefix("0.0.0.0/0"), 1},
+                                 {RouteType::Unicast, "missing0", ip("172.31.0.9")});
+  wanted.routes.insert_or_assign({7711, prefix("0.0.0.0/0"), 1},
+                                 {RouteType::Unicast, "egw0", ip("224.0.0.9")});
   Kernel kernel{Ownership{}};
   const auto errors = reconcile(kernel, wanted);
   REQUIRE(errors.size() == 2);

@@ -231,13 +231,14 @@ State sample_state(std::uint32_t parent) {
   s.fdb[mac("66:00:00:00:00:02")] = ip("192.0.2.2");
   const RouteValue v4{RouteType::Unicast, "egw0", ip("172.31.0.2")};
   const RouteValue v6{RouteType::Unicast, "egw0", ip("fe80::6600:2")};
-  s.routes[{7702, prefix("0.0.0.0/0"), 1}] = v4;
-  s.routes[{7702, prefix("0.0.0.0/0"), 4294967295U}] = {RouteType::Blackhole, "", {}};
-  s.routes[{7702, prefix("10.1.0.0/16"), 0}] = {RouteType::Throw, "", {}};
-  s.routes[{7700, prefix("10.1.0.5/32"), 0}] = v4;
-  s.routes[{7702, prefix("::/0"), 1}] = v6;
-  s.routes[{7702, prefix("::/0"), 4294967295U}] = {RouteType::Blackhole, "", {}};
-  s.routes[{7700, prefix("fd00:1::5/128"), 1024}] = v6;
+  s.routes.insert_or_assign({7702, prefix("0.0.0.0/0"), 1}, v4);
+  s.routes.insert_or_assign({7702, prefix("0.0.0.0/0"), 4294967295U},
+                            {RouteType::Blackhole, "", {}});
+  s.routes.insert_or_assign({7702, prefix("10.1.0.0/16"), 0}, {RouteType::Throw, "", {}});
+  s.routes.insert_or_assign({7700, prefix("10.1.0.5/32"), 0}, v4);
+  s.routes.insert_or_assign({7702, prefix("::/0"), 1}, v6);
+  s.routes.insert_or_assign({7702, prefix("::/0"), 4294967295U}, {RouteType::Blackhole, "", {}});
+  s.routes.insert_or_assign({7700, prefix("fd00:1::5/128"), 1024}, v6);
   for (const Family f : {Family::V4, Family::V6}) {
     s.rules.insert({f, 98, 0, kMarkMask, RuleAction::Goto, 100});
     s.rules.insert({f, 99, 1, kMarkMask, RuleAction::Lookup, 7700});

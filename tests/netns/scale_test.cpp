@@ -43,8 +43,8 @@ Table table_of(std::uint32_t policies) {
         {{expr::Payload{expr::PayloadBase::Network, 16, 4, 1}, expr::Lookup{"d_" + number, 1},
           expr::Decide{Verdict{VerdictKind::Goto, "eip_" + number}}}}};
     for (std::uint32_t k = 0; k < 3; ++k)
-      pods.elements[{key_of(Address::v4(0x0a000000U + i * 3 + k)), {}}] =
-          Verdict{VerdictKind::Goto, "p_" + number};
+      pods.elements.insert_or_assign({key_of(Address::v4(0x0a000000U + i * 3 + k)), {}},
+                                     Verdict{VerdictKind::Goto, "p_" + number});
   }
   t.sets["pods"] = pods;
   t.chains["pre"] = {BaseChain{"filter", Hook::Prerouting, -95},
@@ -62,10 +62,11 @@ TEST_CASE("ten thousand elements go in and come back, and one more costs one mor
   State wanted;
   Table& t = wanted.tables[NftFamily::Ip];
   for (std::uint32_t i = 0; i < 12000; ++i) {
-    t.sets["plain"].elements[{key_of(Address::v4(0x0a000000U + i)), {}}] = {};
-    t.sets["ranges"].elements[{key_of(Address::v4(0x0a000000U + i * 16)),
-                               key_of(Address::v4(0x0a000000U + i * 16 + 9))}] = {};
-    t.sets["marks"].elements[{key_of(Address::v4(0x0a000000U + i)), {}}] = key_of(i);
+    t.sets["plain"].elements.try_emplace({key_of(Address::v4(0x0a000000U + i)), {}});
+    t.sets["ranges"].elements.try_emplace(
+        {key_of(Address::v4(0x0a000000U + i * 16)), key_of(Address::v4(0x0a000000U + i * 16 + 9))});
+    t.sets["marks"].elements.insert_or_assign({key_of(Address::v4(0x0a000000U + i)), {}},
+                                              key_of(i));
   }
   t.sets["ranges"].interval = true;
   t.sets["marks"].data = DataType::Mark;
@@ -78,7 +79,7 @@ TEST_CASE("ten thousand elements go in and come back, and one more costs one mor
 
   t.sets["ranges"].elements.erase(
       {key_of(Address::v4(0x0a000000U + 160)), key_of(Address::v4(0x0a000000U + 169))});
-  t.sets["marks"].elements[element("10.200.0.1")] = key_of(7U);
+  t.sets["marks"].elements.insert_or_assign(element("10.200.0.1"), key_of(7U));
   const Batch batch = diff(seen, wanted);
   CHECK(print(batch) ==
         "nft: delete 1 element from ip set ranges\nnft: add 1 element to ip set marks\n");
@@ -102,7 +103,7 @@ TEST_CASE("a thousand policies come back as they went in, and one more pod is on
   MESSAGE("1,000 policies: apply " << apply << " ms, observe " << observe << " ms, diff " << compare
                                    << " ms");
   auto& pods = wanted.tables[NftFamily::Ip].sets["pods"].elements;
-  pods[element("10.9.9.9")] = Verdict{VerdictKind::Goto, "p_7"};
+  pods.insert_or_assign(element("10.9.9.9"), Verdict{VerdictKind::Goto, "p_7"});
   const Batch one = diff(seen, wanted);
   const double pod = milliseconds([&] { CHECK(print(kernel.apply(one)) == ""); });
   MESSAGE("one more pod: " << pod << " ms");
