@@ -163,6 +163,19 @@ TEST_CASE_FIXTURE(WatchFixture,
   finish();
 }
 
+TEST_CASE_FIXTURE(WatchFixture, "after garbage a stream that is only quiet is known to be right") {
+  options.healthy_after = 0ms;
+  list(10, {node_json("a", 3)});
+  server.expect("GET", from(10), Reply::stream().line("<html>"));
+  server.expect("GET", from(10) + "&timeoutSeconds=1", Reply::stream()); // that time, and no word
+  server.expect("GET", from(10), Reply::stream().hold());
+  start();
+  CHECK(cache.await_error("not an event"));
+  CHECK(cache.await_healthy());
+  CHECK(watch->metrics().lists == 1);
+  finish();
+}
+
 TEST_CASE_FIXTURE(WatchFixture, "garbage instead of a list") {
   server.expect("GET", kList, Reply::body(200, "<html>welcome</html>"));
   server.expect("GET", kList, Reply::body(200, R"({"kind":"NodeList","items":[{"metadata":)"));

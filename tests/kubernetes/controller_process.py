@@ -48,6 +48,10 @@ class Controller:
         """The sum of all samples of a family."""
         return sum_of(self.get("/metrics")[1], name)
 
+    def watches_down(self):
+        lines = self.get("/metrics")[1].splitlines()
+        return [x for x in lines if x.startswith("egw_watch_up{") and x.endswith(" 0")]
+
     def leads(self):
         self.process.check()
         return self.metric("egw_controller_leader") == 1
