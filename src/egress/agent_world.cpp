@@ -159,7 +159,16 @@ bool Store::put(api::EgressGateway gateway) {
     return false;
   }
   std::string name = gateway.meta.name;
-  return other(assign(world_.gateways, std::move(name), reduced(std::move(gateway))));
+  api::EgressGateway small = reduced(std::move(gateway));
+  if (there == world_.gateways.end() || there->second.meta != small.meta ||
+      there->second.spec != small.spec) {
+    return other(assign(world_.gateways, std::move(name), std::move(small)));
+  }
+  if (there->second.status == small.status) return false;
+  auto old = std::exchange(there->second, std::move(small));
+  // The first of several is the one that the last plan was made of.
+  if (!changes_.everything) changes_.old_gateways.try_emplace(std::move(name), std::move(old));
+  return true;
 }
 bool Store::take(Listed<api::EgressGateway>& e) {
   lists_.insert("EgressGateway");

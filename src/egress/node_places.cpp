@@ -81,6 +81,49 @@ std::optional<Address> Places::parse(const std::string& gateway, const std::stri
   return *address;
 }
 
+std::optional<std::vector<Places::Change>> Places::update(const std::string& gateway,
+                                                          const api::EgressGatewayStatus& before,
+                                                          const api::EgressGatewayStatus& after,
+                                                          const IntervalSet& refused) {
+  using Entry = std::pair<std::string, api::EipEntry>; // node
+  bool twice = false;
+  const auto entries = [&](const api::EgressGatewayStatus& status) {
+    std::map<std::int32_t, Entry> all;
+    const auto add = [&](const std::string& node, const std::vector<api::EipEntry>& some) {
+      for (const auto& e : some) twice = !all.emplace(e.id, Entry(node, e)).second || twice;
+    };
+    for (const auto& node : status.node_list) add(node.name, node.eips);
+    add("", status.unplaced);
+    return all;
+  };
+  const auto was = entries(before), is = entries(after);
+  if (twice || !warnings_.empty()) return std::nullopt;
+  std::map<std::int32_t, Change> changes;
+  for (const auto& [id, entry] : was) {
+    if (const auto now = is.find(id); now != is.end() && now->second == entry) continue;
+    const auto place = places_.find(id);
+    if (place == places_.end() || place->second.node_ip) return std::nullopt;
+    for (const auto& address : {place->second.ipv4, place->second.ipv6}) {
+      if (address) holders_.erase(*address);
+    }
+    changes[id] = {id, std::move(place->second), std::nullopt};
+    places_.erase(place);
+  }
+  for (const auto& [id, entry] : is) {
+    if (const auto then = was.find(id); then != was.end() && then->second == entry) continue;
+    const auto& [node, eip] = entry;
+    if (eip.ipv4.empty() && eip.ipv6.empty()) return std::nullopt;
+    add({}, {}, gateway, node, eip, refused);
+    if (!warnings_.empty()) return std::nullopt;
+    changes[id].id = id;
+    changes[id].after = places_.at(id);
+  }
+  std::vector<Change> found;
+  found.reserve(changes.size());
+  for (auto& [id, change] : changes) found.push_back(std::move(change));
+  return found;
+}
+
 const Places::Place* Places::find(const CompiledPolicy& policy) const {
   const auto place = places_.find(policy.eip_id);
   if (place == places_.end() || place->second.gateway != policy.gateway) return nullptr;

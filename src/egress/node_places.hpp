@@ -32,6 +32,19 @@ class Places {
   [[nodiscard]] const std::map<std::int32_t, Place>& all() const { return places_; }
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
 
+  // An EIP that came, went, moved or is another address now.
+  struct Change {
+    std::int32_t id = 0;
+    std::optional<Place> before, after;
+  };
+  // Takes what became another one in the status of a gateway. Nothing: it is not that simple, and
+  // these places are of no use any more: something is warned of, before or after it, or entries of
+  // useNodeIP are concerned.
+  [[nodiscard]] std::optional<std::vector<Change>> update(const std::string& gateway,
+                                                          const api::EgressGatewayStatus& before,
+                                                          const api::EgressGatewayStatus& after,
+                                                          const IntervalSet& refused);
+
  private:
   void add(const AgentWorld& world, const api::TunnelParent& own_parent, const std::string& gateway,
            const std::string& node, const api::EipEntry& entry, const IntervalSet& refused);

@@ -18,13 +18,15 @@ struct WorldChanges {
   using PoliciesByKey = std::map<api::PolicyKey, CompiledPolicy>;
   using Slices = std::map<api::NamespacedName, RemotePods>;
 
-  bool everything = false; // or something else than pods of this node, policies and slices
+  bool everything = false; // or something else than the following
   std::set<api::NamespacedName> pods;
   std::set<api::PolicyKey> policies;
   std::set<api::NamespacedName> slices;
   std::vector<LocalPods::node_type> old_pods;
   std::vector<PoliciesByKey::node_type> old_policies;
   std::vector<Slices::node_type> old_slices;
+  // Gateways of which the status alone changed, as they were.
+  std::map<std::string, api::EgressGateway> old_gateways;
 };
 
 struct PlanMemory;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "egress/plan_memory.hpp"
 
+#include <iterator>
+#include <string_view>
+
 #include "egress/classifier.hpp"
 #include "egress/cluster.hpp"
 #include "egress/node_ranges.hpp"
@@ -13,20 +16,67 @@ namespace egw::egress {
 
 namespace {
 
-Places places_of(const AgentWorld& world, const net::Host& host, const NodeOptions& options) {
-  const NodeAddresses told(world.cluster.status);
-  const Underlay underlay = find_underlay(world, told, host, options);
-  return {world, underlay.parent, node_addresses(world, told, host, options)};
+IntervalSet refused_of(const AgentWorld& world, const net::Host& host, const NodeOptions& options) {
+  return node_addresses(world, NodeAddresses(world.cluster.status), host, options);
+}
+
+Places places_of(const AgentWorld& world, const net::Host& host, const NodeOptions& options,
+                 const IntervalSet& refused) {
+  const Underlay underlay =
+      find_underlay(world, NodeAddresses(world.cluster.status), host, options);
+  return {world, underlay.parent, refused};
+}
+
+using Told = std::vector<std::pair<Address, std::string_view>>; // pods with their nodes, in order
+
+Told told(const RemotePods* slice) {
+  Told all;
+  if (slice == nullptr) return all;
+  all.reserve(slice->pods.size());
+  for (const RemotePods::Pod& pod : slice->pods) all.emplace_back(pod.ip, *pod.node);
+  std::ranges::sort(all);
+  return all;
+}
+
+std::vector<std::size_t> hashes(const Told& pods) { // in order, each once
+  std::vector<std::size_t> all;
+  all.reserve(pods.size());
+  for (const auto& [ip, node] : pods) all.push_back(hash_of(ip));
+  std::ranges::sort(all);
+  const auto [from, to] = std::ranges::unique(all);
+  all.erase(from, to);
+  return all;
+}
+
+template <class T>
+void exchange(HashIndex<T>& index, const T* old, const std::vector<std::size_t>& before,
+              const T* now, const std::vector<std::size_t>& after) {
+  for (const std::size_t hash : before) {
+    if (std::ranges::binary_search(after, hash)) {
+      index.replace(hash, old, now);
+    } else {
+      index.remove(hash, old);
+    }
+  }
+  for (const std::size_t hash : after) {
+    if (!std::ranges::binary_search(before, hash)) index.add(hash, now);
+  }
 }
 
 } // namespace
 
 PlanMemory::PlanMemory(const AgentWorld& of, const net::Host& host_then, const NodeOptions& options,
                        const NodePlan& plan)
-    : world(of), host(host_then), places(places_of(of, host_then, options)) {
+    : world(of),
+      host(host_then),
+      refused(refused_of(of, host_then, options)),
+      places(places_of(of, host_then, options, refused)) {
   for (const auto& [key, policy] : world.policies) {
-    if (policy.enforced) index.add(&policy, policy);
+    if (!policy.enforced) continue;
+    index.add(&policy, policy);
+    policies_by_eip.append(hash_of_eip(policy.eip_id), &policy);
   }
+  policies_by_eip.sort();
   index_pods(options);
   index_slices();
   count_classes(plan);
@@ -61,6 +111,28 @@ void PlanMemory::index_slices() {
     if (policy.enforced) policies_by_uid.append(hash_of_uid(policy.uid), &policy);
   }
   policies_by_uid.sort();
+}
+
+// A slice has a hundred pods, of which one changes: what stays is left where it is.
+void PlanMemory::replace_slice(const api::NamespacedName* old_key, const RemotePods* old,
+                               const Slice* now, std::set<Address>& changed) {
+  const RemotePods* is = now == nullptr ? nullptr : &now->second;
+  const api::NamespacedName* key = now == nullptr ? nullptr : &now->first;
+  const auto uids = [](const RemotePods* slice) {
+    std::vector<std::size_t> one;
+    if (slice != nullptr) one.push_back(hash_of_uid(slice->policy_uid));
+    return one;
+  };
+  exchange(slices_by_policy, old_key, uids(old), key, uids(is));
+  const Told before = told(old), after = told(is);
+  exchange(slices_by_address, old_key, hashes(before), key, hashes(after));
+  Told differ;
+  if (old != nullptr && is != nullptr && old->policy_uid == is->policy_uid) {
+    std::ranges::set_symmetric_difference(before, after, std::back_inserter(differ));
+  } else {
+    std::ranges::set_union(before, after, std::back_inserter(differ));
+  }
+  for (const auto& [ip, node] : differ) changed.insert(ip);
 }
 
 void PlanMemory::count_classes(const NodePlan& plan) {

@@ -28,30 +28,37 @@ template <class T>
 class HashIndex {
  public:
   using Key = std::size_t;
-  void add(Key key, const T* thing) {
-    const std::pair item(key, thing);
-    items_.insert(std::ranges::upper_bound(items_, item), item);
-  }
+  void add(Key key, const T* thing) { items_.emplace(first(key), key, thing); }
   void remove(Key key, const T* thing) {
-    const std::pair item(key, thing);
-    const auto at = std::ranges::lower_bound(items_, item);
-    if (at != items_.end() && *at == item) items_.erase(at);
+    if (const auto at = place(key, thing); at != items_.end()) items_.erase(at);
   }
-  // Many at once: append() each, then sort().
+  // Where the old one stands: costs nothing, whereas the others move what is behind their place.
+  void replace(Key key, const T* old, const T* thing) {
+    if (const auto at = place(key, old); at != items_.end()) at->second = thing;
+  }
+  // Many at once: append() each, then sort(). What was appended twice is there once.
   void append(Key key, const T* thing) { items_.emplace_back(key, thing); }
   void sort() {
     std::ranges::sort(items_);
+    const auto [from, to] = std::ranges::unique(items_);
+    items_.erase(from, to);
     items_.shrink_to_fit();
   }
   template <class F>
   void for_each(Key key, const F& f) const {
-    auto at =
-        std::ranges::lower_bound(items_, key, {}, [](const auto& item) { return item.first; });
-    for (; at != items_.end() && at->first == key; ++at) f(*at->second);
+    const auto [from, to] = std::ranges::equal_range(items_, key, {}, &Item::first);
+    for (auto at = from; at != to; ++at) f(*at->second);
   }
 
  private:
-  std::vector<std::pair<Key, const T*>> items_;
+  using Item = std::pair<Key, const T*>;
+  auto first(Key key) { return std::ranges::lower_bound(items_, key, {}, &Item::first); }
+  auto place(Key key, const T* thing) {
+    auto at = first(key);
+    while (at != items_.end() && at->first == key && at->second != thing) ++at;
+    return at != items_.end() && at->first == key ? at : items_.end();
+  }
+  std::vector<Item> items_; // in order of keys
 };
 
 [[nodiscard]] inline std::size_t hash_of(const Address& address) {
@@ -59,6 +66,10 @@ class HashIndex {
 }
 [[nodiscard]] inline std::size_t hash_of_uid(const std::string& uid) {
   return std::hash<std::string>{}(uid);
+}
+
+[[nodiscard]] inline std::size_t hash_of_eip(std::int32_t id) {
+  return static_cast<std::size_t>(id);
 }
 
 // What a plan was made of, by what may change; kept up to date with the world by update_plan().
@@ -72,14 +83,22 @@ struct PlanMemory {
   // Whose EIP is here: remote pods in its slices may come.
   [[nodiscard]] bool is_held(const CompiledPolicy& policy) const;
 
+  // A slice became another one, came or went (nullptr). `changed`: its pods that differ, all where
+  // it is of another policy now.
+  using Slice = std::map<api::NamespacedName, RemotePods>::value_type;
+  void replace_slice(const api::NamespacedName* old_key, const RemotePods* old, const Slice* now,
+                     std::set<Address>& changed);
+
   const AgentWorld& world; // NOLINT(*-avoid-const-or-ref-data-members)
   net::Host host;
+  IntervalSet refused; // what no EIP may be
   Places places;
   PolicyIndex<const CompiledPolicy> index;
   HashIndex<api::NamespacedName> pods_by_address, pods_by_label;      // names of this node's pods
   HashIndex<api::NamespacedName> slices_by_address, slices_by_policy; // names of slices
   bool sliced = false;                                                // there are slices
   HashIndex<CompiledPolicy> policies_by_uid; // enforced ones, where there are slices
+  HashIndex<CompiledPolicy> policies_by_eip; // enforced ones, by id
   // Sources that may come by the tunnel, by the MAC of their node: as many as there are.
   std::map<Mac, std::size_t> sources;
   FlatMap<std::pair<Family, std::uint32_t>, std::uint32_t> class_users; // addresses in a class

@@ -2,7 +2,10 @@
 #include "egress/plan_update.hpp"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "egress/classifier.hpp"
 #include "egress/lookup.hpp"
@@ -27,7 +30,7 @@ class Update {
     // Policies are not known by uid where there was no slice.
     if (!m_.sliced && !changes.slices.empty()) return false;
     take_slices(changes);
-    if (!take_pods(changes) || !take_policies(changes)) return false;
+    if (!take_pods(changes) || !take_policies(changes) || !take_gateways(changes)) return false;
     for (const Address& address : dirty_) {
       if (!look_at(address)) return false;
     }
@@ -90,20 +93,18 @@ class Update {
   }
 
   void take_slices(const WorldChanges& changes) {
+    std::set<api::NamespacedName> done;
     for (const auto& node : changes.old_slices) {
-      m_.slices_by_policy.remove(hash_of_uid(node.mapped().policy_uid), &node.key());
-      for (const RemotePods::Pod& pod : node.mapped().pods) {
-        m_.slices_by_address.remove(hash_of(pod.ip), &node.key());
-        dirty_.insert(pod.ip);
-      }
+      // The first of several is the one that the last plan was made of.
+      if (!done.insert(node.key()).second) continue;
+      const auto now = m_.world.slices.find(node.key());
+      m_.replace_slice(&node.key(), &node.mapped(), now == m_.world.slices.end() ? nullptr : &*now,
+                       dirty_);
     }
     for (const auto& changed : changes.slices) {
-      const auto at = m_.world.slices.find(changed);
-      if (at == m_.world.slices.end()) continue;
-      m_.slices_by_policy.add(hash_of_uid(at->second.policy_uid), &at->first);
-      for (const RemotePods::Pod& pod : at->second.pods) {
-        m_.slices_by_address.add(hash_of(pod.ip), &at->first);
-        dirty_.insert(pod.ip);
+      const auto now = m_.world.slices.find(changed);
+      if (now != m_.world.slices.end() && !done.contains(changed)) {
+        m_.replace_slice(nullptr, nullptr, &*now, dirty_);
       }
     }
   }
@@ -115,6 +116,7 @@ class Update {
       if (policy.enforced) {
         m_.index.remove(&policy, policy);
         m_.policies_by_uid.remove(hash_of_uid(policy.uid), &policy);
+        m_.policies_by_eip.remove(hash_of_eip(policy.eip_id), &policy);
       }
       simple = add_candidates(policy) && simple;
     }
@@ -125,10 +127,40 @@ class Update {
       if (policy.enforced) {
         m_.index.add(&policy, policy);
         if (m_.sliced) m_.policies_by_uid.add(hash_of_uid(policy.uid), &policy);
+        m_.policies_by_eip.add(hash_of_eip(policy.eip_id), &policy);
       }
       simple = add_candidates(policy) && simple;
     }
     return simple;
+  }
+
+  // EIPs that other nodes hold, before and after.
+  bool take_gateways(const WorldChanges& changes) {
+    bool simple = true;
+    std::vector<Address> come;
+    for (const auto& [name, old] : changes.old_gateways) {
+      const auto places =
+          m_.places.update(name, old.status, m_.world.gateways.at(name).status, m_.refused);
+      if (!places) return false;
+      for (const auto& [id, before, after] : *places) {
+        if (before) simple = simple && before->node != m_.world.node;
+        if (after) simple = simple && after->node != m_.world.node;
+        for (const auto& address : addresses_of(before)) changes_.all_eips[address] = false;
+        for (const auto& address : addresses_of(after)) come.push_back(address);
+        if (m_.eip_users.contains(id)) eips_.insert(id);
+        m_.policies_by_eip.for_each(hash_of_eip(id), [&](const CompiledPolicy& policy) {
+          simple = add_candidates(policy) && simple;
+        });
+      }
+    }
+    for (const Address& address : come) changes_.all_eips[address] = true;
+    return simple;
+  }
+  static std::vector<Address> addresses_of(const std::optional<Places::Place>& place) {
+    std::vector<Address> found;
+    if (place && place->ipv4) found.push_back(*place->ipv4);
+    if (place && place->ipv6) found.push_back(*place->ipv6);
+    return found;
   }
 
   // Pods that the policy may select: those in its slices, and those here with the first label that
@@ -279,29 +311,30 @@ class Update {
     if (!ids.insert(id).second) ids.erase(id);
   }
 
-  // EIPs that came into use or went out of it. Which nodes are spoken to must be as before: marks,
-  // routes, rules and neighbours follow from that.
+  // EIPs that came into use or went out of it, or have another holder. Which nodes are spoken to
+  // must be as before: marks, routes, rules and neighbours follow from that.
   bool settle_eips() {
+    std::set<std::uint32_t> left;
     for (const std::int32_t id : eips_) {
-      const Places::Place& place = m_.places.all().at(id);
-      if (place.node == m_.world.node) continue; // known in any case
-      const bool used = m_.eip_users.contains(id);
-      if (used == in().eips.contains(id)) continue;
+      const auto place = m_.places.all().find(id);
+      const bool there = place != m_.places.all().end();
+      if (there && place->second.node == m_.world.node) continue; // known in any case
+      if (const auto old = in().eips.find(id); old != in().eips.end()) {
+        if (old->second.where == EipPlace::Where::Tunnel) left.insert(old->second.gateway);
+        in().eips.erase(old);
+      }
+      changes_.eips.insert(id);
+      if (!m_.eip_users.contains(id)) continue;
+      if (!there) return false;
       EipPlace where;
-      if (!place.node.empty()) {
-        const auto index = plan_.marks.index.find(place.node);
+      if (const std::string& node = place->second.node; !node.empty()) {
+        const auto index = plan_.marks.index.find(node);
         if (index == plan_.marks.index.end()) return false;
         where = {EipPlace::Where::Tunnel, index->second, {}, {}};
       }
-      if (used) {
-        in().eips.emplace(id, where);
-      } else {
-        in().eips.erase(id);
-        if (!place.node.empty() && !still_used(where.gateway)) return false;
-      }
-      changes_.eips.insert(id);
+      in().eips.emplace(id, where);
     }
-    return true;
+    return std::ranges::all_of(left, [&](std::uint32_t gateway) { return still_used(gateway); });
   }
   bool still_used(std::uint32_t gateway) {
     return std::ranges::any_of(in().eips, [&](const auto& item) {

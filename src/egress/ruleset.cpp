@@ -89,15 +89,8 @@ class Builder {
         add_eip(id, place->second);
       }
     }
-    for (const auto& [address, there] : changes.known) {
-      if (address.family != family_) continue;
-      auto& elements = table_.sets.at("known").elements;
-      if (there) {
-        elements.try_emplace({bytes_of(address), {}});
-      } else {
-        elements.erase({bytes_of(address), {}});
-      }
-    }
+    update_addresses("known", changes.known);
+    update_addresses("all_eips", changes.all_eips);
     if (changes.unknown) {
       table_.sets.at("unknown") = interval_set(family_, changes.unknown->ranges(family_));
     }
@@ -106,6 +99,17 @@ class Builder {
   }
 
  private:
+  void update_addresses(const char* set, const std::map<Address, bool>& changes) {
+    for (const auto& [address, there] : changes) {
+      if (address.family != family_) continue;
+      auto& elements = table_.sets.at(set).elements;
+      if (there) {
+        elements.try_emplace({bytes_of(address), {}});
+      } else {
+        elements.erase({bytes_of(address), {}});
+      }
+    }
+  }
   void update_pods(net::Elements& elements,
                    const std::map<Address, std::optional<std::uint32_t>>& changes) const {
     for (const auto& [address, id] : changes) {

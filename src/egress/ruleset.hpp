@@ -93,6 +93,7 @@ struct RulesetChanges {
   std::map<Address, std::optional<Mac>>
       sources;                 // of remote pods; nothing: it may not come any more
   std::set<std::int32_t> eips; // that are not held here; their gateways are in use before and after
+  std::map<Address, bool> all_eips;   // whether it is now an EIP of any node
   std::map<Address, bool> known;      // whether it is now a pod's of this node in no class
   std::optional<IntervalSet> unknown; // where it is another one
 };

@@ -26,6 +26,8 @@ ROWS = (
     ("one more pod: netlink, kernel (ms)", "pod", "apply_ms", (10000, 1)),
     ("one more policy: agent's CPU (ms)", "policy", "agent_ms", (10000, 5)),
     ("one more policy: netlink, kernel (ms)", "policy", "apply_ms", (10000, 1)),
+    ("one more EIP for one: agent's CPU (ms)", "eip", "agent_ms", None),
+    ("one more EIP for one: netlink, kernel (ms)", "eip", "apply_ms", None),
 )
 
 

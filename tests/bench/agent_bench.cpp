@@ -138,10 +138,15 @@ api::EgressEndpointSlice slice_number(int policy_number_, int first_pod, int cou
   return slice(policy_number(policy_number_), endpoints);
 }
 
-std::vector<Event> lists(int policies, bool gateway) {
+AgentWorld cluster(int eips) {
   AgentWorld w = world(2);
   w.cluster.status.pod_cidr["node1"].ipv4 = {"10.128.0.0/9"};
-  for (int id = 1; id <= kEips; ++id) place(w, "eg", kGateway, entry(id));
+  for (int id = 1; id <= eips; ++id) place(w, "eg", kGateway, entry(id));
+  return w;
+}
+
+std::vector<Event> lists(int policies, bool gateway) {
+  AgentWorld w = cluster(kEips);
   std::vector<Event> events;
   const auto values = []<class T, class Map>(Listed<T> list, const Map& map) {
     for (const auto& [key, value] : map) list.items.push_back(value);
@@ -233,12 +238,21 @@ void bench(int policies, bool gateway) {
     events.emplace_back(Changed<api::EgressPolicy>{policy_number(next)});
     next += 2;
   });
+  // The gateway gets an EIP more, and a policy moves to it, whose pods are there already.
+  int eips = kEips;
+  const Turn eip = repeat([&](auto& events) {
+    events.emplace_back(Changed<api::EgressGateway>{cluster(++eips).gateways.at("eg")});
+    api::EgressPolicy moves = policy_number(eips);
+    moves.status = policy("default", "moves", "eg", eips).status;
+    events.emplace_back(Changed<api::EgressPolicy>{std::move(moves)});
+  });
   fmt::print(R"({{"first_load":{{"agent_ms":{:.2f},"apply_ms":{:.2f}}},"pod":{{"agent_ms":{:.3f},)"
              R"("apply_ms":{:.3f},"steps":{}}},"policy":{{"agent_ms":{:.3f},"apply_ms":{:.3f},)"
-             R"("steps":{}}},"rss_mib":{:.1f}}})"
+             R"("steps":{}}},"eip":{{"agent_ms":{:.3f},"apply_ms":{:.3f},"steps":{}}},)"
+             R"("rss_mib":{:.1f}}})"
              "\n",
              first.agent, first.apply, pod.agent, pod.apply, pod.steps, one.agent, one.apply,
-             one.steps, rss);
+             one.steps, eip.agent, eip.apply, eip.steps, rss);
 }
 
 } // namespace

@@ -77,7 +77,26 @@ class Random {
     }
     return testing::slice(policy, endpoints);
   }
+  // One of the EIPs is elsewhere, another address, or gone; the node under test seldom has it.
+  Event moved_eip(api::EgressGateway gateway) {
+    const std::int32_t id = 1 + below(8);
+    const auto is_it = [&](const auto& e) { return e.id == id; };
+    for (auto& node : gateway.status.node_list) std::erase_if(node.eips, is_it);
+    std::erase_if(gateway.status.unplaced, is_it);
+    if (chance(80)) {
+      api::EipEntry e = entry(id);
+      if (chance(10)) e.ipv6 = "";
+      if (chance(2)) e.ipv4 = entry(1).ipv4; // another one's, perhaps
+      const std::string node = chance(10) ? "node1" : one({"node2", "node2", "node3", ""});
+      for (auto& has : gateway.status.node_list) {
+        if (has.name == node) has.eips.push_back(e);
+      }
+      if (node.empty()) gateway.status.unplaced.push_back(e);
+    }
+    return Changed<api::EgressGateway>{gateway};
+  }
   Event event(const AgentWorld& world) {
+    if (chance(12)) return moved_eip(world.gateways.at("eg"));
     if (chance(2)) {
       api::EgressGateway g = world.gateways.at("eg");
       g.spec.when_no_gateway = chance(50) ? api::WhenNoGateway::Bypass : api::WhenNoGateway::Drop;

@@ -56,8 +56,9 @@ def converges(cluster, rules, seconds=2.5, seed=1, between=lambda: None):
         cluster.await_policies_ready()
         took = time.monotonic() - ended
         check_pace([r for r in proxy.requests(since=began) if r.at < ended])
-        # A wait of at most half a minute before the next try, then a stream that shows that it lasts.
-        wait_until(lambda: not cluster.controller.watches_down(), 45, "all watches work", interval=0.2)
+        # At most half a minute until the next try, then a stream that shows that it lasts.
+        wait_until(lambda: not cluster.controller.watches_down(), 45, "all watches work",
+                   interval=0.2)
         cluster.check_settled()
         changes.check_kept()
         witness.check()
