@@ -28,13 +28,21 @@ template <class T>
 class HashIndex {
  public:
   using Key = std::size_t;
-  void add(Key key, const T* thing) { items_.emplace(first(key), key, thing); }
+  void add(Key key, const T* thing) { items_.insert(place({key, thing}), {key, thing}); }
   void remove(Key key, const T* thing) {
-    if (const auto at = place(key, thing); at != items_.end()) items_.erase(at);
+    if (const auto at = find({key, thing}); at != items_.end()) items_.erase(at);
   }
-  // Where the old one stands: costs nothing, whereas the others move what is behind their place.
+  // Costs little, whereas the others move all that is behind their place.
   void replace(Key key, const T* old, const T* thing) {
-    if (const auto at = place(key, old); at != items_.end()) at->second = thing;
+    const auto at = find({key, old});
+    if (at == items_.end()) return;
+    const auto to = place({key, thing});
+    at->second = thing;
+    if (to > at) {
+      std::rotate(at, at + 1, to);
+    } else {
+      std::rotate(to, at, at + 1);
+    }
   }
   // Many at once: append() each, then sort(). What was appended twice is there once.
   void append(Key key, const T* thing) { items_.emplace_back(key, thing); }
@@ -52,13 +60,12 @@ class HashIndex {
 
  private:
   using Item = std::pair<Key, const T*>;
-  auto first(Key key) { return std::ranges::lower_bound(items_, key, {}, &Item::first); }
-  auto place(Key key, const T* thing) {
-    auto at = first(key);
-    while (at != items_.end() && at->first == key && at->second != thing) ++at;
-    return at != items_.end() && at->first == key ? at : items_.end();
+  auto place(const Item& item) { return std::ranges::lower_bound(items_, item); }
+  auto find(const Item& item) {
+    const auto at = place(item);
+    return at != items_.end() && *at == item ? at : items_.end();
   }
-  std::vector<Item> items_; // in order of keys
+  std::vector<Item> items_; // in order
 };
 
 [[nodiscard]] inline std::size_t hash_of(const Address& address) {

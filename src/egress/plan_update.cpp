@@ -18,6 +18,8 @@ namespace egw::egress {
 
 namespace {
 
+constexpr std::size_t kMany = 2000; // addresses to be judged again
+
 // Whoever finds that it is not that simple returns false.
 class Update {
  public:
@@ -31,6 +33,7 @@ class Update {
     if (!m_.sliced && !changes.slices.empty()) return false;
     take_slices(changes);
     if (!take_pods(changes) || !take_policies(changes) || !take_gateways(changes)) return false;
+    if (dirty_.size() > kMany) return false; // which is faster then
     for (const Address& address : dirty_) {
       if (!look_at(address)) return false;
     }
@@ -148,6 +151,7 @@ class Update {
         for (const auto& address : addresses_of(before)) changes_.all_eips[address] = false;
         for (const auto& address : addresses_of(after)) come.push_back(address);
         if (m_.eip_users.contains(id)) eips_.insert(id);
+        if (before && after && served_alike(*before, *after)) continue; // classes are as they were
         m_.policies_by_eip.for_each(hash_of_eip(id), [&](const CompiledPolicy& policy) {
           simple = add_candidates(policy) && simple;
         });
@@ -155,6 +159,10 @@ class Update {
     }
     for (const Address& address : come) changes_.all_eips[address] = true;
     return simple;
+  }
+  static bool served_alike(const Places::Place& a, const Places::Place& b) {
+    return a.node.empty() == b.node.empty() && a.told_ipv4 == b.told_ipv4 &&
+           a.told_ipv6 == b.told_ipv6;
   }
   static std::vector<Address> addresses_of(const std::optional<Places::Place>& place) {
     std::vector<Address> found;
