@@ -28,9 +28,13 @@ template <class T>
 class HashIndex {
  public:
   using Key = std::size_t;
+  using Item = std::pair<Key, const T*>;
   void add(Key key, const T* thing) { items_.insert(place({key, thing}), {key, thing}); }
   void remove(Key key, const T* thing) {
     if (const auto at = find({key, thing}); at != items_.end()) items_.erase(at);
+  }
+  [[nodiscard]] bool contains(Key key, const T* thing) const {
+    return std::ranges::binary_search(items_, Item(key, thing));
   }
   // Costs little, whereas the others move all that is behind their place.
   void replace(Key key, const T* old, const T* thing) {
@@ -59,7 +63,6 @@ class HashIndex {
   }
 
  private:
-  using Item = std::pair<Key, const T*>;
   auto place(const Item& item) { return std::ranges::lower_bound(items_, item); }
   auto find(const Item& item) {
     const auto at = place(item);

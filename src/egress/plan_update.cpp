@@ -98,8 +98,10 @@ class Update {
   void take_slices(const WorldChanges& changes) {
     std::set<api::NamespacedName> done;
     for (const auto& node : changes.old_slices) {
-      // The first of several is the one that the last plan was made of.
-      if (!done.insert(node.key()).second) continue;
+      // What came after the last plan, and was another one or gone again before this, is not known.
+      const std::size_t policy = hash_of_uid(node.mapped().policy_uid);
+      if (!m_.slices_by_policy.contains(policy, &node.key())) continue;
+      done.insert(node.key());
       const auto now = m_.world.slices.find(node.key());
       m_.replace_slice(&node.key(), &node.mapped(), now == m_.world.slices.end() ? nullptr : &*now,
                        dirty_);

@@ -102,11 +102,18 @@ class Random {
       g.spec.when_no_gateway = chance(50) ? api::WhenNoGateway::Bypass : api::WhenNoGateway::Drop;
       return Changed<api::EgressGateway>{g};
     }
-    switch (below(slices_ ? 9 : 6)) {
+    switch (below(slices_ ? 12 : 6)) {
       case 6:
       case 7:
-        return SliceChanged{{"eg", false}, slice()};
+        return SliceChanged{{"eg", false}, last_slice_ = slice()};
+      case 11: { // written again, with a pod less
+        api::EgressEndpointSlice again = last_slice_;
+        if (!again.endpoints.empty()) again.endpoints.pop_back();
+        return SliceChanged{{"eg", false}, again};
+      }
       case 8:
+      case 9:
+      case 10:
         return SliceGone{{"eg", false},
                          {one({"default", "other"}), "p" + std::to_string(below(8)) + "-1"}};
       case 0:
@@ -124,6 +131,8 @@ class Random {
  private:
   std::mt19937 engine_;
   bool slices_; // pods of other nodes come and go as well
+  api::EgressEndpointSlice last_slice_ =
+      testing::slice(testing::policy("default", "p0", "eg", 1), {});
 };
 
 void take(Store& store, Event event) {
@@ -243,6 +252,16 @@ TEST_CASE("another host, other marks and the first remote pod are planned from t
   const net::State two = plan(moved, {{{"node2", 5}}})->state;
   CHECK(planner.was_partial());
   CHECK(two.routes.contains({7700, Prefix::host(ip("10.244.2.9")), 1}));
+  // A slice that comes, and is written again before the next plan.
+  const auto twice = testing::policy("default", "twice", "eg", 1);
+  take(store, Changed<api::EgressPolicy>{twice});
+  const api::Endpoint first{"default", "d", "node2", {"10.244.2.10"}, {}},
+      second{"default", "e", "node2", {"10.244.2.11"}, {}};
+  take(store, SliceChanged{{"eg", false}, slice(twice, {first})});
+  take(store, SliceChanged{{"eg", false}, slice(twice, {first, second})});
+  const net::State both = plan(moved, {{{"node2", 5}}})->state;
+  CHECK(planner.was_partial());
+  CHECK(both.routes.contains({7700, Prefix::host(ip("10.244.2.10")), 1}));
   const net::State moved_pod = remote("10.244.2.6");
   CHECK(planner.was_partial());
   CHECK_FALSE(moved_pod.routes.contains({7700, Prefix::host(ip("10.244.2.5")), 1}));
