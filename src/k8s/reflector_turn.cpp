@@ -39,10 +39,12 @@ std::string Reflector::Impl::target(bool initial) {
       std::chrono::duration_cast<std::chrono::seconds>(options.server_timeout).count();
   std::uniform_int_distribution<std::int64_t> spread(seconds, 2 * seconds);
   // Where nothing happens, the first word on a stream may be a bookmark a minute later. One that
-  // lasted and ended in order shows as well that all is right.
+  // lasted and ended in order shows as well that all is right. Not of a list, which may take
+  // longer.
   const auto trial = std::chrono::ceil<std::chrono::seconds>(options.healthy_after).count() + 1;
-  path += fmt::format("watch=true&allowWatchBookmarks=true&timeoutSeconds={}",
-                      silent_failure ? trial : std::max<std::int64_t>(spread(random), 1));
+  path +=
+      fmt::format("watch=true&allowWatchBookmarks=true&timeoutSeconds={}",
+                  silent_failure && !initial ? trial : std::max<std::int64_t>(spread(random), 1));
   // Without resourceVersion the initial events are as recent as a quorum read.
   path += initial ? "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
                   : "&resourceVersion=" + url_encode(version);

@@ -252,6 +252,26 @@ TEST_CASE_FIXTURE(WatchFixture, "streaming list: taken when it is complete") {
   finish();
 }
 
+TEST_CASE_FIXTURE(WatchFixture, "after garbage a streaming list gets as long as before") {
+  options.streaming = true;
+  options.server_timeout = 300s;
+  const std::string initial = "/api/v1/nodes?sendInitialEvents=true";
+  server.expect("GET", initial, Reply::stream().line("<html>"));
+  server.expect("GET", initial,
+                Reply::stream()
+                    .event("ADDED", node_json("a", 3))
+                    .event("BOOKMARK", bookmark_json(22, true))
+                    .hold());
+  start();
+  CHECK(cache.await({"a@3"}));
+  finish();
+  for (const auto& request : server.requests()) {
+    const auto at = request.target.find("timeoutSeconds=");
+    REQUIRE(at != std::string::npos);
+    CHECK(std::stoi(request.target.substr(at + 15)) >= 300);
+  }
+}
+
 TEST_CASE_FIXTURE(WatchFixture, "streaming list refused: pages") {
   options.streaming = true;
   server.expect("GET", "/api/v1/nodes?sendInitialEvents=true",
