@@ -9,24 +9,30 @@ Places::Places(const AgentWorld& world, const api::TunnelParent& own_parent,
                const IntervalSet& refused) {
   for (const auto& [name, gateway] : world.gateways) {
     for (const auto& node : gateway.status.node_list) {
-      for (const auto& entry : node.eips) add(world, own_parent, name, node.name, entry, refused);
+      for (const auto& entry : node.eips) {
+        Place* const place = add(name, node.name, entry, refused);
+        const auto holder = world.nodes.find(node.name);
+        if (place == nullptr || !place->node_ip || holder == world.nodes.end()) continue;
+        // Of this host what it has now, not what the API server was told.
+        const auto& parent = node.name == world.node ? own_parent : holder->second.status.parent;
+        if (const auto a = Address::parse(parent.ipv4)) place->ipv4 = *a;
+        if (const auto a = Address::parse(parent.ipv6)) place->ipv6 = *a;
+      }
     }
-    for (const auto& entry : gateway.status.unplaced)
-      add(world, own_parent, name, "", entry, refused);
+    for (const auto& entry : gateway.status.unplaced) add(name, "", entry, refused);
   }
   // Two places for one id or address: serving either might be wrong, so neither is.
   for (const std::int32_t id : doubled_) places_.erase(id);
 }
 
-void Places::add(const AgentWorld& world, const api::TunnelParent& own_parent,
-                 const std::string& gateway, const std::string& node, const api::EipEntry& entry,
-                 const IntervalSet& refused) {
+Places::Place* Places::add(const std::string& gateway, const std::string& node,
+                           const api::EipEntry& entry, const IntervalSet& refused) {
   if (entry.id < 1 || entry.id > api::kMaxEipId) {
     warnings_.push_back(
         fmt::format("EgressGateway {}: status has an EIP with id {}, which is not "
                     "within 1 and {}: ignored",
                     gateway, entry.id, api::kMaxEipId));
-    return;
+    return nullptr;
   }
   Place place{gateway,
               node,
@@ -35,13 +41,8 @@ void Places::add(const AgentWorld& world, const api::TunnelParent& own_parent,
               entry.ipv4,
               entry.ipv6,
               entry.ipv4.empty() && entry.ipv6.empty()};
-  if (const auto holder = world.nodes.find(node); place.node_ip && holder != world.nodes.end()) {
-    // Of this host what it has now, not what the API server was told.
-    const auto& parent = node == world.node ? own_parent : holder->second.status.parent;
-    if (const auto a = Address::parse(parent.ipv4)) place.ipv4 = *a;
-    if (const auto a = Address::parse(parent.ipv6)) place.ipv6 = *a;
-  }
-  if (const auto [there, fresh] = places_.emplace(entry.id, place); !fresh) {
+  const auto [there, entered] = places_.emplace(entry.id, place);
+  if (!entered) {
     doubled_.insert(entry.id);
     warnings_.push_back(
         fmt::format("EIP id {} stands twice, in the status of EgressGateway {} and of "
@@ -58,6 +59,7 @@ void Places::add(const AgentWorld& world, const api::TunnelParent& own_parent,
                     "dropped until the pools of the gateways no longer overlap",
                     address->to_string(), other->second, entry.id));
   }
+  return entered ? &there->second : nullptr;
 }
 
 std::optional<Address> Places::parse(const std::string& gateway, const std::string& text,
@@ -85,15 +87,20 @@ std::optional<std::vector<Places::Change>> Places::update(const std::string& gat
                                                           const api::EgressGatewayStatus& before,
                                                           const api::EgressGatewayStatus& after,
                                                           const IntervalSet& refused) {
-  using Entry = std::pair<std::string, api::EipEntry>; // node
+  struct Entry {
+    const std::string* node;
+    const api::EipEntry* eip;
+    bool operator==(const Entry& other) const { return *node == *other.node && *eip == *other.eip; }
+  };
+  static const std::string kNobody;
   bool twice = false;
   const auto entries = [&](const api::EgressGatewayStatus& status) {
     std::map<std::int32_t, Entry> all;
     const auto add = [&](const std::string& node, const std::vector<api::EipEntry>& some) {
-      for (const auto& e : some) twice = !all.emplace(e.id, Entry(node, e)).second || twice;
+      for (const auto& e : some) twice = !all.emplace(e.id, Entry{&node, &e}).second || twice;
     };
     for (const auto& node : status.node_list) add(node.name, node.eips);
-    add("", status.unplaced);
+    add(kNobody, status.unplaced);
     return all;
   };
   const auto was = entries(before), is = entries(after);
@@ -111,12 +118,10 @@ std::optional<std::vector<Places::Change>> Places::update(const std::string& gat
   }
   for (const auto& [id, entry] : is) {
     if (const auto then = was.find(id); then != was.end() && then->second == entry) continue;
-    const auto& [node, eip] = entry;
-    if (eip.ipv4.empty() && eip.ipv6.empty()) return std::nullopt;
-    add({}, {}, gateway, node, eip, refused);
-    if (!warnings_.empty()) return std::nullopt;
+    const Place* place = add(gateway, *entry.node, *entry.eip, refused);
+    if (place == nullptr || place->node_ip || !warnings_.empty()) return std::nullopt;
     changes[id].id = id;
-    changes[id].after = places_.at(id);
+    changes[id].after = *place;
   }
   std::vector<Change> found;
   found.reserve(changes.size());

@@ -46,8 +46,9 @@ class Places {
                                                           const IntervalSet& refused);
 
  private:
-  void add(const AgentWorld& world, const api::TunnelParent& own_parent, const std::string& gateway,
-           const std::string& node, const api::EipEntry& entry, const IntervalSet& refused);
+  // nullptr: it is warned of, and its id is not served by it.
+  Place* add(const std::string& gateway, const std::string& node, const api::EipEntry& entry,
+             const IntervalSet& refused);
   std::optional<Address> parse(const std::string& gateway, const std::string& text, Family family,
                                const IntervalSet& refused);
 
