@@ -2,11 +2,14 @@
 #include "egress/affected.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <map>
 #include <optional>
 #include <string>
 
+#include "egress/class_chain.hpp"
+#include "egress/class_data.hpp"
 #include "egress/sources.hpp"
 #include "egress/statements.hpp"
 
@@ -36,7 +39,13 @@ Address address_of(NftFamily family, const net::Bytes& bytes) {
   return a;
 }
 
-// The chain of a pod's class tells all that the class decides: its name is a digest of that.
+std::uint32_t number(const net::ElementData& id) {
+  const auto* bytes = std::get_if<net::Bytes>(&id);
+  return bytes == nullptr ? 0 : nft::number_of(*bytes);
+}
+
+// The chain of a pod's class tells all that the class decides, as its name is a digest of that:
+// unless others share it, and data decide.
 std::optional<net::ElementData> class_of(const net::Set& classes, const net::ElementData& id) {
   const auto* bytes = std::get_if<net::Bytes>(&id);
   if (bytes == nullptr) return std::nullopt;
@@ -45,9 +54,12 @@ std::optional<net::ElementData> class_of(const net::Set& classes, const net::Ele
 }
 
 bool same_class(const net::Table& before, const net::ElementData& a, const net::Table& after,
-                const net::ElementData& b) {
+                const net::ElementData& b, const std::set<std::uint32_t>& other_data) {
   const auto x = class_of(set_of(before, "classes"), a);
-  return x && x == class_of(set_of(after, "classes"), b);
+  if (!x || x != class_of(set_of(after, "classes"), b)) return false;
+  const auto* chain = std::get_if<net::ElementVerdict>(&*x);
+  if (chain == nullptr || !is_shared_chain(chain->chain_name())) return true;
+  return a == b && !other_data.contains(number(a));
 }
 
 // The chains of the EIPs that a class leads to.
@@ -56,6 +68,12 @@ void add_eip_chains(const net::Table& table, const net::ElementData& id,
   const auto chain = class_of(set_of(table, "classes"), id);
   const auto* verdict = chain ? std::get_if<net::ElementVerdict>(&*chain) : nullptr;
   if (verdict == nullptr) return;
+  if (is_shared_chain(verdict->chain_name())) {
+    for (const std::uint32_t way : ways_of(table, number(id))) {
+      if (is_eip(way)) out.insert(eip_chain(static_cast<std::int32_t>(way)));
+    }
+    return;
+  }
   const auto found = table.chains.find(verdict->chain_name());
   if (found == table.chains.end()) return;
   for (const net::Rule& rule : found->second.rules) {
@@ -77,18 +95,24 @@ bool is_rebound(const net::Table& before, const net::ElementData& a, const net::
 
 // A class id that leads elsewhere than before, so that pods whose id stays are touched too: another
 // class took the number. Classes that come or go do so with their pods.
-bool renumbered(const net::Table& before, const net::Table& after) {
+bool renumbered(const net::Table& before, const net::Table& after,
+                const std::set<std::uint32_t>& other_data) {
   bool found = false;
   for_each_difference(
       set_of(before, "classes").elements, set_of(after, "classes").elements,
       [&](const auto&, const auto* old, const auto* now) { found = found || (old && now); });
-  return found;
+  return found || std::ranges::any_of(other_data, [&](std::uint32_t id) {
+           const net::ElementKey key{nft::host32(id), {}};
+           return set_of(before, "classes").elements.contains(key) &&
+                  set_of(after, "classes").elements.contains(key);
+         });
 }
 
 void pods(NftFamily family, const net::Table& before, const net::Table& after, Affected& out) {
   // Destinations are judged otherwise, for every pod.
   const bool all = set_of(before, "cluster").elements != set_of(after, "cluster").elements;
-  const bool every_class = renumbered(before, after);
+  const auto other_data = differing(before, after);
+  const bool every_class = renumbered(before, after, other_data);
   for (const bool remote : {false, true}) {
     const char* const set = remote ? kRemotePodsSet : kPodsSet;
     const auto& old_pods = set_of(before, set).elements;
@@ -99,7 +123,7 @@ void pods(NftFamily family, const net::Table& before, const net::Table& after, A
         // A remote pod that comes has no connections here but those inside the cluster: those it
         // had when it was here before were forgotten as it went.
         if (!remote) out.pods.insert(pod);
-      } else if (all || now == nullptr || !same_class(before, *id, after, *now)) {
+      } else if (all || now == nullptr || !same_class(before, *id, after, *now, other_data)) {
         out.pods.insert(pod);
         if (!remote) {
           out.released.insert(pod);
@@ -147,6 +171,13 @@ Affected affected(const net::State& before, const net::State& after) {
     eips(table_of(before, family), table_of(after, family), out);
   }
   return out;
+}
+
+bool remakes_pods(const net::State& before, const net::State& after) {
+  return std::ranges::any_of(std::array{NftFamily::Ip, NftFamily::Ip6}, [&](NftFamily family) {
+    const net::Set& was = set_of(table_of(before, family), kPodsSet);
+    return !was.elements.empty() && was.size != set_of(table_of(after, family), kPodsSet).size;
+  });
 }
 
 std::shared_ptr<const net::State> closed_to(const std::set<Address>& pods,

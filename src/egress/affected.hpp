@@ -47,6 +47,10 @@ inline constexpr const char* kReleasedSet = "released";
 inline constexpr const char* kPodsSet = "pods";
 inline constexpr const char* kRemotePodsSet = "remote_pods";
 
+// Whether the map of own pods is made anew, for other room. From then on a packet that is on its
+// way finds nobody in it, as if its pod was not known.
+[[nodiscard]] bool remakes_pods(const net::State& before, const net::State& after);
+
 // The state in which a gateway takes nothing from these remote pods: another one only where it
 // would take something. In the set of sources, not by rules: what comes by the tunnel is looked up
 // there in any case.

@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "base/digest.hpp"
+#include "egress/class_data.hpp"
 #include "egress/statements.hpp"
 
 namespace egw::egress {
@@ -186,7 +187,8 @@ std::set<std::string> destination_sets(const net::Chain& chain) {
   for (const net::Rule& rule : chain.rules) {
     for (const net::Expr& e : rule) {
       const auto* lookup = std::get_if<net::expr::Lookup>(&e);
-      if (lookup && (lookup->set.starts_with("d_") || lookup->set.starts_with("x_"))) {
+      if (lookup && (lookup->set.starts_with("d_") || lookup->set.starts_with("x_") ||
+                     lookup->set.starts_with(kDestinationMaps))) {
         found.insert(lookup->set);
       }
     }

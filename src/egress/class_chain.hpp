@@ -36,7 +36,7 @@ struct ClassChain {
 [[nodiscard]] ClassChain class_chain(const PodClass& pod_class, Family family,
                                      const IntervalSet& cluster);
 
-// The sets of destinations that a chain names; each once.
+// The sets and maps of destinations that a chain names; each once.
 [[nodiscard]] std::set<std::string> destination_sets(const net::Chain& chain);
 
 } // namespace egw::egress

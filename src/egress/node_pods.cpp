@@ -8,6 +8,7 @@
 #include <ranges>
 
 #include "base/digest.hpp"
+#include "egress/class_data.hpp"
 
 namespace egw::egress {
 
@@ -197,7 +198,7 @@ class Builder {
       }
       before = group;
       group->id = natural_id(group->of.digest);
-      while (table_.classes.contains(group->id)) ++group->id;
+      while (table_.classes.contains(group->id)) group->id = class_id(group->id + 1);
       auto known = std::make_shared<const PodClass>(pod_class(group->of));
       for (const std::int32_t eip : eips_of(*known)) ++table_.eips[eip];
       table_.classes.emplace(group->id, std::move(known));
@@ -281,7 +282,7 @@ PodClass pod_class(const ClassOfPolicies& of) {
 std::uint32_t natural_id(const std::string& digest) {
   std::uint32_t id = 0;
   std::from_chars(digest.data(), digest.data() + 8, id, 16);
-  return id;
+  return class_id(id);
 }
 
 std::set<std::int32_t> eips_of(const PodClass& pod_class) {

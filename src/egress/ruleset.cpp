@@ -9,6 +9,7 @@
 
 #include "egress/affected.hpp"
 #include "egress/class_chain.hpp"
+#include "egress/class_data.hpp"
 #include "egress/ruleset_hooks.hpp"
 #include "egress/sources.hpp"
 #include "egress/statements.hpp"
@@ -32,15 +33,27 @@ std::uint32_t id_bits(std::int32_t id, const NodeOptions& o) {
 }
 
 // The sets that packets of the fast way are looked up in.
-constexpr std::array kSized{"all_eips", "classes", "eipaddrs",     "eips",     "known",
-                            "nodes",    kPodsSet,  kRemotePodsSet, kSourcesSet};
+constexpr std::array kSized{"all_eips", "classes", "eipaddrs",     "eips",      "known",
+                            "nodes",    kPodsSet,  kRemotePodsSet, kSourcesSet, kWaysMap};
+
+// Where a set of its own is made anew, this node's pods are closed for a moment: it has room for
+// more of them than nodes have.
+std::uint32_t least_room(const std::string& name) {
+  return name == kPodsSet ? 1024 : 64;
+}
 
 // Room for so many elements, in steps of four: growing makes the whole set anew. One that has too
 // much room keeps it up to a point, so that a count around a step costs nothing.
-std::uint32_t room_for(std::size_t count, std::uint32_t now) {
-  std::uint32_t room = 64;
+std::uint32_t room_for(std::size_t count, std::uint32_t now, std::uint32_t room) {
   while (room < count) room *= 4;
   return now >= room && now <= room * 16 ? now : room;
+}
+
+// What a class with this chain shares with others.
+std::set<std::string> shared_by(const Table& table, const std::string& chain) {
+  std::set<std::string> names = destination_sets(table.chains.at(chain));
+  if (is_shared_chain(chain)) names.insert(chain);
+  return names;
 }
 
 // Of connections that leave by another interface than the main table's.
@@ -75,9 +88,8 @@ class Builder {
         if (table_.sets.at("classes").elements.contains({host32(id), {}})) {
           remove_class(id, users);
         } else {
-          const PodClass& pod_class = *in_.classes.at(id);
-          add_class(id, pod_class);
-          for (const auto& set : destination_sets(table_.chains.at(pod_class.name))) ++users[set];
+          add_class(id, *in_.classes.at(id));
+          for (const auto& shared : shared_by(table_, chain_of(id))) ++users[shared];
         }
       }
     }
@@ -85,6 +97,7 @@ class Builder {
       const auto place = in_.eips.find(id);
       if (place == in_.eips.end()) {
         table_.chains.erase(eip_chain(id));
+        table_.sets.at(kWaysMap).elements.erase({host32(static_cast<std::uint32_t>(id)), {}});
       } else {
         add_eip(id, place->second);
       }
@@ -221,27 +234,48 @@ class Builder {
   }
 
   void add_class(std::uint32_t id, const PodClass& pod_class) {
+    if (const auto data = class_data(pod_class, family_, in_.cluster)) {
+      add_data(table_, id, *data, family_);
+      lead(id, shared_chain_name(*data));
+      return;
+    }
     ClassChain made = class_chain(pod_class, family_, in_.cluster);
     for (auto& [name, set] : made.sets) table_.sets.try_emplace(name, std::move(set));
     table_.chains.insert_or_assign(pod_class.name, std::move(made.chain));
+    lead(id, pod_class.name);
+  }
+  void lead(std::uint32_t id, const std::string& chain) {
     table_.sets.at("classes").elements.insert_or_assign(
-        {host32(id), {}}, net::Verdict{net::VerdictKind::Jump, pod_class.name});
+        {host32(id), {}}, net::Verdict{net::VerdictKind::Jump, chain});
+  }
+
+  std::string chain_of(std::uint32_t id) const {
+    const net::ElementData verdict = table_.sets.at("classes").elements.at({host32(id), {}});
+    return std::get<net::ElementVerdict>(verdict).chain_name();
   }
 
   void remove_class(std::uint32_t id, std::map<std::string, std::size_t>& users) {
     auto& elements = table_.sets.at("classes").elements;
     const ElementKey key{host32(id), {}};
-    const std::string name = std::get<net::ElementVerdict>(elements.at(key)).chain_name();
-    for (const std::string& set : destination_sets(table_.chains.at(name))) {
-      if (--users.at(set) > 0) continue;
-      users.erase(set);
-      table_.sets.erase(set);
+    const std::string name = chain_of(id);
+    elements.erase(key);
+    if (is_shared_chain(name)) remove_data(table_, id);
+    for (const std::string& shared : shared_by(table_, name)) {
+      if (--users.at(shared) > 0) continue;
+      users.erase(shared);
+      table_.sets.erase(shared);
+      table_.chains.erase(shared);
     }
-    table_.sets.at("classes").elements.erase(key);
-    table_.chains.erase(name);
+    if (!is_shared_chain(name)) table_.chains.erase(name);
   }
 
   void eips() {
+    using net::VerdictKind;
+    Set ways{.key = KeyType::Mark, .data = DataType::Verdict};
+    ways.elements.emplace({host32(kWayUntaken), {}},
+                          net::Verdict{VerdictKind::Goto, kUntakenChain});
+    ways.elements.emplace({host32(kWayDrop), {}}, net::Verdict{VerdictKind::Drop, {}});
+    table_.sets[kWaysMap] = std::move(ways);
     for (const auto& [id, place] : in_.eips) add_eip(id, place);
   }
 
@@ -276,6 +310,9 @@ class Builder {
     // A connection older than the policy, of another EIP, or invalid; or nobody holds the EIP.
     rules.push_back(rule({drop()}));
     chain(eip_chain(id), rules);
+    table_.sets.at(kWaysMap).elements.insert_or_assign(
+        {host32(static_cast<std::uint32_t>(id)), {}},
+        net::Verdict{net::VerdictKind::Goto, eip_chain(id)});
   }
 };
 
@@ -298,21 +335,36 @@ std::map<NftFamily, Table> ruleset(const RulesetInput& input, const NodeOptions&
 }
 
 void keep_sizes(const Table& before, Table& after) {
+  const auto size_of = [](const Table& table, const std::string& name) {
+    const auto set = table.sets.find(name);
+    return set == table.sets.end() ? 0 : set->second.size;
+  };
+  const auto resize = [&](const std::string& name, std::uint32_t room) {
+    if (size_of(after, name) != room) after.sets.at(name).size = room;
+  };
   for (const char* const name : kSized) {
     const auto set = after.sets.find(name);
     if (set == after.sets.end()) continue;
-    const auto was = before.sets.find(name);
-    const std::uint32_t room =
-        room_for(set->second.elements.size(), was == before.sets.end() ? 0 : was->second.size);
-    if (room != set->second.size) after.sets.at(name).size = room;
+    resize(name, room_for(set->second.elements.size(), size_of(before, name), least_room(name)));
   }
+  // These are made anew together: a packet that is on its way finds nothing any more in one that
+  // was, and so finds nothing in the last of them either.
+  std::size_t most = 0;
+  const auto maps = destination_maps(after);
+  for (const std::string& name : maps)
+    most = std::max(most, std::as_const(after).sets.at(name).elements.size());
+  const std::uint32_t room = room_for(most, size_of(before, kOtherMap), least_room(kOtherMap));
+  for (const std::string& name : maps) resize(name, room);
 }
 
 SetUsers set_users(const std::map<NftFamily, Table>& tables) {
   SetUsers users;
   for (const auto& [family, table] : tables) {
-    for (const auto& [name, chain] : table.chains) {
-      for (const std::string& set : destination_sets(chain)) ++users[family][set];
+    const auto classes = table.sets.find("classes");
+    if (classes == table.sets.end()) continue;
+    for (const auto& [id, data] : classes->second.elements) {
+      const std::string chain = std::get<net::ElementVerdict>(data).chain_name();
+      for (const std::string& shared : shared_by(table, chain)) ++users[family][shared];
     }
   }
   return users;

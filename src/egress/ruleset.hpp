@@ -17,8 +17,8 @@
 
 // The nftables part of a node's plan. Few fixed rules; facts stand in sets, maps and small chains:
 //
-//   pod address -> @pods -> class id -> @classes -> c_CLASS -> eip_ID -> mark of its gateway, or
-//   SNAT here
+//   pod address -> @pods -> class id -> @classes -> c_CLASS, or data (class_data.hpp) -> eip_ID ->
+//   mark of its gateway, or SNAT here
 //
 // The names of sets and chains, and why each hook has its priority: docs/design.md.
 namespace egw::egress {
@@ -97,7 +97,8 @@ struct RulesetChanges {
   std::map<Address, bool> known;      // whether it is now a pod's of this node in no class
   std::optional<IntervalSet> unknown; // where it is another one
 };
-// How many classes use a set of destinations, which goes with the last of them.
+// How many classes use a set or map of destinations or a chain that they share, which goes with the
+// last of them.
 using SetUsers = std::map<net::NftFamily, std::map<std::string, std::size_t>>;
 [[nodiscard]] SetUsers set_users(const std::map<net::NftFamily, net::Table>& tables);
 // Makes the ruleset of the input before into that of `after`, equal to ruleset(after, options), but

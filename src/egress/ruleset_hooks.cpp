@@ -8,6 +8,7 @@
 
 #include "egress/affected.hpp"
 #include "egress/class_chain.hpp"
+#include "egress/class_data.hpp"
 #include "egress/sources.hpp"
 #include "egress/statements.hpp"
 
@@ -149,7 +150,9 @@ class Hooks {
     // Without remote pods nothing comes as far as here, and the kernel need not follow the map
     // twice when it validates the table.
     if (has_sources()) {
-      tunnel.push_back(rule({found_by_reply_route(), classify(nft_, kRemotePodsSet, "classes")}));
+      tunnel.push_back(rule({found_by_reply_route(), priority_by_saddr(nft_, kRemotePodsSet),
+                             go("by_remote_policies")}));
+      chain("by_remote_policies", by_policies(rule({drop()})));
     }
     tunnel.push_back(rule({drop()}));
     chain("tunnel", tunnel);
@@ -174,8 +177,14 @@ class Hooks {
     return set_mark(o_.mark_mask, mark_of(kReplyIndex, o_.mark_mask).value());
   }
 
+  // Of a pod whose class is the packet's priority. A class that was another one when it was looked
+  // up leads nowhere any more: to `otherwise`.
+  static std::vector<net::Rule> by_policies(const net::Rule& otherwise) {
+    return {rule({priority_vmap("classes")}), rule({priority_vmap(kWaysMap)}), otherwise};
+  }
+
   std::vector<net::Rule> by_source() const {
-    std::vector<net::Rule> rules{rule({classify(nft_, kPodsSet, "classes")}),
+    std::vector<net::Rule> rules{rule({priority_by_saddr(nft_, kPodsSet), go("by_policies")}),
                                  rule({saddr_in(nft_, kReleasedSet), go("released")})};
     if (o_.unknown_pods != UnknownPods::Allow) {
       rules.push_back(rule({saddr_in(nft_, "unknown"), go("unknown")}));
@@ -212,6 +221,7 @@ class Hooks {
       released.push_back(rule({saddr_found(nft_, kPodsSet), drop()}));
     }
     chain("released", released);
+    chain("by_policies", by_policies(rule({go("released")})));
   }
 
   // Before mangle and filter, so that no other program sees our packet mark.

@@ -322,14 +322,30 @@ Piece snat_to_saddr(NftFamily family) {
 Piece snat_by_ct_mark(std::uint32_t mask, const std::string& map) {
   return concat(ct_mark_found(mask, map), {Snat{}});
 }
-Piece classify(NftFamily family, const std::string& pods, const std::string& classes) {
+Piece priority_by_saddr(NftFamily family, const std::string& map) {
   return {network(layout(family).saddr, layout(family).len),
-          Lookup{.set = pods, .sreg = 1, .dreg = 1},
-          // Through the packet's priority, although a register would do for the kernel: nft (seen
-          // with 1.0.6 and 1.1.3) aborts when it lists a lookup of what another lookup found, and
-          // with it every program that lists the ruleset.
-          MetaSet{.key = MetaKey::Priority}, MetaLoad{.key = MetaKey::Priority},
-          Lookup{.set = classes, .sreg = 1, .verdict = true}};
+          Lookup{.set = map, .sreg = 1, .dreg = 1}, MetaSet{.key = MetaKey::Priority}};
+}
+Piece priority_by_daddr(NftFamily family, const PrefixSet& map) {
+  const std::uint32_t bytes = layout(family).len;
+  Payload daddr = network(layout(family).daddr, bytes);
+  daddr.dreg = kSecond;
+  Piece piece{MetaLoad{.key = MetaKey::Priority}, daddr};
+  if (map.length < bytes * 8) {
+    Bitwise mask = first_bits(map.length, bytes, kSecond);
+    mask.sreg = kSecond;
+    piece.emplace_back(mask);
+  }
+  piece.emplace_back(Lookup{.set = map.name, .sreg = 1, .dreg = 1});
+  piece.emplace_back(MetaSet{.key = MetaKey::Priority});
+  return piece;
+}
+Piece priority_by_priority(const std::string& map) {
+  return {MetaLoad{.key = MetaKey::Priority}, Lookup{.set = map, .sreg = 1, .dreg = 1},
+          MetaSet{.key = MetaKey::Priority}};
+}
+Piece priority_vmap(const std::string& map) {
+  return {MetaLoad{.key = MetaKey::Priority}, Lookup{.set = map, .sreg = 1, .verdict = true}};
 }
 Piece clear_priority() {
   return {Immediate{.data = host32(0)}, MetaSet{.key = MetaKey::Priority}};
@@ -343,6 +359,9 @@ Piece drop() {
 }
 Piece go(const std::string& chain) {
   return {Decide{{net::VerdictKind::Goto, chain}}};
+}
+Piece back() {
+  return {Decide{{net::VerdictKind::Return, {}}}};
 }
 
 } // namespace egw::egress::nft

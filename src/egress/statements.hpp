@@ -82,15 +82,21 @@ struct PrefixSet {
 [[nodiscard]] Piece snat_to_saddr(net::NftFamily family);
 [[nodiscard]] Piece snat_by_ct_mark(std::uint32_t mask,
                                     const std::string& map); // snat to ct mark & mask map @map
-// ip saddr map @pods -> class id -> vmap @classes
-[[nodiscard]] Piece classify(net::NftFamily family, const std::string& pods,
-                             const std::string& classes);
-
-// After classify, which leaves the class id in the packet's priority.
+// A number goes from one look-up to the next in the packet's priority, although a register would do
+// for the kernel: nft (seen with 1.0.6 and 1.1.3) aborts when it lists a look-up of what another
+// look-up found, and with it every program that lists the ruleset.
+// meta priority set ip saddr map @map
+[[nodiscard]] Piece priority_by_saddr(net::NftFamily family, const std::string& map);
+// meta priority set meta priority . ip daddr & MASK map @set: of what this priority has for
+// prefixes of one length
+[[nodiscard]] Piece priority_by_daddr(net::NftFamily family, const PrefixSet& map);
+[[nodiscard]] Piece priority_by_priority(const std::string& map);
+[[nodiscard]] Piece priority_vmap(const std::string& map); // meta priority vmap @map
 [[nodiscard]] Piece clear_priority();
 
 [[nodiscard]] Piece accept();
 [[nodiscard]] Piece drop();
 [[nodiscard]] Piece go(const std::string& chain);
+[[nodiscard]] Piece back(); // return
 
 } // namespace egw::egress::nft

@@ -39,6 +39,8 @@ constexpr std::array kKeys{
     KeyShape{KeyType::Ipv6Ether, concatenation(kIpv6, kEther), 24, kNetworkOrder},
     KeyShape{KeyType::Ifname, kIfname, 16, kHostOrder},
     KeyShape{KeyType::Ipv4Ifname, concatenation(kIpv4, kIfname), 20, kNetworkOrder},
+    KeyShape{KeyType::MarkIpv4, concatenation(kMark, kIpv4), 8, kHostOrder},
+    KeyShape{KeyType::MarkIpv6, concatenation(kMark, kIpv6), 20, kHostOrder},
 };
 struct DataShape {
   DataType data;

@@ -116,7 +116,9 @@ enum class KeyType : std::uint8_t {
   Ipv4Ether,
   Ipv6Ether,
   Ifname,
-  Ipv4Ifname
+  Ipv4Ifname,
+  MarkIpv4,
+  MarkIpv6
 };
 enum class DataType : std::uint8_t { None, Verdict, Mark, Ipv4, Ipv6 };
 

@@ -18,7 +18,8 @@
 #include "netns/netns.hpp"
 
 // The agent's core on the kernel of a network namespace of its own, with events as the watches give
-// them. One JSON object for the size that is the argument: run.py has the whole table.
+// them; all pods have an address of each family. One JSON object for the size that is the argument:
+// run.py has the whole table.
 namespace {
 
 using namespace egw;
@@ -47,7 +48,7 @@ std::string name_of(int number) {
   return fmt::format("bench-{:05}", number);
 }
 
-// Half with three destination ranges, half with all that is outside the cluster.
+// Half with three destination ranges of each family, half with all that is outside the cluster.
 api::EgressPolicy policy_number(int number) {
   const int eip = 1 + number % kEips;
   api::EgressPolicy p = policy("default", name_of(number), "eg", eip);
@@ -55,6 +56,7 @@ api::EgressPolicy policy_number(int number) {
   for (int part = 0; part < kPodsOfPolicy; ++part) {
     p.spec.dest_subnet.push_back(
         fmt::format("{}.{}.{}.0/24", 20 + number / 65536, number / 256 % 256, number % 256 ^ part));
+    p.spec.dest_subnet.push_back(fmt::format("2600:{:x}:{}::/48", number, part));
   }
   return p;
 }
@@ -62,7 +64,8 @@ api::EgressPolicy policy_number(int number) {
 api::Pod pod_number(int number, int policy_number) {
   api::Pod p =
       pod("default", fmt::format("pod-{}", number), {{"app", name_of(policy_number)}},
-          {fmt::format("10.{}.{}.{}", 128 + number / 62500, number / 250 % 250, 1 + number % 250)});
+          {fmt::format("10.{}.{}.{}", 128 + number / 62500, number / 250 % 250, 1 + number % 250),
+           fmt::format("fd80::{:x}:{:x}", number / 65536, number % 65536)});
   return p;
 }
 
@@ -133,14 +136,15 @@ api::EgressEndpointSlice slice_number(int policy_number_, int first_pod, int cou
   std::vector<api::Endpoint> endpoints;
   for (int i = 0; i < count; ++i) {
     const api::Pod p = pod_number(first_pod + i, policy_number_);
-    endpoints.push_back({"default", p.meta.name, kNode, {p.ips[0].to_string()}, {}});
+    endpoints.push_back(
+        {"default", p.meta.name, kNode, {p.ips[0].to_string()}, {p.ips[1].to_string()}});
   }
   return slice(policy_number(policy_number_), endpoints);
 }
 
 AgentWorld cluster(int eips) {
   AgentWorld w = world(2);
-  w.cluster.status.pod_cidr["node1"].ipv4 = {"10.128.0.0/9"};
+  w.cluster.status.pod_cidr["node1"] = {{"10.128.0.0/9"}, {"fd80::/64"}};
   for (int id = 1; id <= eips; ++id) place(w, "eg", kGateway, entry(id));
   return w;
 }

@@ -108,7 +108,8 @@ TEST_CASE("rules that cost every packet stand only where they can match") {
     add(w, p);
     return w;
   };
-  CHECK(rules_of_class(with_destinations({"198.51.100.0/24"})) == 2);
+  CHECK(rules_of_class(with_destinations({})) == 2);                  // all outside the cluster
+  CHECK(rules_of_class(with_destinations({"198.51.100.0/24"})) == 0); // data, not a chain
   const AgentWorld inside = with_destinations({"198.51.100.0/24", "10.96.0.0/24"});
   CHECK(rules_of_class(inside) == 3); // and then the cluster's part is left alone
   Packet x = packet("10.244.1.5", "10.96.0.10");

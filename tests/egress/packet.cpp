@@ -32,13 +32,19 @@ Bytes name16(const std::string& name) {
 
 class Walk {
  public:
-  Walk(const net::Table& table, Packet& p) : t_(table), p_(p) {}
+  Walk(const net::Table& table, Packet& p) : sets_(&table), chains_(&table), p_(p) {}
 
   net::Verdict chain(const std::string& name) {
     if (++depth_ > 16) throw std::runtime_error("chains too deep at " + name);
-    const auto c = t_.chains.find(name);
-    if (c == t_.chains.end()) throw std::runtime_error("no chain " + name);
+    const auto c = chains_->chains.find(name);
+    if (c == chains_->chains.end()) {
+      // One that came or went with the reload is empty for those who know the other ruleset.
+      if (p_.reload && p_.lookups >= p_.reload->after) return {VerdictKind::Return, {}};
+      throw std::runtime_error("no chain " + name);
+    }
+    const net::Table* const rules_of = chains_;
     for (const net::Rule& rule : c->second.rules) {
+      rules_ = rules_of;
       auto verdict = this->rule(rule);
       if (!verdict) continue;
       if (verdict->kind == VerdictKind::Jump) {
@@ -55,7 +61,8 @@ class Walk {
   }
 
  private:
-  const net::Table& t_;
+  const net::Table *sets_, *chains_;
+  const net::Table* rules_ = nullptr; // whose rule is asked
   Packet& p_;
   std::array<std::uint8_t, 80> registers_{};
   int depth_ = 0;
@@ -184,8 +191,17 @@ class Walk {
     return true;
   }
   bool eval(const Lookup& x, Out& verdict) {
-    const auto set = t_.sets.find(x.set);
-    if (set == t_.sets.end()) throw std::runtime_error("no set " + x.set);
+    if (p_.reload && p_.lookups == p_.reload->after) {
+      if (p_.reload->chains_too) chains_ = p_.reload->table;
+      sets_ = p_.reload->table;
+    }
+    ++p_.lookups;
+    const auto set = sets_->sets.find(x.set);
+    if (sets_ != rules_ && sets_ == (p_.reload ? p_.reload->table : nullptr)) {
+      const auto was = rules_->sets.find(x.set);
+      if (set == sets_->sets.end() || set->second.size != was->second.size) return x.invert;
+    }
+    if (set == sets_->sets.end()) throw std::runtime_error("no set " + x.set);
     if (set->second.timeout) return (x.set == "alive" ? p_.lease : p_.released) != x.invert;
     for (const auto& [key, data] : set->second.elements) {
       const Bytes value = get(x.sreg, key.first.size());

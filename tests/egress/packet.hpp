@@ -7,6 +7,15 @@
 // would: an independent reading of what the rules say.
 namespace egw::egress::testing {
 
+// A ruleset that is loaded while the packet is on its way, after so many look-ups. From then on a
+// set has the new elements, and none at all for rules of before if it was made anew; of a chain
+// that is entered later the kernel may know the old rules or the new.
+struct Reload {
+  const net::Table* table = nullptr;
+  std::size_t after = 0;
+  bool chains_too = false;
+};
+
 struct Packet {
   Address source, destination;
   std::string iif = "veth1", oif;
@@ -20,6 +29,8 @@ struct Packet {
   std::uint8_t protocol = 17, icmp_type = 0;
   std::uint16_t destination_port = 53;
   std::optional<Address> snat; // after postrouting
+  std::optional<Reload> reload;
+  std::size_t lookups = 0; // how many there were
 };
 
 enum class Verdict { Accept, Drop };

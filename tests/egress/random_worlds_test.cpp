@@ -217,7 +217,8 @@ TEST_CASE(
       std::set<std::string> chains_used, sets_used;
       for (const auto& [name, set] : table.sets) {
         for (const auto& [key, data] : set.elements) {
-          if (const auto* v = std::get_if<net::ElementVerdict>(&data)) {
+          const auto* v = std::get_if<net::ElementVerdict>(&data);
+          if (v != nullptr && v->kind != net::VerdictKind::Drop) {
             REQUIRE(table.chains.contains(v->chain_name()));
             chains_used.insert(v->chain_name());
           }

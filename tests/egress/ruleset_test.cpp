@@ -15,9 +15,9 @@ TEST_CASE(
     "hash sets have room in steps of four, and what has too much of it keeps it for a while") {
   const auto table = [](std::uint32_t elements) {
     net::Table t;
-    t.sets["pods"] = {.key = net::KeyType::Ipv4, .data = net::DataType::Mark};
+    t.sets["remote_pods"] = {.key = net::KeyType::Ipv4, .data = net::DataType::Mark};
     for (std::uint32_t i = 0; i < elements; ++i) {
-      t.sets.at("pods").elements.insert_or_assign({nft::host32(i), {}}, nft::host32(1));
+      t.sets.at("remote_pods").elements.insert_or_assign({nft::host32(i), {}}, nft::host32(1));
     }
     t.sets["alive"] = {.key = net::KeyType::NfProto, .timeout = true};
     return t;
@@ -25,7 +25,7 @@ TEST_CASE(
   const auto room = [](const net::Table& before, net::Table t) {
     keep_sizes(before, t);
     CHECK(t.sets.at("alive").size == 0); // elements that go by themselves have no such table
-    return t.sets.at("pods").size;
+    return t.sets.at("remote_pods").size;
   };
   CHECK(room({}, table(0)) == 64);
   CHECK(room({}, table(64)) == 64);
@@ -34,11 +34,11 @@ TEST_CASE(
 
   net::Table before = table(300);
   keep_sizes({}, before);
-  REQUIRE(before.sets.at("pods").size == 1024);
+  REQUIRE(before.sets.at("remote_pods").size == 1024);
   CHECK(room(before, table(2000)) == 4096);
   CHECK(room(before, table(200)) == 1024);
   CHECK(room(before, table(0)) == 1024); // sixteen times
-  before.sets.at("pods").size = 4096;
+  before.sets.at("remote_pods").size = 4096;
   CHECK(room(before, table(60)) == 64);
 }
 
@@ -58,12 +58,12 @@ TEST_CASE("a plan from the beginning leaves sets the room that they have in the 
   const AgentWorld w = gateway_for_remote();
   net::State kernel = plan(w).state;
   net::Table& table = kernel.tables.at(net::NftFamily::Ip);
-  REQUIRE(table.sets.at("pods").size == 64);
-  table.sets.at("pods").size = 256;       // more than it needs
-  table.sets.at("sources").size = 65'536; // far too much
+  REQUIRE(table.sets.at("pods").size == 1024); // more than nodes have
+  table.sets.at("pods").size = 4096;           // more than it needs
+  table.sets.at("sources").size = 65'536;      // far too much
   NodePlanner planner;
   const auto made = planner.plan(w, host(1), {}, kOptions, {}, kernel);
   CHECK_FALSE(planner.was_partial());
-  CHECK(ip4(*made).sets.at("pods").size == 256);
+  CHECK(ip4(*made).sets.at("pods").size == 4096);
   CHECK(ip4(*made).sets.at("sources").size == 64);
 }

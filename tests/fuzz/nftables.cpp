@@ -165,7 +165,7 @@ ElementData data(Source& from, DataType type) {
 }
 
 void elements(Source from) {
-  const Set shape{static_cast<KeyType>(from.below(7)),
+  const Set shape{static_cast<KeyType>(from.below(10)),
                   static_cast<DataType>(from.below(5)),
                   from.below(2) == 1,
                   false,

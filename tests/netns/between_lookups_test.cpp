@@ -101,6 +101,16 @@ TEST_CASE("what changes between two look-ups of a packet lets none of a selected
   SUBCASE("a pod that is another's, where addresses that are not known are let through") {
     c.one.options.unknown_pods = UnknownPods::Allow;
   }
+  SUBCASE("a pod whose classes are data") {
+    c.one.options.unknown_pods = UnknownPods::Allow;
+    auto app = policy("default", "app", "eg", 1);
+    app.spec.dest_subnet = {"203.0.113.0/24"};
+    other.spec.dest_subnet = {"203.0.112.0/22", "8.8.8.8"};
+    for (AgentWorld* each : {&c.seen_by_one, &c.seen_by_two}) {
+      add(*each, app);
+      add(*each, other);
+    }
+  }
   c.reconcile();
   count_leaks(c.server);
   const Flood flood(c.pod, senders);
@@ -113,6 +123,40 @@ TEST_CASE("what changes between two look-ups of a packet lets none of a selected
     c.one.reconcile(w);
   }
   CHECK(flood.sent() > 10'000);
+  CHECK(leaks(c.server) == "packets 0");
+}
+
+TEST_CASE("a map that is made anew, with other room, lets none of a selected pod through") {
+  Cluster c;
+  std::string map = "pods";
+  SUBCASE("of pods, when nobody who is not known gets out") {
+    c.seen_by_one.stay_closed = true;
+  }
+  SUBCASE("of classes") {
+    map = "classes";
+  }
+  SUBCASE("of what is decided, and of destinations") {
+    c.app.spec.dest_subnet = {"203.0.113.0/24"};
+    add(c.seen_by_one, c.app);
+    add(c.seen_by_two, c.app);
+    map = "ways";
+  }
+  c.reconcile();
+  count_leaks(c.server);
+  const Flood flood(c.pod, {"10.244.1.5"});
+  net::State now = c.one.plan.state;
+  const Netns::Inside inside(c.one.ns);
+  for (int turn = 0; turn < 300; ++turn) {
+    net::State next = now;
+    net::Table& table = next.tables.at(net::NftFamily::Ip);
+    for (const char* const name : {map.c_str(), "to_24", "to_other"}) {
+      if (!table.sets.contains(name) || (name != map && map != "ways")) continue;
+      table.sets.at(name).size = turn % 2 == 0 ? 256 : 64;
+    }
+    for (const Error& e : c.one.kernel->apply(net::diff(now, next))) FAIL_CHECK(e.message);
+    now = next;
+  }
+  CHECK(flood.sent() > 2'000);
   CHECK(leaks(c.server) == "packets 0");
 }
 

@@ -181,7 +181,9 @@ TEST_CASE("a few CIDRs of any length decide, and nft lists them as it would writ
   CHECK(contains(four,
                  "ip daddr != 10.6.0.254 ip daddr != 192.0.2.0/24 ip daddr != 198.18.0.0/15 "
                  "ip daddr != 203.0.0.0/8"));
-  CHECK(contains(six, "ip6 daddr != 2001:db8::/61 ip6 daddr != fd06::254"));
+  // Of few lengths: data, and a look-up for each.
+  CHECK(contains(six, "meta priority . ip6 daddr & ffff:ffff:ffff:fff8:: map @to_61"));
+  CHECK(contains(six, "meta priority . ip6 daddr map @to_128"));
   CHECK(contains(four, "ct state new ct mark"));
 }
 
