@@ -76,7 +76,7 @@ void AgentCore::handle(Applied& event, const Now& now) {
     if (!value.eip || kernel_->addresses.contains(key)) continue;
     announcements_[key.prefix.address] = {key.link, now.steady, 0};
   }
-  if (all_started_) closed_until_ = now.steady + options_.stay_closed;
+  if (opens_later_) closed_until_ = now.steady + options_.stay_closed;
   kernel_retry_ = {};
   believe_plan(now.steady);
   settled_ = !dirty_.has_value();
@@ -179,7 +179,12 @@ void AgentCore::make_plan(const Now& now, std::vector<Action>& out) {
   store_.stay_closed(now.steady < closed_until_);
   plan_ =
       planner_.plan(store_.world(), host_, *marks_, options_.plan, store_.take_changes(), *kernel_);
-  all_started_ = started && plan_->pods_starting == 0;
+  const bool remakes = remakes_pods(*kernel_, plan_->state);
+  if (remakes && !store_.world().stay_closed) {
+    store_.stay_closed(true);
+    plan_ = planner_.plan(store_.world(), host_, *marks_, options_.plan, {}, *kernel_);
+  }
+  opens_later_ = remakes || (started && plan_->pods_starting == 0);
   planned_ = true;
   confirm_due_ = true;
   Affected touched = affected(*kernel_, plan_->state);

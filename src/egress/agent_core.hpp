@@ -142,7 +142,8 @@ class AgentCore {
   bool observing_ = false, applying_ = false, settled_ = false, planned_ = false, audited_ = false;
   std::optional<Time> dirty_; // a plan is due at this time
   Time closed_until_{};       // see AgentWorld::stay_closed
-  bool all_started_ = false;  // by the plan that is being applied no pod starts any more
+  // By the plan that is being applied no pod starts any more, or their map is made anew.
+  bool opens_later_ = false;
   Time turn_began_{}, quiet_until_{}, next_look_{};
   std::vector<Error> refusals_;
   Retry kernel_retry_;

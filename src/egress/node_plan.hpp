@@ -86,8 +86,8 @@ struct AgentWorld {
   SharedPool<LabelsPool> labels;
   SharedPool<NamePool> names; // of nodes and gateways
   LocalPods pods;             // of this node
-  // As long as packets may be under way that were looked up before a pod became known, addresses
-  // that are not known stay closed; as if another pod was starting.
+  // As long as packets may be under way that were looked up before a pod became known, or in a map
+  // that was made anew, addresses that are not known stay closed; as if another pod was starting.
   bool stay_closed = false;
   std::map<api::NamespacedName, RemotePods> slices;
   api::EgressClusterInfo cluster;

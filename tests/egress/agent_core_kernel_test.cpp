@@ -52,6 +52,26 @@ TEST_CASE("a change by somebody else is repaired, our own state is not looked at
   CHECK_FALSE(b.core.deadline());
 }
 
+TEST_CASE("while the map of pods is made anew, for other room, nobody who is not known gets out") {
+  const Scene scene("node2");
+  Bench first;
+  first.start(scene.world, scene.policies);
+  net::State left = first.kernel;
+  left.tables.at(net::NftFamily::Ip).sets.at("pods").size = 64;
+  Bench second(left);
+  second.start(scene.world, scene.policies);
+  const auto set = [&](const char* name) {
+    return second.kernel.tables.at(net::NftFamily::Ip).sets.at(name);
+  };
+  CHECK(second.count<Apply>() == 1); // both in one transaction
+  CHECK(set("pods").size == 1024);
+  CHECK(set("unknown").elements.size() == 1);
+  second.pass(1s);
+  CHECK(second.count<Apply>() == 2);
+  CHECK(set("unknown").elements.empty());
+  CHECK(second.kernel == first.kernel);
+}
+
 TEST_CASE("a storm of kernel events leads to few looks") {
   const Scene scene("node2");
   Bench b;
