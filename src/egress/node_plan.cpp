@@ -321,6 +321,18 @@ class Planner {
                     eip.to_string(), link.name, usual->second, link.name));
   }
 
+  // Of what comes by the tunnel and leaves here, too: the smallest.
+  std::uint32_t way_mtu() const {
+    std::uint32_t mtu = tunnel_mtu(host_, underlay_, o_.ownership.device);
+    for (const auto& [key, value] : plan_.state.addresses) {
+      const auto link = value.eip ? host_.links.find(key.link) : host_.links.end();
+      if (link != host_.links.end() && link->second.mtu != 0) {
+        mtu = std::min(mtu, link->second.mtu);
+      }
+    }
+    return mtu;
+  }
+
   void nftables() {
     RulesetInput in;
     unknown_pods(in);
@@ -349,6 +361,7 @@ class Planner {
       if (here) hold(id, where);
       in.eips.emplace(id, where);
     }
+    in.mtu = way_mtu();
     if (plan_.marks.index.size() < mark_users().size()) {
       plan_.problems.push_back(
           fmt::format("the packet mark's bits {:#x} are too few for {} gateway "

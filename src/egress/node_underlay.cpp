@@ -182,6 +182,20 @@ IntervalSet node_addresses(const AgentWorld& world, const NodeAddresses& told,
   return IntervalSet(std::move(all));
 }
 
+std::uint32_t tunnel_mtu(const net::Host& host, const Underlay& underlay,
+                         const std::string& device) {
+  if (!underlay.local) return 0;
+  // VXLAN_HEADROOM and VXLAN6_HEADROOM of the kernel: IP, UDP, VXLAN and Ethernet.
+  const std::uint32_t headroom = underlay.local->family == Family::V4 ? 20 + 30 : 40 + 30;
+  std::uint32_t mtu = 0;
+  if (const auto parent = host.links.find(underlay.parent.name); parent != host.links.end()) {
+    mtu = parent->second.mtu > headroom ? parent->second.mtu - headroom : 0;
+  }
+  const auto tunnel = host.links.find(device);
+  if (tunnel == host.links.end() || tunnel->second.mtu == 0) return mtu;
+  return mtu == 0 ? tunnel->second.mtu : std::min(mtu, tunnel->second.mtu);
+}
+
 EipLink link_for(const Address& eip, const net::Host& host, const std::string& parent,
                  const NodeOptions& options) {
   const auto may_bear = [&](const std::string& name) {

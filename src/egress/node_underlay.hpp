@@ -37,6 +37,11 @@ struct Underlay {
 [[nodiscard]] IntervalSet node_addresses(const AgentWorld& world, const NodeAddresses& told,
                                          const net::Host& host, const NodeOptions& options);
 
+// The largest packet that the tunnel carries, in bytes: by its own MTU and by the parent's, which
+// it gets when it is made. 0: neither is known.
+[[nodiscard]] std::uint32_t tunnel_mtu(const net::Host& host, const Underlay& underlay,
+                                       const std::string& device);
+
 // Where an EIP stands: on the interface whose subnet holds it, else on the tunnel's parent, of
 // those that may bear EIPs. No name: on none.
 struct EipLink {

@@ -59,9 +59,10 @@ struct EipPlace {
 
 struct RulesetInput {
   Family underlay = Family::V4;
-  IntervalSet cluster;                   // addresses inside
-  bool ipvs = false;                     // see net::Host
-  std::vector<Address> peers;            // underlay addresses of the other nodes
+  IntervalSet cluster;        // addresses inside
+  bool ipvs = false;          // see net::Host
+  std::uint32_t mtu = 0;      // of all the way of what goes by the tunnel, bytes; 0: by the route
+  std::vector<Address> peers; // underlay addresses of the other nodes
   std::map<std::int32_t, EipPlace> eips; // by id: all that the classes refer to, and all held here
   // Thousands: what the plan before has as well is shared with it.
   SharedMap<std::uint32_t, std::shared_ptr<const PodClass>> classes; // by class id

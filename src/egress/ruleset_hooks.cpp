@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "egress/ruleset_hooks.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <string>
 #include <utility>
@@ -224,6 +225,14 @@ class Hooks {
     chain("by_policies", by_policies(rule({go("released")})));
   }
 
+  // To a number: the kernel would look up two routes for it, a hundredth of what a connection
+  // costs.
+  Piece clamp() const {
+    const std::uint32_t headers = family_ == Family::V4 ? 20 + 20 : 40 + 20;
+    if (in_.mtu <= headers) return clamp_mss();
+    return clamp_mss(static_cast<std::uint16_t>(std::min(in_.mtu - headers, 0xffffU)));
+  }
+
   // Before mangle and filter, so that no other program sees our packet mark.
   void forwarding() {
     const std::uint32_t reply = mark_of(kReplyIndex, o_.mark_mask).value();
@@ -247,7 +256,7 @@ class Hooks {
     }
     marked.push_back(rule({drop()}));
     chain("marked", marked);
-    chain("to_tunnel", {rule({tcp_syn(), clamp_mss()}), rule({set_mark(o_.mark_mask, 0)})});
+    chain("to_tunnel", {rule({tcp_syn(), clamp()}), rule({set_mark(o_.mark_mask, 0)})});
   }
 
   // A Service of IPVS is an address of the node. What is sent to it ends here, gets its real

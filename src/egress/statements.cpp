@@ -313,6 +313,11 @@ Piece clamp_mss() {
   // Only ever smaller: the kernel refuses to raise the option's value.
   return {RouteMss{}, Byteorder{}, TcpMssSet{}};
 }
+Piece clamp_mss(std::uint16_t most) {
+  return {Immediate{.data = {static_cast<std::uint8_t>(most >> 8),
+                             static_cast<std::uint8_t>(most & 0xff)}},
+          TcpMssSet{}};
+}
 Piece notrack() {
   return {Notrack{}};
 }

@@ -77,7 +77,9 @@ struct PrefixSet {
 [[nodiscard]] Piece take_mark(std::uint32_t mask, std::uint32_t value);
 // ct mark & mask == 0, ct mark set: the bits of mask alone
 [[nodiscard]] Piece set_free_ct_mark(std::uint32_t mask, std::uint32_t value);
-[[nodiscard]] Piece clamp_mss(); // tcp option maxseg size set rt mtu
+// tcp option maxseg size set rt mtu, or a number of bytes
+[[nodiscard]] Piece clamp_mss();
+[[nodiscard]] Piece clamp_mss(std::uint16_t most);
 [[nodiscard]] Piece notrack();
 [[nodiscard]] Piece snat_to_saddr(net::NftFamily family);
 [[nodiscard]] Piece snat_by_ct_mark(std::uint32_t mask,

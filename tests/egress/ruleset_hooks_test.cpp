@@ -124,3 +124,34 @@ TEST_CASE("by the tunnel nothing comes in the name of a node, whatever its port"
   x.source_mac = mac("66:00:00:00:00:02");
   CHECK(run(ip4(p), "prerouting", x) == Verdict::Drop);
 }
+
+TEST_CASE("the MSS is clamped to the smallest MTU on the way, as a number") {
+  const auto clamped = [](const AgentWorld& w, const net::Host& h, const char* family) {
+    const NodePlan p = plan(w, h);
+    const auto& table = family == std::string("ip") ? ip4(p) : ip6(p);
+    std::uint32_t mss = 0;
+    for (const net::Rule& rule : table.chains.at("to_tunnel").rules) {
+      for (const net::Expr& e : rule) {
+        const auto* number = std::get_if<net::expr::Immediate>(&e);
+        if (number != nullptr) mss = *number->data.begin() * 256U + number->data.begin()[1];
+      }
+    }
+    return mss;
+  };
+  const AgentWorld pods_node = one_pod("node2");
+  net::Host h = host(1);
+  CHECK(clamped(pods_node, h, "ip") == 1500 - 50 - 40);
+  CHECK(clamped(pods_node, h, "ip6") == 1500 - 50 - 60);
+  h.links["egw0"] = {9, "egw0", {}, 1300, true};
+  CHECK(clamped(pods_node, h, "ip") == 1300 - 40);
+  h.links.at("egw0").mtu = 8950; // from when the parent had more
+  CHECK(clamped(pods_node, h, "ip") == 1500 - 50 - 40);
+  h.links.erase("egw0");
+  h.links.at("eth0").mtu = 0;
+  CHECK(clamped(pods_node, h, "ip") == 0); // not known: the kernel asks the route
+  h.links.at("eth0").mtu = 1500;
+  // The way of what comes by the tunnel leads on by the interface of the EIP.
+  h.links["lan"] = {10, "lan", {}, 1400, true};
+  h.addresses["lan"] = {cidr("10.6.1.9/24")};
+  CHECK(clamped(one_pod("node1"), h, "ip") == 1400 - 40);
+}
