@@ -17,8 +17,9 @@
 //
 //   class id . destination -> @to_24 -> what is decided -> @ways -> eip_ID
 //
-// What a map gets, the kernel does not validate; so one policy more costs about what one pod does,
-// where a chain of its own would be walked with every change of any policy.
+// With every policy that comes or goes the kernel walks all classes: of such a one it sees an
+// element of @classes and a chain that it has just seen, where a chain of its own would have to be
+// fetched from memory. What the other maps get, it does not validate.
 namespace egw::egress {
 
 // Whose look-ups and elements are cheaper than a chain: each length costs a packet 60 ns.
