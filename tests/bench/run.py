@@ -28,6 +28,7 @@ from lab.wait import until  # noqa: E402
 
 PARTS = ("latency", "datapath", "memory", "startup")
 PODS_A_POLICY = 3
+IDLE_SECONDS = 30
 GATEWAY, EIPS = "bench", [f"10.6.1.{n}" for n in range(10, 110)]
 
 
@@ -104,6 +105,14 @@ class Population:
         self.await_known([pod.ip4 for pod in pods])
 
 
+def idle_percent(*agents):
+    """Of one CPU, the busier one while nothing changes; the clock ticks each 10 ms."""
+    before = [cpu_seconds(agent.pid) for agent in agents]
+    time.sleep(IDLE_SECONDS)
+    used = [cpu_seconds(agent.pid) - was for agent, was in zip(agents, before)]
+    return max(used) / IDLE_SECONDS * 100
+
+
 def memory(cluster):
     """RSS in MiB at rest: of the agents on a plain node and on the gateway, and the larger of the
     controllers. At rest: every status is written, and nobody works. What a burst took is given back
@@ -121,6 +130,7 @@ def memory(cluster):
     until(rests, "nobody works any more", 180)
     controllers = max(c.rss() for c in cluster.controllers.values())
     return {
+        "idle_percent": idle_percent(cluster.agents["n1"], cluster.agents["n2"]),
         "agent": cluster.agents["n1"].rss() / 2**20,
         "gateway_agent": cluster.agents["n2"].rss() / 2**20,
         "controller": controllers / 2**20,

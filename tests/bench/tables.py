@@ -63,6 +63,8 @@ def memory_lines(states):
         ("controller", "controller"),
     ):
         yield row(name, [f"{entry['memory'][key]:.1f}" for entry in states.values()], 14)
+    idle = [f"{entry['memory']['idle_percent']:.2f}" for entry in states.values()]
+    yield row("CPU of an idle agent (%)", idle, 14)
 
 
 def startup_lines(startup):
